@@ -1,0 +1,34 @@
+/**
+ * Every limit of the node, with its derivation. Lengths from outside are compared with these before anything is allocated.
+ */
+
+const KiB = 1024;
+const MiB = 1024 * KiB;
+
+/** Wire limits (`wire.md` 1, 13#1). */
+export const WIRE_LIMITS = {
+  /** Follower list: 255 followers × ~22 bytes is 5.6 KiB; 64 KiB leaves room for names. */
+  argBytesMax: 64 * KiB,
+  /** OpWrite/OpSyncWrite: clients send up to 1 MiB (1,500,000 was seen to work with the reference). */
+  writeBodyBytesMax: 2 * MiB,
+  /** Any other request: the largest legitimate one is a repair notification for about 20,000 extents. */
+  bodyBytesMax: 16 * MiB,
+  /** One reply packet of a stream read. */
+  readChunkBytes: 128 * KiB,
+} as const;
+
+/** Deadlines of a connection. There is none for an idle one: clients keep pools (`wire.md` 10.1). */
+export const CONNECTION_LIMITS = {
+  /** A header or body must progress within this time once its first byte has come. */
+  requestProgressMs: 20_000,
+  /** A peer that takes nothing of its replies for this long is dropped. Clients wait 5 s for a reply. */
+  replyProgressMs: 30_000,
+  /** After an error reply: how long the rest of the peer's bytes is discarded before the close (`wire.md` 6.5). */
+  lingerMs: 1_000,
+  /** Bytes received and not yet answered, a connection. 64 packets of 128 KiB in flight keep any disk busy. */
+  inFlightBytesMax: 8 * MiB,
+  /** Packets received and not yet answered, a connection. */
+  inFlightPacketsMax: 1024,
+  /** Reply bytes queued in the process for one connection before its reads pause. */
+  replyBufferBytesMax: 4 * MiB,
+} as const;

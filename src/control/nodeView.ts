@@ -1,0 +1,85 @@
+/**
+ * What the control plane (master client, admin tasks, heartbeat, debug API) sees of the node: plain data and four commands.
+ *
+ * Implemented by the main thread from shared tables (`src/server`), so that reading never waits for a disk.
+ */
+
+/** -1 unavailable, 1 read-only, 2 read-write (`storage.md` 1). */
+export type Status = -1 | 1 | 2;
+
+export interface Peer {
+  id: number;
+  addr: string;
+}
+
+/** One loaded partition. Sizes in bytes. */
+export interface PartitionInfo {
+  id: number;
+  volume: string;
+  sizeBytes: number;
+  usedBytes: number;
+  /** Extent records in memory, 64 tiny included. */
+  extentCount: number;
+  status: Status;
+  /** Folder of the partition and configured path of its disk. */
+  path: string;
+  diskPath: string;
+  hosts: string[];
+  peers: Peer[];
+  /** Raft leader, or the only host. */
+  isLeader: boolean;
+}
+
+/** One configured disk (`admin.md` 8.1). Sizes in bytes. */
+export interface DiskInfo {
+  path: string;
+  total: number;
+  used: number;
+  available: number;
+  reserved: number;
+  allocated: number;
+  unallocated: number;
+  status: Status;
+  partitionCount: number;
+  readErrors: number;
+  writeErrors: number;
+  /** False while it completes nothing although work waits. */
+  responsive: boolean;
+}
+
+/** Request of OpCreateDataPartition (`admin.md` 5.3), already validated. */
+export interface CreatePartitionRequest {
+  partitionId: number;
+  sizeBytes: number;
+  volume: string;
+  members: Peer[];
+  hosts: string[];
+  createType: 0 | 1;
+}
+
+/** Outcome of a command: the value, or the reference's error text and, for HTTP, a status. */
+export type Outcome<T> = { ok: true; value: T } | { ok: false; message: string; httpStatus?: number };
+
+export interface NodeView {
+  disks(): DiskInfo[];
+  partitions(): PartitionInfo[];
+  partition(id: number): PartitionInfo | undefined;
+  /** Open client connections. */
+  connectionCount(): number;
+  /** Creates on the disk with this configured path; an existing partition is success. Value: disk path. */
+  createPartition(request: CreatePartitionRequest, diskPath: string): Promise<Outcome<string>>;
+  /** Unknown id is success. */
+  deletePartition(id: number): Promise<Outcome<null>>;
+  /** Bodies of the debug API that only the owner knows: `partition` (extents, tinyDeleteRecordSize), `extent`, `block` (`admin.md` 10). */
+  query(kind: 'partition' | 'extent' | 'block', partitionId: number, extentId: number): Promise<Outcome<unknown>>;
+}
+
+/** Executes master packets 0x60..0x69. The caller sends the reply. */
+export interface AdminHandler {
+  handle(opcode: number, partitionId: number, body: Uint8Array): Promise<AdminReply>;
+}
+
+/** OK with an optional body, or `<action>_<message>`. `partitionId`: overwrites the header's (`wire.md` 3.4, exceptions). */
+export type AdminReply =
+  | { ok: true; body: Uint8Array; partitionId?: number }
+  | { ok: false; action: string; message: string; partitionId?: number };

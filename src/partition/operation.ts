@@ -1,0 +1,72 @@
+/**
+ * One packet on its way through a worker: what the ring descriptor said, and what came of it.
+ *
+ * Operations are pooled by the worker (`src/workers`) and handed to a partition, which passes them to its store. Whoever holds an operation must end it
+ * exactly once, through `OperationHost.finish` or `OperationHost.fail`; afterwards it belongs to the pool again.
+ */
+
+/** A pooled request. All numbers are safe integers; `extentOffset` may be negative (it comes from the wire and is checked by the store). */
+export class Operation {
+  /** Ring port (network thread) and that thread's tag for the reply. */
+  port = 0;
+  tag = 0;
+  opcode = 0;
+  /** 0 tiny, 1 normal (checked before dispatch). */
+  extentType = 0;
+  /** RemainingFollowers > 0, or a one-host partition: this node assigns ids. Set by the partition. */
+  primary = false;
+  /** RemainingFollowers as it came. */
+  remainingFollowers = 0;
+  /** CRC field of the packet and, for write ops, CRC-32 of the body as received (computed before dispatch). */
+  crc = 0;
+  bodyCrc = 0;
+  /** Size field: body bytes, or bytes wanted by a read. */
+  size = 0;
+  /** Slab slot: where the body is, and where a reply body or error text goes. */
+  region = 0;
+  bufferOffset = 0;
+  bufferBytes = 0;
+  /** Index and generation of the client connection, for the poison flag. */
+  connection = 0;
+  generation = 0;
+  partitionId = 0;
+  extentId = 0;
+  extentOffset = 0;
+  /** Wall clock ms at which the network thread took it on. */
+  issuedAtMs = 0;
+
+  // Outcome. `finish` sends result code 0xF0 with these; `fail` overwrites them.
+  /** Bytes of reply body in the slot. */
+  replyBytes = 0;
+  /** CRC field of the reply: the request's, or the chunk's for stream reads. */
+  replyCrc = 0;
+  /** A reply body too large for the slot (watermark lists); null otherwise. */
+  replyBody: Uint8Array | null = null;
+  /** Entries of the I/O batch still to come back, and the first failure among them (negated errno or short count marker). */
+  entriesPending = 0;
+  ioError = 0;
+  /** Free for the store: intrusive queue link, phase. */
+  next: Operation | null = null;
+  phase = 0;
+  handler: OperationHandler | null = null;
+}
+
+/** Gets the batch results of the operations it added entries for. */
+export interface OperationHandler {
+  /** Entry `index` of the batch, added for `op`, has run. Called once an entry, in order of entries. */
+  ioDone(op: Operation, index: number): void;
+}
+
+/** What the worker offers to partitions and stores. */
+export interface OperationHost {
+  /** Parallel to the I/O batch: the operation an entry belongs to, or null for entries nobody waits for. */
+  readonly entryOperations: (Operation | null)[];
+  /** Sends the OK reply: `replyBytes`/`replyBody`, `replyCrc`, `extentId`, `extentOffset` as they stand in `op`. */
+  finish(op: Operation): void;
+  /** Sends the error reply `<action>_<message>`; the result code follows from both (`wire.md` 5.2); poisons the connection. */
+  fail(op: Operation, action: string, message: string): void;
+  /** An operating error of the disk, for its counters and status (`admin.md` 8.2). */
+  diskError(errno: number, writing: boolean): void;
+  /** A log record; never per packet at info or above. */
+  log(level: 'debug' | 'info' | 'warn' | 'error', message: string, fields?: Record<string, string | number>): void;
+}
