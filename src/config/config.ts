@@ -1,0 +1,123 @@
+/**
+ * The node's configuration as the rest of the program sees it: one plain, flat, complete, read-only value.
+ *
+ * Made by `schema.ts` from a Go-style JSON file (`admin.md` 2) or by `standaloneFlags.ts` from command-line flags; nobody else parses or
+ * defaults anything. Every field is documented for operators in `docs/configuration.md`, from the tables `fileKeys.ts` and `settings.ts`.
+ */
+import { CONNECTION_LIMITS } from './limits.js';
+
+/** The levels of `logLevel`, in order of severity. A level shows itself and everything more severe. */
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
+
+/** Where buffered appends run: chosen by measured latency, always on the worker, or never on the worker (always on the I/O threads). */
+export type InlineWrites = 'auto' | 'always' | 'never';
+
+/** One entry `PATH:RESERVE` of `disks`. */
+export interface DiskConfig {
+  /** As configured: this text is the disk's name in logs, heartbeats and the debug API. */
+  readonly path: string;
+  /** The text after the colon. v1.4.0 does not use it (the reserve is computed, `admin.md` 8). */
+  readonly reserve: string;
+}
+
+/** The settings under the key `extentd`, flattened. Numbers are whole; ranges are in `settings.ts`. */
+export interface ExtentdSettings {
+  /** Worker threads a disk. */
+  readonly workersPerDisk: number;
+  /** Descriptors in each ring between a network thread and a worker; a power of two. */
+  readonly ringSlots: number;
+  /** `slab.slots4k`: slots a network thread for bodies up to 4 KiB. */
+  readonly slabSlots4k: number;
+  /** `slab.slots32k`: slots a network thread for bodies up to 32 KiB. */
+  readonly slabSlots32k: number;
+  /** `slab.slots128k`: slots a network thread for bodies up to 128 KiB. */
+  readonly slabSlots128k: number;
+  /** `slab.slots2m`: slots a network thread for bodies up to 2 MiB. */
+  readonly slabSlots2m: number;
+  /** I/O threads a disk. */
+  readonly ioThreads: number;
+  /** Extent and checksum files that the whole node keeps open. */
+  readonly maxOpenFiles: number;
+  /** Refuse appends that would leave a gap. */
+  readonly strictAppend: boolean;
+  /** Address on which the data port listens. */
+  readonly listenAddress: string;
+  /** `spin.workerUs`: how long an idle worker spins before it sleeps, at most, µs. */
+  readonly spinWorkerUs: number;
+  /** `spin.mainUs`: how long a network thread with work in flight spins before it returns to its event loop, at most, µs. */
+  readonly spinMainUs: number;
+  readonly inlineWrites: InlineWrites;
+  /** Bytes received and not yet answered, a connection. */
+  readonly inFlightBytesPerConnection: number;
+  /** Bytes received and not yet answered, a disk. */
+  readonly inFlightBytesPerDisk: number;
+  /** A disk that has work and completes nothing for this long answers errors at once, ms. */
+  readonly stallMs: number;
+  /** Address on which the HTTP port (`prof`) listens. */
+  readonly httpAddress: string;
+  /** Enables the debug endpoint through which tests make disks slow, hung or failing. */
+  readonly faultInjection: boolean;
+}
+
+/** Everything one data node is started with. */
+export interface NodeConfig extends ExtentdSettings {
+  readonly role: 'datanode';
+  /** Data port, 1..65535; 0 (standalone only): any free one. */
+  readonly port: number;
+  /** Dotted IPv4 of this node; empty: the address the master saw. */
+  readonly localIP: string;
+  /** Masters, `host:port`, at least one. */
+  readonly masterAddrs: readonly string[];
+  readonly rack: string;
+  /** At least one. */
+  readonly disks: readonly DiskConfig[];
+  /** HTTP port (`prof`); null: no HTTP; 0 (standalone only): any free one. */
+  readonly profPort: number | null;
+  readonly raftDir: string;
+  /** 0 (standalone only): any free one. */
+  readonly raftHeartbeatPort: number;
+  /** 0 (standalone only): any free one. */
+  readonly raftReplicaPort: number;
+  /** Folder under which `dataNode/` gets the log files; empty: the working directory. */
+  readonly logDir: string;
+  readonly logLevel: LogLevel;
+  /** Folder for UMP alarm files; empty: none. */
+  readonly warnLogDir: string;
+  /** Prometheus port; 0: none. */
+  readonly exporterPort: number;
+  /** Base URL of a consul agent; empty: none. */
+  readonly consulAddr: string;
+}
+
+const KiB = 1024;
+const MiB = 1024 * KiB;
+
+/** The settings of a node whose config file has no `extentd` key. Slabs: 16 + 16 + 32 + 16 MiB a network thread. */
+export const EXTENTD_DEFAULTS: ExtentdSettings = {
+  workersPerDisk: 1,
+  ringSlots: 4096,
+  slabSlots4k: 4096,
+  slabSlots32k: 512,
+  slabSlots128k: 256,
+  slabSlots2m: 8,
+  ioThreads: 4,
+  maxOpenFiles: 20_000,
+  strictAppend: true,
+  listenAddress: '0.0.0.0',
+  spinWorkerUs: 50,
+  spinMainUs: 50,
+  inlineWrites: 'auto',
+  inFlightBytesPerConnection: CONNECTION_LIMITS.inFlightBytesMax,
+  inFlightBytesPerDisk: 32 * MiB,
+  stallMs: 2_000,
+  httpAddress: '127.0.0.1',
+  faultInjection: false,
+};
+
+/** Defaults of the reference for keys that may be missing (`admin.md` 2). */
+export const REFERENCE_DEFAULTS = {
+  rack: 'cfs_rack1',
+  raftHeartbeatPort: 5901,
+  raftReplicaPort: 5902,
+  logLevel: 'error' as LogLevel,
+} as const;
