@@ -68,5 +68,9 @@ export interface OperationHost {
   /** An operating error of the disk, for its counters and status (`admin.md` 8.2). */
   diskError(errno: number, writing: boolean): void;
   /** A log record; never per packet at info or above. */
-  log(level: 'debug' | 'info' | 'warn' | 'error', message: string, fields?: Record<string, string | number>): void;
+  log(
+    level: 'debug' | 'info' | 'warn' | 'error',
+    message: string,
+    fields?: Record<string, string | number>,
+  ): void;
 }

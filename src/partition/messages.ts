@@ -1,0 +1,102 @@
+/**
+ * What the network threads and the disk workers say to each other: the fields of a ring descriptor and the frames of the control rings.
+ *
+ * A descriptor is 64 bytes: sixteen i32 words, or eight f64 words over the same bytes. Requests and replies use the layouts below; the payload itself
+ * lies in the slab slot that the request names, and the reply's body (or error text) comes back in the same slot.
+ */
+
+/** i32 word indexes of a request descriptor. */
+export const REQUEST_I32 = {
+  tag: 0,
+  /** opcode | extentType << 8 | remainingFollowers << 16 */
+  kind: 1,
+  crc: 2,
+  size: 3,
+  bufferBytes: 6,
+  connection: 7,
+  generation: 14,
+  /** ms since the process's epoch (see `issuedAt`). */
+  issuedAtMs: 15,
+} as const;
+
+/** f64 word indexes of a request descriptor. */
+export const REQUEST_F64 = { bufferOffset: 2, partitionId: 4, extentId: 5, extentOffset: 6 } as const;
+
+/** i32 word indexes of a reply descriptor. */
+export const REPLY_I32 = {
+  tag: 0,
+  /** Result code of the packet, or `RESULT_SKIPPED`. */
+  resultCode: 1,
+  crc: 2,
+  /** Bytes of body in the slot. With `largeBody` the body's total length; its pieces come over the event ring. */
+  bodyBytes: 3,
+  largeBody: 8,
+} as const;
+
+/** f64 word indexes of a reply descriptor. */
+export const REPLY_F64 = { extentId: 2, extentOffset: 3 } as const;
+
+/** The worker did not execute the request: its connection has failed or is gone. Nothing is sent to the peer. */
+export const RESULT_SKIPPED = 0;
+
+/** Frames main → worker. `a` is the command's number, echoed in the answer. Payloads are JSON. */
+export const COMMAND = {
+  /** CreatePartitionRequest → `answer` with AttachedPartition. */
+  createPartition: 1,
+  /** `{ id }` → `answer`. */
+  deletePartition: 2,
+  /** `{ kind, partitionId, extentId }` → `answer`. */
+  query: 3,
+  /** Finish what was taken on, sync everything, close, end the thread. */
+  stop: 4,
+} as const;
+
+/** Frames worker → main. */
+export const EVENT = {
+  /** A partition was loaded: AttachedPartition. */
+  attached: 1,
+  /** A folder that looks like a partition was refused: `{ folder, reason }`. */
+  refused: 2,
+  /** All partitions of this worker are loaded: `{}`. */
+  loaded: 3,
+  /** The worker cannot serve its disk at all: `{ reason }`. */
+  failed: 4,
+  /** Answer to command `a`: `CommandAnswer`. Pieces with b = 1 are followed by more. */
+  answer: 5,
+  /** Piece of a large reply body for tag `a`; `b` = offset. */
+  bodyPiece: 6,
+  /** A log record: `{ level, message, fields }`. */
+  log: 7,
+  /** Everything is synced and closed; the thread ends: `{ clean }`. */
+  stopped: 8,
+} as const;
+
+/** What main must know of a partition to route and report it. Numbers that change live in the shared tables. */
+export interface AttachedPartition {
+  id: number;
+  volume: string;
+  sizeBytes: number;
+  path: string;
+  hosts: string[];
+  peers: { id: number; addr: string }[];
+  createType: number;
+  /** Row in the worker's PartitionTable. */
+  row: number;
+}
+
+export type CommandAnswer =
+  | { ok: true; value: unknown }
+  | { ok: false; message: string; httpStatus?: number };
+
+const processEpochMs = 1_700_000_000_000;
+
+/** Packs a wall-clock time into 31 bits of ms (wraps every 24 days; compare with `ageMs`). */
+export function issuedAt(nowMs: number): number {
+  return ((nowMs - processEpochMs) % 0x7fff_ffff) | 0;
+}
+
+/** Age in ms of a request packed by `issuedAt`; a request from the future counts as new. */
+export function ageMs(packed: number, nowMs: number): number {
+  const age = issuedAt(nowMs) - packed;
+  return age >= 0 ? age : age < -0x3fff_ffff ? age + 0x7fff_ffff : 0;
+}
