@@ -32,3 +32,11 @@ export const CONNECTION_LIMITS = {
   /** Reply bytes queued in the process for one connection before its reads pause. */
   replyBufferBytesMax: 4 * MiB,
 } as const;
+
+/** What a config file may ask for (`admin.md` 2). */
+export const CONFIG_LIMITS = {
+  /** A file with a thousand disks and masters is below 100 KiB. */
+  fileBytesMax: 1 * MiB,
+  /** One worker thread, its rings and its I/O threads a disk; storage servers have up to about a hundred. The addon counts disks in a byte. */
+  disksMax: 255,
+} as const;
