@@ -1,0 +1,157 @@
+/**
+ * The debug API's routes (`admin.md` 10): which question a request asks, and how the answer is written. Pure, but for the `ask` it is given.
+ * Runs on the HTTP thread.
+ *
+ * The reference sets its headers after the status line, so every reply of the API is sent as `text/plain`; clients rely on the body alone.
+ */
+import type { Outcome } from '../control/nodeView.js';
+import { type IdParameter, parseForm, parseInt64, parseUint } from './form.js';
+import { type HttpRequest, type HttpResponse, plain } from './httpServer.js';
+import type { Answer, FaultRequest, Question } from './messages.js';
+import type { Overview } from './overview.js';
+import { renderStatusPage } from './statusPage.js';
+
+/** Asks the main thread. Always answers, with an error status if need be. */
+export type Ask = (question: Question) => Promise<Answer>;
+
+export interface ApiOptions {
+  ask: Ask;
+  /** Offers `POST /debug/fault`. */
+  faultInjection: boolean;
+  now(): number;
+}
+
+/** The handler of all paths. */
+export function createApi(options: ApiOptions): (request: HttpRequest) => Promise<HttpResponse> {
+  return async (request) => {
+    switch (request.path) {
+      case '/':
+        return statusPage(options);
+      case '/healthz':
+        return health(options);
+      case '/disks':
+        return envelope(await options.ask({ kind: 'disks' }));
+      case '/partitions':
+        return envelope(await options.ask({ kind: 'partitions' }));
+      case '/stats':
+        return envelope(await options.ask({ kind: 'stats' }));
+      case '/partition':
+        return partition(request, options.ask);
+      case '/extent':
+        return extent('extent', request, options.ask);
+      case '/block':
+        return extent('block', request, options.ask);
+      case '/debug/fault':
+        return options.faultInjection ? fault(request, options.ask) : notFound();
+      default:
+        return notFound();
+    }
+  };
+}
+
+async function partition(request: HttpRequest, ask: Ask): Promise<HttpResponse> {
+  const form = parseForm(request);
+  if (!form.ok) return envelopeError(400, `parse form fail: ${form.message}`);
+  const id = parseUint(form.value.get('id') ?? '');
+  if (!id.ok) return envelopeError(400, `parse param id fail: ${id.message}`);
+  return envelope(await ask({ kind: 'partition', partitionId: id.value.value }));
+}
+
+async function extent(kind: 'extent' | 'block', request: HttpRequest, ask: Ask): Promise<HttpResponse> {
+  const form = parseForm(request);
+  if (!form.ok) return envelopeError(400, form.message);
+  const partitionId = parseUint(form.value.get('partitionID') ?? '');
+  if (!partitionId.ok) return envelopeError(400, partitionId.message);
+  const extentId: Outcome<IdParameter> = parseInt64(form.value.get('extentID') ?? '');
+  if (!extentId.ok) return envelopeError(400, extentId.message);
+  const { value, text } = extentId.value;
+  return envelope(
+    await ask({ kind, partitionId: partitionId.value.value, extentId: value, extentText: text }),
+  );
+}
+
+async function fault(request: HttpRequest, ask: Ask): Promise<HttpResponse> {
+  if (request.method !== 'POST') return envelopeError(405, 'faults are set by POST');
+  const form = parseForm(request);
+  if (!form.ok) return envelopeError(400, form.message);
+  const parsed = faultOf(form.value);
+  if (!parsed.ok) return envelopeError(400, parsed.message);
+  return envelope(await ask({ kind: 'fault', fault: parsed.value }));
+}
+
+const FAULT_KINDS = ['hang', 'delay', 'errno', 'short', 'clear'] as const;
+
+function faultOf(form: Map<string, string>): Outcome<FaultRequest> {
+  const kind = FAULT_KINDS.find((name) => name === form.get('kind'));
+  if (kind === undefined) return { ok: false, message: `kind must be one of ${FAULT_KINDS.join(', ')}` };
+  const disk = whole(form.get('disk'));
+  const value = whole(form.get('value') ?? '0');
+  const count = whole(form.get('count') ?? '0');
+  const codesText = form.get('codes') ?? '';
+  const codes = codesText === '' ? [] : codesText.split(',').map(whole);
+  if ([disk, value, count, ...codes].some((number) => number < 0)) {
+    return { ok: false, message: 'disk, value, count and codes must be whole numbers' };
+  }
+  return { ok: true, value: { disk, kind, value, codes, count } };
+}
+
+/** A whole number below 2^31; -1 for anything else. */
+function whole(text: string | undefined): number {
+  if (text === undefined || !/^[0-9]{1,10}$/.test(text)) return -1;
+  const number = Number(text);
+  return number < 2 ** 31 ? number : -1;
+}
+
+async function statusPage(options: ApiOptions): Promise<HttpResponse> {
+  const answer = await options.ask({ kind: 'overview' });
+  if (answer.status !== 200) return plain(answer.status, answer.message);
+  return {
+    status: 200,
+    contentType: 'text/html; charset=utf-8',
+    headers: { 'Content-Security-Policy': "default-src 'none'; style-src 'unsafe-inline'" },
+    body: renderStatusPage(JSON.parse(answer.dataJson) as Overview, options.now()),
+  };
+}
+
+/** 200 while the main thread answers and at least one disk is usable. */
+async function health(options: ApiOptions): Promise<HttpResponse> {
+  const answer = await options.ask({ kind: 'overview' });
+  if (answer.status !== 200) return plain(503, answer.message);
+  const { disks } = JSON.parse(answer.dataJson) as Overview;
+  const usable = disks.filter((disk) => disk.status !== -1 && disk.responsive).length;
+  return plain(
+    usable > 0 ? 200 : 503,
+    `${usable > 0 ? 'ok' : 'failing'}: ${usable} of ${disks.length} disks usable`,
+  );
+}
+
+function notFound(): HttpResponse {
+  return plain(404, '404 page not found');
+}
+
+function envelopeError(status: number, message: string): HttpResponse {
+  return envelope({ status, dataJson: 'null', message });
+}
+
+/** `{"code","data","msg"}` in this order, the status line saying the same as the code. */
+function envelope(answer: Answer): HttpResponse {
+  const { status, dataJson, message } = answer;
+  return {
+    status,
+    contentType: 'text/plain; charset=utf-8',
+    body: goEscape(`{"code":${status},"data":${dataJson},"msg":${JSON.stringify(message)}}`),
+  };
+}
+
+const GO_ESCAPES: Record<string, string> = {
+  '<': '\\u003c',
+  '>': '\\u003e',
+  '&': '\\u0026',
+  '\u2028': '\\u2028',
+  '\u2029': '\\u2029',
+};
+
+/** The reference's JSON writer escapes these; they occur inside strings only. */
+function goEscape(json: string): string {
+  return json.replace(/[<>&\u2028\u2029]/g, (character) => GO_ESCAPES[character]!);
+}

@@ -1,0 +1,206 @@
+/**
+ * The main thread's side of the debug API: answers the HTTP thread's questions from the node's view (`admin.md` 10 for the bodies).
+ *
+ * Nothing here waits for a disk, but for `query`, which asks a partition's owner and whose answer may come late or never; the HTTP thread
+ * gives up on its own.
+ */
+import type { DiskInfo, NodeView, Outcome, PartitionInfo } from '../control/nodeView.js';
+import {
+  ANSWER_BYTES_MAX,
+  type Answer,
+  type FaultRequest,
+  failure,
+  QUESTIONS_MAX,
+  type Question,
+} from './messages.js';
+import { OVERVIEW_PARTITIONS_MAX, type Overview } from './overview.js';
+
+/** Who the node is, for the status page. */
+export interface NodeIdentity {
+  address: string;
+  cluster: string;
+  nodeId: number;
+}
+
+export interface MainSideOptions {
+  nodeView: NodeView;
+  rack: string;
+  identity: NodeIdentity;
+  startedAtMs: number;
+  /** Body of `/stats`: the heartbeat response (`heartbeat.ts`). */
+  stats(): object;
+  /** Injects a fault; absent unless configured. */
+  setFault?: (fault: FaultRequest) => Outcome<null>;
+}
+
+/** Answers questions; at most `QUESTIONS_MAX` of them at one time. */
+export class MainSide {
+  readonly #options: MainSideOptions;
+  #open = 0;
+
+  constructor(options: MainSideOptions) {
+    this.#options = options;
+  }
+
+  /** Always resolves. */
+  async answer(question: Question): Promise<Answer> {
+    if (this.#open >= QUESTIONS_MAX) return failure(503, 'too many requests in flight');
+    this.#open++;
+    try {
+      const outcome = await this.#outcome(question);
+      if (!outcome.ok) return failure(outcome.httpStatus ?? 500, outcome.message);
+      const dataJson = JSON.stringify(outcome.value);
+      if (dataJson.length > ANSWER_BYTES_MAX) return failure(500, 'the answer is too large');
+      return { status: 200, dataJson, message: '' };
+    } catch (error) {
+      return failure(500, `internal error: ${(error as Error).message}`);
+    } finally {
+      this.#open--;
+    }
+  }
+
+  #outcome(question: Question): Outcome<unknown> | Promise<Outcome<unknown>> {
+    const { nodeView, rack } = this.#options;
+    switch (question.kind) {
+      case 'disks':
+        return { ok: true, value: { disks: nodeView.disks().map(diskBody), rack } };
+      case 'partitions': {
+        const partitions = nodeView.partitions().map(partitionBody);
+        return { ok: true, value: { partitions, partitionCount: partitions.length } };
+      }
+      case 'stats':
+        return { ok: true, value: this.#options.stats() };
+      case 'overview':
+        return { ok: true, value: this.#overview() };
+      case 'partition':
+        return this.#partition(question.partitionId);
+      case 'extent':
+      case 'block':
+        return this.#extent(question);
+      case 'fault':
+        return this.#fault(question.fault);
+    }
+  }
+
+  async #partition(id: number): Promise<Outcome<unknown>> {
+    const partition = this.#options.nodeView.partition(id);
+    if (partition === undefined) return notExist();
+    const details = await this.#options.nodeView.query('partition', id, 0);
+    if (!details.ok) return details;
+    const { extents, tinyDeleteRecordSize } = details.value as {
+      extents: unknown[];
+      tinyDeleteRecordSize: number;
+    };
+    const { id: _id, size, used, status, path, replicas } = partitionBody(partition);
+    return {
+      ok: true,
+      value: {
+        VolName: partition.volume,
+        id,
+        size,
+        used,
+        status,
+        path,
+        extents,
+        fileCount: extents.length,
+        replicas,
+        tinyDeleteRecordSize,
+        RaftStatus: null,
+      },
+    };
+  }
+
+  async #extent(question: Question & { kind: 'extent' | 'block' }): Promise<Outcome<unknown>> {
+    const { kind, partitionId, extentId, extentText } = question;
+    if (this.#options.nodeView.partition(partitionId) === undefined) return notExist();
+    if (extentId < 0) {
+      return { ok: false, message: `e extent ${partitionId}_${extentText} not exist`, httpStatus: 500 };
+    }
+    return this.#options.nodeView.query(kind, partitionId, extentId);
+  }
+
+  #fault(fault: FaultRequest): Outcome<unknown> {
+    const { nodeView, setFault } = this.#options;
+    if (setFault === undefined) return { ok: false, message: 'fault injection is off', httpStatus: 404 };
+    if (fault.disk >= nodeView.disks().length) {
+      return { ok: false, message: `there is no disk ${fault.disk}`, httpStatus: 400 };
+    }
+    return setFault(fault);
+  }
+
+  #overview(): Overview {
+    const { nodeView, rack, identity, startedAtMs } = this.#options;
+    const partitions = nodeView.partitions().toSorted((a, b) => a.id - b.id);
+    return {
+      ...identity,
+      rack,
+      startedAtMs,
+      connections: nodeView.connectionCount(),
+      disks: nodeView.disks().map((disk) => ({
+        path: disk.path,
+        total: disk.total,
+        used: disk.used,
+        available: disk.available,
+        allocated: disk.allocated,
+        status: disk.status,
+        partitions: disk.partitionCount,
+        readErrors: disk.readErrors,
+        writeErrors: disk.writeErrors,
+        responsive: disk.responsive,
+      })),
+      partitions: partitions.slice(0, OVERVIEW_PARTITIONS_MAX).map((partition) => ({
+        id: partition.id,
+        volume: partition.volume,
+        size: partition.sizeBytes,
+        used: partition.usedBytes,
+        extents: partition.extentCount,
+        status: partition.status,
+        leader: partition.isLeader,
+        hosts: partition.hosts,
+      })),
+      partitionCount: partitions.length,
+    };
+  }
+}
+
+function notExist(): Outcome<never> {
+  return { ok: false, message: 'partition not exist', httpStatus: 404 };
+}
+
+/** The reference's keys, then ours. */
+function diskBody(disk: DiskInfo): object {
+  return {
+    path: disk.path,
+    total: disk.total,
+    used: disk.used,
+    available: disk.available,
+    unallocated: disk.unallocated,
+    allocated: disk.allocated,
+    status: disk.status,
+    restSize: disk.reserved,
+    partitions: disk.partitionCount,
+    readErrCnt: disk.readErrors,
+    writeErrCnt: disk.writeErrors,
+    responsive: disk.responsive,
+  };
+}
+
+interface PartitionBody {
+  id: number;
+  size: number;
+  used: number;
+  status: number;
+  path: string;
+  replicas: string[];
+}
+
+function partitionBody(partition: PartitionInfo): PartitionBody {
+  return {
+    id: partition.id,
+    size: partition.sizeBytes,
+    used: partition.usedBytes,
+    status: partition.status,
+    path: partition.path,
+    replicas: partition.hosts,
+  };
+}

@@ -1,0 +1,59 @@
+/**
+ * What the HTTP thread and the main thread say to each other over their message port. Plain data; both sides of `src/http` import it.
+ */
+
+/** What the HTTP thread wants to know. Ids are -1 where the request named something that cannot exist. */
+export type Question =
+  | { kind: 'disks' | 'partitions' | 'stats' | 'overview' }
+  | { kind: 'partition'; partitionId: number }
+  | { kind: 'extent' | 'block'; partitionId: number; extentId: number; extentText: string }
+  | { kind: 'fault'; fault: FaultRequest };
+
+/** The answer: HTTP status, and `data` as JSON text (200) or a message. */
+export interface Answer {
+  status: number;
+  dataJson: string;
+  message: string;
+}
+
+/** A fault to inject into the I/O of one disk, for tests. `disk` is its index in the configuration. */
+export interface FaultRequest {
+  disk: number;
+  kind: 'hang' | 'delay' | 'errno' | 'short' | 'clear';
+  /** delay: ms; errno: its number; short: bytes. */
+  value: number;
+  /** Operation codes of the addon; empty: all. */
+  codes: number[];
+  /** Operations affected; 0: no end. */
+  count: number;
+}
+
+/** What the thread is started with. */
+export interface ThreadOptions {
+  address: string;
+  port: number;
+  faultInjection: boolean;
+  /** How long a question may wait for its answer, ms. */
+  answerTimeoutMs: number;
+}
+
+export type ThreadMessage =
+  | { type: 'listening'; port: number }
+  | { type: 'failed'; message: string }
+  | { type: 'question'; id: number; question: Question }
+  | { type: 'closed' };
+
+export type MainMessage =
+  | { type: 'answer'; id: number; answer: Answer }
+  | { type: 'close'; timeoutMs: number };
+
+/** Questions under way at one time; more are answered 503. Bounds what HTTP clients can make the main thread do. */
+export const QUESTIONS_MAX = 64;
+
+/** Longest answer, bytes of JSON. */
+export const ANSWER_BYTES_MAX = 32 * 1024 * 1024;
+
+/** An answer that says no. */
+export function failure(status: number, message: string): Answer {
+  return { status, dataJson: 'null', message };
+}
