@@ -178,5 +178,5 @@ function parseLevel(text: string): Parsed<LogLevel> {
 function parseArgsText(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
   const end = text.search(/\. |\n/);
-  return `${oneLine(end < 0 ? text : text.slice(0, end))} (--help lists the flags)`;
+  return `${oneLine(end < 0 ? text : text.slice(0, end)).replace(/\.$/, '')} (--help lists the flags)`;
 }
