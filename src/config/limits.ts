@@ -40,3 +40,11 @@ export const CONFIG_LIMITS = {
   /** One worker thread, its rings and its I/O threads a disk; storage servers have up to about a hundred. The addon counts disks in a byte. */
   disksMax: 255,
 } as const;
+
+/**
+ * Files a node may keep open under the system's limit: half of it, as connections, logs and files being opened need the rest.
+ * `wanted` and `systemLimit` in files.
+ */
+export function openFileBudget(wanted: number, systemLimit: number): number {
+  return Math.min(wanted, Math.max(64, Math.floor(systemLimit / 2)));
+}

@@ -16,10 +16,7 @@ export type ConfigResult =
   | { readonly ok: true; readonly config: NodeConfig }
   | { readonly ok: false; readonly message: string };
 
-/** Marks a role that is another server's: the caller prints the reference's own line for it. */
-export const ROLE_MISMATCH = 'role mismatch: ';
-
-/** One row a top-level key, for `docs/configuration.md` and its test. */
+/** The top-level keys that are read; each has its row in `docs/configuration.md`. */
 export const FILE_KEYS = [
   'role',
   'port',
@@ -49,14 +46,17 @@ export function loadConfig(path: string): ConfigResult {
   try {
     const { size } = statSync(path);
     if (size > CONFIG_LIMITS.fileBytesMax) {
-      return { ok: false, message: oneLine(`${path}: larger than ${CONFIG_LIMITS.fileBytesMax} bytes`) };
+      return {
+        ok: false,
+        message: oneLine(`config file ${path} is larger than ${CONFIG_LIMITS.fileBytesMax} bytes`),
+      };
     }
     text = readFileSync(path, 'utf8');
   } catch (error) {
-    return { ok: false, message: oneLine(`${path}: cannot be read: ${errorText(error)}`) };
+    return { ok: false, message: oneLine(`config file ${path} cannot be read: ${errorText(error)}`) };
   }
   const result = parseConfig(text);
-  return result.ok ? result : { ok: false, message: oneLine(`${path}: ${result.message}`) };
+  return result.ok ? result : { ok: false, message: oneLine(`${result.message} (config file ${path})`) };
 }
 
 /** Checks the text of a config file. Pure. The message starts with the key's path. */
@@ -128,9 +128,8 @@ function parseText(file: FileObject, key: FileKey, fallback: string): Parsed<str
 function parseRole(file: FileObject): Parsed<'datanode'> {
   const role = parseText(file, 'role', '');
   if (!role.ok) return role;
-  return role.value === 'datanode'
-    ? accepted('datanode')
-    : refused('role', `${ROLE_MISMATCH}${role.value} (must be datanode)`);
+  if (role.value === 'datanode') return accepted('datanode');
+  return refused('role mismatch', `${role.value === '' ? '""' : role.value} (role must be "datanode")`);
 }
 
 function parseDataPort(file: FileObject): Parsed<number> {

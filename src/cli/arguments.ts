@@ -1,0 +1,54 @@
+/**
+ * The command line of `extentd`: the reference's flags (`admin.md` 1), and the word `standalone`. Pure; called by the entry point.
+ */
+
+export type CommandLine =
+  | { readonly kind: 'node'; readonly configPath: string; readonly foreground: boolean }
+  | { readonly kind: 'standalone'; readonly args: readonly string[] }
+  | { readonly kind: 'version' }
+  | { readonly kind: 'help'; readonly text: string }
+  | { readonly kind: 'error'; readonly message: string };
+
+export const USAGE = `extentd: a data node for CubeFS (ChubaoFS) clusters
+
+  extentd -c FILE [-f]            run the node that the config file describes; without -f in the background
+  extentd standalone [flags]      run one node with an embedded master; "extentd standalone --help" lists the flags
+  extentd -v                      print the version
+
+  -c FILE   JSON config file, the Go data node's own; see docs/configuration.md
+  -f        stay in the foreground
+`;
+
+/**
+ * Parses the arguments after the program's name. As in the reference a flag may have one dash or two, and a value after a space or `=`.
+ */
+export function parseCommandLine(args: readonly string[]): CommandLine {
+  if (args[0] === 'standalone') return { kind: 'standalone', args: args.slice(1) };
+  let configPath = '';
+  let foreground = false;
+  for (let index = 0; index < args.length; index += 1) {
+    const match = /^--?([a-z]+)(?:=(.*))?$/s.exec(args[index] ?? '');
+    const [, name, inlineValue] = match ?? [];
+    if (name === 'c') {
+      const value = inlineValue ?? args[++index];
+      if (value === undefined) return { kind: 'error', message: 'flag needs an argument: -c' };
+      configPath = value;
+    } else if (inlineValue !== undefined || name === undefined) {
+      return unknown(args[index] ?? '');
+    } else if (name === 'f') {
+      foreground = true;
+    } else if (name === 'v') {
+      return { kind: 'version' };
+    } else if (name === 'h' || name === 'help') {
+      return { kind: 'help', text: USAGE };
+    } else {
+      return unknown(args[index] ?? '');
+    }
+  }
+  if (configPath === '') return { kind: 'error', message: 'no config file given (use -c FILE; -h for help)' };
+  return { kind: 'node', configPath, foreground };
+}
+
+function unknown(arg: string): CommandLine {
+  return { kind: 'error', message: `unknown argument ${JSON.stringify(arg)} (-h for help)` };
+}
