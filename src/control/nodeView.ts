@@ -71,7 +71,11 @@ export interface NodeView {
   /** Unknown id is success. */
   deletePartition(id: number): Promise<Outcome<null>>;
   /** Bodies of the debug API that only the owner knows: `partition` (extents, tinyDeleteRecordSize), `extent`, `block` (`admin.md` 10). */
-  query(kind: 'partition' | 'extent' | 'block', partitionId: number, extentId: number): Promise<Outcome<unknown>>;
+  query(
+    kind: 'partition' | 'extent' | 'block',
+    partitionId: number,
+    extentId: number,
+  ): Promise<Outcome<unknown>>;
 }
 
 /** Executes master packets 0x60..0x69. The caller sends the reply. */

@@ -7,9 +7,6 @@ import type { DiskInfo, Status } from './nodeView.js';
 /** A new partition needs more than this available (`admin.md` 8.3). */
 export const CREATE_AVAILABLE_BYTES = 5 * 1024 ** 3;
 
-/** Text of the answer when no disk qualifies. */
-export const NO_DISK_SPACE = 'No disk space to create a data partition';
-
 /** Sums over all disks as a heartbeat reports them; bytes, but for the count. */
 export interface NodeTotals {
   total: number;

@@ -5,6 +5,7 @@
  * gives up on its own.
  */
 import type { DiskInfo, NodeView, Outcome, PartitionInfo } from '../control/nodeView.js';
+import { type HeartbeatResponse, heartbeatResponse } from '../protocol/heartbeat.js';
 import {
   ANSWER_BYTES_MAX,
   type Answer,
@@ -27,8 +28,8 @@ export interface MainSideOptions {
   rack: string;
   identity: NodeIdentity;
   startedAtMs: number;
-  /** Body of `/stats`: the heartbeat response (`heartbeat.ts`). */
-  stats(): object;
+  /** Body of `/stats`: the heartbeat response (`control/heartbeat.ts`). */
+  stats(): HeartbeatResponse;
   /** Injects a fault; absent unless configured. */
   setFault?: (fault: FaultRequest) => Outcome<null>;
 }
@@ -49,7 +50,10 @@ export class MainSide {
     try {
       const outcome = await this.#outcome(question);
       if (!outcome.ok) return failure(outcome.httpStatus ?? 500, outcome.message);
-      const dataJson = JSON.stringify(outcome.value);
+      const dataJson =
+        question.kind === 'stats'
+          ? heartbeatResponse.encode(outcome.value as HeartbeatResponse)
+          : JSON.stringify(outcome.value);
       if (dataJson.length > ANSWER_BYTES_MAX) return failure(500, 'the answer is too large');
       return { status: 200, dataJson, message: '' };
     } catch (error) {

@@ -4,6 +4,7 @@
 import { Worker } from 'node:worker_threads';
 import type { Logger } from 'pino';
 import type { NodeView, Outcome } from '../control/nodeView.js';
+import type { HeartbeatResponse } from '../protocol/heartbeat.js';
 import { MainSide, type NodeIdentity } from './mainSide.js';
 import type { FaultRequest, MainMessage, ThreadMessage, ThreadOptions } from './messages.js';
 
@@ -16,7 +17,7 @@ export interface HttpOptions {
   rack: string;
   identity: NodeIdentity;
   /** Body of `/stats`: the heartbeat response. */
-  stats(): object;
+  stats(): HeartbeatResponse;
   /** Given when `faultInjection` is configured: offers `POST /debug/fault`. */
   setFault?: (fault: FaultRequest) => Outcome<null>;
   /** How long a request may wait for the node's answer, ms. */
