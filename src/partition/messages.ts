@@ -79,7 +79,6 @@ export interface AttachedPartition {
   path: string;
   hosts: string[];
   peers: { id: number; addr: string }[];
-  createType: number;
   /** Row in the worker's PartitionTable. */
   row: number;
 }

@@ -1,0 +1,185 @@
+/**
+ * The data node put together: shared memory, workers, network thread, control plane, HTTP; started and stopped in order (`admin.md` 3, `spec/api.md` states).
+ *
+ * Everything decided elsewhere; here is only who knows whom and what comes after what.
+ */
+import os from 'node:os';
+import type { Logger } from 'pino';
+import type { NodeConfig } from './config/config.js';
+import { CONNECTION_LIMITS } from './config/limits.js';
+import { AdminTasks } from './control/adminTasks.js';
+import { buildHeartbeat } from './control/heartbeat.js';
+import { MasterClient } from './control/masterClient.js';
+import { checkPartitions, type Registration, register } from './control/registration.js';
+import { ResponsePoster } from './control/responsePoster.js';
+import { type HttpThread, startHttp } from './http/startHttp.js';
+import { native } from './native/addon.js';
+import { Listener } from './server/listener.js';
+import { NodeServer } from './server/nodeServer.js';
+import { onreadWorks } from './server/receivePath.js';
+import { LOG_RATE, RateLimitedLog } from './telemetry/rateLimitedLog.js';
+
+/** Connections a node may hold at once: the poison table's size. */
+export const CONNECTIONS_MAX = 65_536;
+/** How long a stop waits for requests already taken on, and then for the workers to sync and end. */
+const DRAIN_MS = 3_000;
+const WORKERS_END_MS = 3_000;
+
+/** Life of the node (`spec/api.md`). */
+export type NodeLife = 'Standby' | 'Start' | 'Running' | 'Shutdown' | 'Stopped';
+
+export interface DataNodeOptions {
+  config: NodeConfig;
+  log: Logger;
+  /** Aborted: the start is given up; what was begun is stopped. */
+  signal?: AbortSignal;
+}
+
+/** A running node. */
+export interface DataNode {
+  readonly addresses: { data: string; http: string | null; raftHeartbeat: string; raftReplica: string };
+  readonly registration: Registration;
+  readonly life: NodeLife;
+  /** Stops accepting, finishes what was taken on, syncs, ends the threads. True when every worker ended cleanly. May be called twice. */
+  stop(): Promise<boolean>;
+}
+
+/** Starts a node: registers (as long as it takes), loads the disks, compares the partitions, listens. Rejects with one clear line when it cannot. */
+export async function startDataNode(options: DataNodeOptions): Promise<DataNode> {
+  const { config, log } = options;
+  const signal = options.signal ?? new AbortController().signal;
+  const node = new RunningNode(config, log);
+  try {
+    await node.start(signal);
+    return node;
+  } catch (error) {
+    await node.stop();
+    throw error;
+  }
+}
+
+class RunningNode implements DataNode {
+  addresses = { data: '', http: null as string | null, raftHeartbeat: '', raftReplica: '' };
+  registration: Registration = { cluster: '', localIP: '', address: '', nodeId: 0 };
+  life: NodeLife = 'Standby';
+
+  readonly #config: NodeConfig;
+  readonly #log: Logger;
+  readonly #peerLog: RateLimitedLog;
+  readonly #stopPeerLog: () => void;
+  readonly #master: MasterClient;
+  readonly #poster: ResponsePoster;
+  #server: NodeServer | null = null;
+  #listener: Listener | null = null;
+  #http: HttpThread | null = null;
+  #stopping: Promise<boolean> | null = null;
+
+  constructor(config: NodeConfig, log: Logger) {
+    this.#config = config;
+    this.#log = log;
+    this.#peerLog = new RateLimitedLog(log, LOG_RATE, () => performance.now());
+    this.#stopPeerLog = this.#peerLog.start();
+    this.#master = new MasterClient({ masters: config.masterAddrs });
+    this.#poster = new ResponsePoster({ master: this.#master, log });
+  }
+
+  async start(signal: AbortSignal): Promise<void> {
+    const config = this.#config;
+    this.life = 'Start';
+    const port = config.port;
+    const registration = await register(
+      { master: this.#master, localIP: config.localIP, port, log: this.#log },
+      signal,
+    );
+    if (registration === null || signal.aborted) throw new Error('the start was given up');
+    this.registration = registration;
+    const useOnread = await onreadWorks();
+    if (!useOnread)
+      this.#log.warn('sockets are read by data events: onread does not work on this Node version');
+    const server = new NodeServer({
+      config,
+      log: this.#log,
+      connectionsMax: CONNECTIONS_MAX,
+      cores: os.availableParallelism(),
+      limits: { ...CONNECTION_LIMITS, inFlightBytesMax: config.inFlightBytesPerConnection },
+      admin: (nodeView) =>
+        new AdminTasks({ nodeView, poster: this.#poster, rack: config.rack, log: this.#log }),
+      sockets: () => this.#listener!,
+    });
+    this.#server = server;
+    this.#listener = new Listener(server.network, CONNECTIONS_MAX, useOnread, {
+      refused: (reason) => this.#peerLog.write('warn', 'refused', 'connection refused', { reason }),
+      closed: (remote, reason) =>
+        this.#peerLog.write('warn', 'closed', 'connection closed', { remote, reason }),
+    });
+    await server.whenLoaded(signal);
+    await this.#compare(signal);
+    const bound = await this.#listener.listen(config.listenAddress, port);
+    this.addresses.data = `${registration.localIP}:${bound}`;
+    this.addresses.raftHeartbeat = `${registration.localIP}:${config.raftHeartbeatPort}`;
+    this.addresses.raftReplica = `${registration.localIP}:${config.raftReplicaPort}`;
+    await this.#startHttp(server);
+    this.life = 'Running';
+  }
+
+  stop(): Promise<boolean> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  async #compare(signal: AbortSignal): Promise<void> {
+    const outcome = await checkPartitions(
+      {
+        master: this.#master,
+        address: this.registration.address,
+        isLoaded: (id) => this.#server!.state.partition(id) !== undefined,
+        allowLostPartitions: false,
+        log: this.#log,
+      },
+      signal,
+    );
+    if (!outcome.ok) throw new Error(outcome.message);
+  }
+
+  async #startHttp(server: NodeServer): Promise<void> {
+    const config = this.#config;
+    if (config.profPort === null) return;
+    this.#http = await startHttp({
+      address: config.httpAddress,
+      port: config.profPort,
+      nodeView: server.state,
+      rack: config.rack,
+      identity: {
+        address: this.addresses.data,
+        cluster: this.registration.cluster,
+        nodeId: this.registration.nodeId,
+      },
+      stats: () => buildHeartbeat(server.state.disks(), server.state.partitions(), config.rack),
+      ...(config.faultInjection ? { setFault: (fault) => server.setFault(fault) } : {}),
+      log: this.#log,
+    });
+    this.addresses.http = `${config.httpAddress}:${this.#http.port}`;
+  }
+
+  async #stop(): Promise<boolean> {
+    this.life = 'Shutdown';
+    this.#listener?.stopAccepting();
+    let clean = true;
+    if (this.#server !== null) {
+      await this.#server.drain(DRAIN_MS);
+      clean = await this.#server.stopWorkers(WORKERS_END_MS);
+    }
+    this.#listener?.close();
+    await this.#http?.close();
+    this.#server?.close();
+    this.#stopPeerLog();
+    this.life = 'Stopped';
+    this.#log.info({ clean }, 'data node stopped');
+    return clean;
+  }
+}
+
+/** Ends the process whatever its threads are stuck in. */
+export function endProcess(exitCode: number): void {
+  native.exitProcess(exitCode);
+}

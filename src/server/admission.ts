@@ -1,0 +1,111 @@
+/**
+ * What is to happen to a packet, decided from its header alone. Pure.
+ *
+ * The checks that need the body (CRC) or the partition's state (space, extents) are the worker's; this file keeps their order right for the packets that
+ * never reach a worker (`wire.md` 6.1): extent type, then CRC of a write, then the partition.
+ */
+import { WIRE_LIMITS } from '../config/limits.js';
+import { ERROR_TEXT } from '../protocol/errors.js';
+import type { PacketHeader } from '../protocol/header.js';
+import {
+  actionOf,
+  bodyClassOf,
+  isMasterOp,
+  isReadOp,
+  isWriteOp,
+  OP,
+  requestBodyBytes,
+  UNKNOWN_OPCODE_ACTION,
+} from '../protocol/opcodes.js';
+
+/** Opcodes that workers execute in this build. */
+const SERVED = new Set<number>([
+  OP.createExtent,
+  OP.write,
+  OP.syncWrite,
+  OP.streamRead,
+  OP.streamFollowerRead,
+  OP.extentRepairRead,
+  OP.getAllWatermarks,
+  OP.getPartitionSize,
+  OP.getMaxExtentIdAndPartitionSize,
+]);
+
+/** Master ops that the control plane executes in this build. */
+const SERVED_BY_CONTROL = new Set<number>([
+  OP.createDataPartition,
+  OP.deleteDataPartition,
+  OP.dataNodeHeartbeat,
+]);
+
+const served = Uint8Array.from({ length: 256 }, (_, op) => (SERVED.has(op) ? 1 : 0));
+const servedByControl = Uint8Array.from({ length: 256 }, (_, op) => (SERVED_BY_CONTROL.has(op) ? 1 : 0));
+
+/** `close`: nothing sensible can follow on this connection. `refuse`: answer an error once the body has passed. */
+export const VERDICT = { route: 0, read: 1, control: 2, refuse: 3, close: 4 } as const;
+export type Verdict = (typeof VERDICT)[keyof typeof VERDICT];
+
+/** A decided packet; one object is reused. `action`/`message` are set for `refuse`, `reason` for `close`. */
+export class Admission {
+  verdict: Verdict = VERDICT.close;
+  bodyBytes = 0;
+  action = '';
+  message = '';
+  reason = '';
+  /** The body's CRC is compared before the refusal, because its error comes first. */
+  checkCrc = false;
+
+  /**
+   * Decides about `header`. `partitionKnown`: its partition is loaded here (and the header's numbers are exact). `diskMessage`: why that partition's
+   * disk cannot take work now, or empty. `followers`: addresses in the packet's Arg.
+   */
+  decide(header: PacketHeader, partitionKnown: boolean, diskMessage: string, followers: number): void {
+    const { opcode } = header;
+    this.bodyBytes = requestBodyBytes(header);
+    this.checkCrc = false;
+    const cap = bodyCapBytes(opcode);
+    if (this.bodyBytes > cap) {
+      this.verdict = VERDICT.close;
+      this.reason = `body of ${this.bodyBytes} bytes, the limit for this operation is ${cap}`;
+      return;
+    }
+    if (isMasterOp(opcode)) {
+      if (servedByControl[opcode] === 1) this.verdict = VERDICT.control;
+      else this.#refuse(UNKNOWN_OPCODE_ACTION, `${UNKNOWN_OPCODE_ACTION}${opcode}`);
+      return;
+    }
+    if (header.extentType > 1) return this.#refuse('ActionPreparePkt', ERROR_TEXT.incorrectStoreType);
+    this.checkCrc = isWriteOp(opcode);
+    if (!partitionKnown) return this.#refuse('ActionPreparePkt', ERROR_TEXT.partitionNotExists);
+    if (served[opcode] === 0) return this.#refuse(UNKNOWN_OPCODE_ACTION, `${UNKNOWN_OPCODE_ACTION}${opcode}`);
+    if (header.remainingFollowers > 0 && followers > 0) {
+      return this.#refuse('ActionSendToFollowers', 'replication to followers is not served by this version');
+    }
+    if (diskMessage !== '') return this.#refuse(actionOf(opcode), diskMessage);
+    if (!isReadOp(opcode)) {
+      this.verdict = VERDICT.route;
+      return;
+    }
+    if (header.size === 0) {
+      return this.#refuse(
+        actionOf(opcode),
+        `${ERROR_TEXT.parameterMismatch}: offset=${header.extentOffset} size=0`,
+      );
+    }
+    this.verdict = VERDICT.read;
+  }
+
+  #refuse(action: string, message: string): void {
+    this.verdict = VERDICT.refuse;
+    this.action = action;
+    this.message = message;
+  }
+}
+
+/** Most body bytes that a request with this opcode may announce. */
+export function bodyCapBytes(opcode: number): number {
+  const bodyClass = bodyClassOf(opcode);
+  if (bodyClass === 'write') return WIRE_LIMITS.writeBodyBytesMax;
+  // A worker's request body must fit one slot; only refused and admin bodies may be larger.
+  return served[opcode] === 1 ? WIRE_LIMITS.writeBodyBytesMax : WIRE_LIMITS.bodyBytesMax;
+}

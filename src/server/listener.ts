@@ -1,0 +1,168 @@
+/**
+ * The data port: accepts connections, gives them an index and a generation, keeps their deadlines, closes them.
+ *
+ * Acts only; what a byte means is `connection.ts`, what is sent is `replyQueue.ts`. Idle connections are kept for ever (clients pool them); a packet that does not
+ * progress, or a peer that does not take its replies, is not.
+ */
+import net, { type Socket } from 'node:net';
+import { nextGeneration } from '../shm/poison.js';
+import { Connection } from './connection.js';
+import type { NetworkThread } from './networkThread.js';
+import { attachData, wrapAccepted } from './receivePath.js';
+import { ReplyQueue } from './replyQueue.js';
+
+const SWEEP_MS = 1_000;
+const BACKLOG = 4096;
+const KEEP_ALIVE_MS = 60_000;
+
+/** What the listener tells its owner, for the log; called at a peer's pace, so the owner bounds the rate. */
+export interface ListenerEvents {
+  refused(reason: string): void;
+  closed(remote: string, reason: string): void;
+}
+
+interface Peer {
+  socket: Socket;
+  connection: Connection;
+  replies: ReplyQueue;
+  /** Loop clock after which a half-closed connection is destroyed; 0: it is not half-closed. */
+  lingerUntilMs: number;
+}
+
+export class Listener {
+  readonly #net: NetworkThread;
+  readonly #events: ListenerEvents;
+  readonly #useOnread: boolean;
+  readonly #server: net.Server;
+  readonly #peers = new Map<number, Peer>();
+  readonly #freeIndexes: number[] = [];
+  readonly #generations: Int32Array;
+  #sweeper: NodeJS.Timeout | undefined;
+
+  /** `connectionsMax`: size of the poison table. `useOnread`: result of the self-test. */
+  constructor(network: NetworkThread, connectionsMax: number, useOnread: boolean, events: ListenerEvents) {
+    this.#net = network;
+    this.#events = events;
+    this.#useOnread = useOnread;
+    this.#generations = new Int32Array(connectionsMax);
+    for (let i = connectionsMax - 1; i >= 0; i--) this.#freeIndexes.push(i);
+    this.#server = net.createServer({ pauseOnConnect: true, allowHalfOpen: true, noDelay: true }, (socket) =>
+      this.#accept(socket),
+    );
+  }
+
+  /** Open connections. */
+  get connectionCount(): number {
+    return this.#peers.size;
+  }
+
+  /** Starts to accept; returns the port. */
+  async listen(address: string, port: number): Promise<number> {
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once('error', reject);
+      this.#server.listen({ host: address, port, backlog: BACKLOG }, () => {
+        this.#server.off('error', reject);
+        this.#server.on('error', (error) => this.#events.refused(error.message));
+        resolve();
+      });
+    });
+    this.#sweeper = setInterval(() => this.#sweep(), SWEEP_MS);
+    return (this.#server.address() as net.AddressInfo).port;
+  }
+
+  /** Stops accepting; open connections go on. */
+  stopAccepting(): void {
+    this.#server.close();
+  }
+
+  /** Closes every connection. */
+  close(): void {
+    clearInterval(this.#sweeper);
+    for (const peer of this.#peers.values()) peer.socket.destroy();
+  }
+
+  // For the network thread.
+
+  halfClose(index: number): void {
+    const peer = this.#peers.get(index);
+    if (peer === undefined) return;
+    peer.lingerUntilMs = this.#net.nowMs + this.#net.limits.lingerMs;
+    peer.socket.end();
+    // What the peer still sends is read and discarded: closing with unread input would reset the connection and lose the reply.
+    peer.socket.resume();
+  }
+
+  resumeReading(connection: Connection): void {
+    this.#peers.get(connection.index)?.socket.resume();
+  }
+
+  drop(connection: Connection, reason: string): void {
+    const peer = this.#peers.get(connection.index);
+    if (peer?.connection !== connection) return;
+    this.#events.closed(connection.remote, reason);
+    peer.socket.destroy();
+  }
+
+  #accept(accepted: Socket): void {
+    const index = this.#freeIndexes.pop();
+    if (index === undefined) {
+      accepted.destroy();
+      this.#events.refused(`more than ${this.#generations.length} connections`);
+      return;
+    }
+    const remote = `${accepted.remoteAddress ?? '?'}:${accepted.remotePort ?? 0}`;
+    const generation = nextGeneration(this.#generations[index]!);
+    this.#generations[index] = generation;
+    const attach = (socket: Socket): Connection => {
+      const replies = new ReplyQueue(this.#net, socket, index);
+      const connection = new Connection(this.#net, index, generation, remote, replies);
+      this.#peers.set(index, { socket, connection, replies, lingerUntilMs: 0 });
+      return connection;
+    };
+    let socket = accepted;
+    if (this.#useOnread) socket = wrapAccepted(accepted, attach);
+    else attachData(socket, attach(socket));
+    this.#net.addConnection(this.#peers.get(index)!.connection);
+    socket.setNoDelay(true);
+    socket.setKeepAlive(true, KEEP_ALIVE_MS);
+    socket.on('error', () => socket.destroy());
+    socket.on('end', () => this.#inputEnded(index));
+    socket.on('close', () => this.#closed(index));
+    socket.resume();
+  }
+
+  /** The peer sent FIN: what it asked for is still answered, then the connection ends. */
+  #inputEnded(index: number): void {
+    const peer = this.#peers.get(index);
+    if (peer === undefined) return;
+    if (peer.lingerUntilMs > 0) peer.socket.destroy();
+    else peer.replies.endWhenEmpty();
+  }
+
+  #closed(index: number): void {
+    const peer = this.#peers.get(index);
+    if (peer === undefined) return;
+    this.#peers.delete(index);
+    this.#net.removeConnection(peer.connection);
+    this.#freeIndexes.push(index);
+  }
+
+  #sweep(): void {
+    const { limits } = this.#net;
+    const nowMs = performance.now();
+    for (const peer of this.#peers.values()) {
+      const { connection, replies } = peer;
+      if (peer.lingerUntilMs > 0) {
+        if (nowMs > peer.lingerUntilMs) peer.socket.destroy();
+      } else if (connection.midPacket && nowMs - connection.progressMs > limits.requestProgressMs) {
+        this.drop(connection, `a packet did not progress for ${limits.requestProgressMs} ms`);
+      } else if (
+        replies.outputWaits &&
+        replies.progressMs > 0 &&
+        nowMs - replies.progressMs > limits.replyProgressMs
+      ) {
+        this.drop(connection, `replies were not taken for ${limits.replyProgressMs} ms`);
+      }
+    }
+  }
+}

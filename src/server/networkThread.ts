@@ -1,0 +1,482 @@
+/**
+ * What a network thread owns: its slab, its tags, its connections, and one pair of rings to each worker.
+ *
+ * Work comes in turns. A turn begins with bytes from sockets or a wake-up from a worker; at its end (`turn`) descriptors are published, with at most one
+ * wake-up a worker, replies are drained and sent, and blocked connections try again. While a turn is due, workers need not wake this thread: its doorbell
+ * says that it is awake. With little in flight the turn spins for the replies first, because sleeping and being woken costs more than most replies take.
+ */
+import assert from 'node:assert';
+import type { AdminHandler } from '../control/nodeView.js';
+import {
+  issuedAt,
+  REPLY_F64,
+  REPLY_I32,
+  REQUEST_F64,
+  REQUEST_I32,
+  RESULT_SKIPPED,
+} from '../partition/messages.js';
+import { errorBody, resultCodeFor } from '../protocol/errors.js';
+import type { PacketHeader } from '../protocol/header.js';
+import { actionOf } from '../protocol/opcodes.js';
+import { RESULT } from '../protocol/resultCodes.js';
+import type { DoorbellSleeper } from '../shm/doorbell.js';
+import type { PoisonTable } from '../shm/poison.js';
+import type { Slab } from '../shm/slab.js';
+import { SLOT_KIND } from '../shm/slabShare.js';
+import type { SpinPolicy } from '../workers/spin.js';
+import type { Connection } from './connection.js';
+import { PendingTable, TAG, TAG_KIND } from './pending.js';
+import type { ReplyQueue } from './replyQueue.js';
+import type { Route, WorkerPort } from './workerPort.js';
+
+const SCRATCH_BYTES = 64 * 1024;
+/** Scratch offered to a connection whose last body was large: room for a header and Arg, so that the body goes to its slot uncopied. */
+const SCRATCH_SMALL_BYTES = 4 * 1024;
+const STAGING_BYTES = 256 * 1024;
+/** Smallest slot of a request: it must hold an error text or a small reply body. */
+const SLOT_BYTES_MIN = 4096;
+
+/** Limits of a connection (`config/limits.ts`, overridden by settings). */
+export interface ConnectionLimits {
+  requestProgressMs: number;
+  replyProgressMs: number;
+  lingerMs: number;
+  inFlightBytesMax: number;
+  inFlightPacketsMax: number;
+  replyBufferBytesMax: number;
+}
+
+/** What the network thread is made of; everything that acts comes from outside. */
+export interface NetworkParts {
+  slab: Slab;
+  ports: WorkerPort[];
+  poison: PoisonTable;
+  sleeper: DoorbellSleeper;
+  spin: SpinPolicy;
+  limits: ConnectionLimits;
+  tags: number;
+  admin: AdminHandler;
+  crc32(data: Uint8Array, seed: number): number;
+  /** Spins until any of this thread's reply rings may have something, at most `ns`. */
+  spinForReplies(seen: number, ns: number): boolean;
+  monotonicMs(): number;
+  wallMs(): number;
+  /** Takes events and answers that workers sent over their control rings. */
+  drainEvents(): void;
+  /** Who owns the sockets. */
+  sockets(): SocketOwner;
+}
+
+/** What the network thread asks of the listener. */
+export interface SocketOwner {
+  /** FIN, then discard what still comes for a while (`wire.md` 6.5). */
+  halfClose(index: number): void;
+  /** Reads on after the connection was blocked. */
+  resumeReading(connection: Connection): void;
+  /** Closes at once, because of what the peer sent or did. */
+  drop(connection: Connection, reason: string): void;
+}
+
+export class NetworkThread {
+  readonly pending: PendingTable;
+  readonly slab: Slab;
+  readonly slabView: DataView;
+  readonly limits: ConnectionLimits;
+  readonly routes = new Map<number, Route>();
+  readonly scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
+  readonly scratchSmall = this.scratch.subarray(0, SCRATCH_SMALL_BYTES);
+  staging = Buffer.allocUnsafeSlow(STAGING_BYTES);
+  stagingView = viewOf(this.staging);
+  /** Loop clock, ms: read once a turn. */
+  nowMs = 0;
+
+  readonly #parts: NetworkParts;
+  readonly #connections: (Connection | undefined)[] = [];
+  readonly #flushList: ReplyQueue[] = [];
+  #blocked: Connection[] = [];
+  #turnDue = false;
+  #released = false;
+  #inFlight = 0;
+  readonly #turn = (): void => this.turn();
+
+  constructor(parts: NetworkParts) {
+    this.#parts = parts;
+    this.pending = new PendingTable(parts.tags);
+    this.slab = parts.slab;
+    this.slabView = new DataView(
+      parts.slab.bytes.buffer,
+      parts.slab.bytes.byteOffset,
+      parts.slab.bytes.byteLength,
+    );
+    this.limits = parts.limits;
+    this.nowMs = parts.monotonicMs();
+  }
+
+  /** Requests at workers. */
+  get inFlight(): number {
+    return this.#inFlight;
+  }
+
+  crc32(data: Uint8Array, seed: number): number {
+    return this.#parts.crc32(data, seed);
+  }
+
+  // Connections.
+
+  addConnection(connection: Connection): void {
+    assert(this.#connections[connection.index] === undefined, 'a connection index has one user');
+    this.#connections[connection.index] = connection;
+  }
+
+  /** The socket is closed: nothing of it is executed any more, its index may be used again by a new generation. */
+  removeConnection(connection: Connection): void {
+    this.#parts.poison.poison(connection.index, connection.generation);
+    connection.closed();
+    connection.replies.closed();
+    this.#connections[connection.index] = undefined;
+    this.wake();
+  }
+
+  drop(connection: Connection, reason: string): void {
+    connection.stop();
+    this.#parts.sockets().drop(connection, reason);
+  }
+
+  halfClose(index: number): void {
+    this.#parts.sockets().halfClose(index);
+  }
+
+  // What connections take and give back.
+
+  /**
+   * Takes a tag and a slot for a request of `connection` to `port` whose body or answer has `bytes`. -1 when something is missing: the caller
+   * blocks. `primary` work may not use the reserves of leaf work.
+   */
+  takeTag(
+    connection: Connection,
+    kind: number,
+    raw: Uint8Array,
+    port: WorkerPort,
+    bytes: number,
+    primary: boolean,
+  ): number {
+    if (!port.admits(primary)) return -1;
+    const slotBytes = Math.max(bytes, SLOT_BYTES_MIN);
+    const slot = this.slab.acquire(slotBytes, port.disk, primary ? SLOT_KIND.primary : SLOT_KIND.leaf);
+    if (slot < 0) return -1;
+    const tag = this.pending.acquire(connection.index, kind, raw, 0);
+    if (tag < 0) {
+      this.slab.release(slot);
+      return -1;
+    }
+    this.pending.slot[tag] = slot;
+    this.pending.worker[tag] = port.index;
+    this.pending.primary[tag] = primary ? 1 : 0;
+    port.admit(primary);
+    return tag;
+  }
+
+  /** Gives back a tag that was never dispatched (its packet did not arrive completely). */
+  releaseUndispatched(tag: number): void {
+    this.#parts.ports[this.pending.worker[tag]!]!.settle(this.pending.primary[tag] === 1);
+    this.releaseTag(tag);
+  }
+
+  /** Takes a tag for a packet that is answered on this thread. */
+  takeLocalTag(connection: Connection, raw: Uint8Array): number {
+    const tag = this.pending.acquire(connection.index, TAG_KIND.local, raw, 0);
+    if (tag >= 0) this.pending.extentId[tag] = 0;
+    return tag;
+  }
+
+  /** Gives back a tag that no worker holds, with its slot. */
+  releaseTag(tag: number): void {
+    const slot = this.pending.slot[tag]!;
+    if (slot >= 0) this.releaseSlot(slot);
+    this.pending.slot[tag] = -1;
+    this.pending.release(tag);
+    this.#released = true;
+  }
+
+  releaseSlot(slot: number): void {
+    this.slab.release(slot);
+    this.#released = true;
+    if (this.#blocked.length > 0) this.wake();
+  }
+
+  /** `connection` tries again when something was given back. */
+  waitForResources(connection: Connection): void {
+    this.#blocked.push(connection);
+    this.wake();
+  }
+
+  /** A view of `bytes` of the slab from `offset`, for socket reads and writes. */
+  slabBuffer(offset: number, bytes: number): Buffer {
+    return Buffer.from(this.slab.bytes.buffer, this.slab.bytes.byteOffset + offset, bytes);
+  }
+
+  copyFromSlot(slot: number, bytes: number, into: Uint8Array, at: number): void {
+    const from = this.slab.payloadOffset(slot);
+    into.set(this.slab.bytes.subarray(from, from + bytes), at);
+  }
+
+  /** The socket kept the staging buffer: the next replies get a new one. */
+  replaceStaging(): void {
+    this.staging = Buffer.allocUnsafeSlow(STAGING_BYTES);
+    this.stagingView = viewOf(this.staging);
+  }
+
+  growStaging(bytes: number): void {
+    this.staging = Buffer.allocUnsafeSlow(bytes);
+    this.stagingView = viewOf(this.staging);
+  }
+
+  // Requests.
+
+  /** Writes a request's descriptor; it is published at the end of the turn. */
+  dispatch(
+    connection: Connection,
+    tag: number,
+    port: WorkerPort,
+    header: PacketHeader,
+    extentOffset: number,
+    bytes: number,
+  ): void {
+    const { pending } = this;
+    const slot = pending.slot[tag]!;
+    const at = port.requests.reserve(header.remainingFollowers === 0);
+    assert(at >= 0, 'a tag was taken only while the ring had room');
+    const i = at * 16;
+    const f = at * 8;
+    const { i32, f64 } = port.requests;
+    i32[i + REQUEST_I32.tag] = tag;
+    i32[i + REQUEST_I32.kind] = header.opcode | (header.extentType << 8) | (header.remainingFollowers << 16);
+    i32[i + REQUEST_I32.crc] = header.crc;
+    i32[i + REQUEST_I32.size] = bytes;
+    i32[i + REQUEST_I32.bufferBytes] = this.slab.capacity(slot);
+    i32[i + REQUEST_I32.connection] = connection.index;
+    i32[i + REQUEST_I32.generation] = connection.generation;
+    i32[i + REQUEST_I32.issuedAtMs] = issuedAt(this.#parts.wallMs());
+    f64[f + REQUEST_F64.bufferOffset] = this.slab.payloadOffset(slot);
+    f64[f + REQUEST_F64.partitionId] = header.partitionId;
+    f64[f + REQUEST_F64.extentId] = header.extentId;
+    f64[f + REQUEST_F64.extentOffset] = extentOffset;
+    pending.crc[tag] = header.crc;
+    pending.extentId[tag] = header.extentId;
+    pending.extentOffset[tag] = extentOffset;
+    pending.issuedMs[tag] = this.nowMs;
+    this.slab.handOver(slot);
+    connection.replies.push(tag, Math.max(bytes, SLOT_BYTES_MIN));
+    if (port.inFlight++ === 0) port.progressMs = this.nowMs;
+    this.#inFlight++;
+    port.dirty = true;
+    this.wake();
+  }
+
+  /** Answers a packet on this thread: `resultCode` with `body`. */
+  finishLocal(connection: Connection, tag: number, resultCode: number, body: Uint8Array): void {
+    connection.replies.push(tag, body.length);
+    this.#completeLocal(connection, tag, resultCode, body);
+  }
+
+  /** Hands a master packet to the control plane; its reply keeps its place in the queue. */
+  control(connection: Connection, tag: number, opcode: number, partitionId: number, body: Uint8Array): void {
+    connection.replies.push(tag, body.length);
+    const { index } = connection;
+    this.#parts.admin
+      .handle(opcode, partitionId, body)
+      .catch((error: Error) => ({
+        ok: false as const,
+        action: actionOf(opcode),
+        message: error.message,
+        partitionId: 0,
+      }))
+      .then((reply) => {
+        if (this.pending.state[tag] === TAG.abandoned) return this.releaseTag(tag);
+        const live = this.#connections[index]!;
+        this.pending.extentId[tag] = reply.partitionId ?? 0;
+        if (reply.ok) this.#completeLocal(live, tag, RESULT.ok, reply.body);
+        else {
+          const code = resultCodeFor(reply.action, reply.message);
+          this.#completeLocal(live, tag, code, errorBody(reply.action, reply.message));
+        }
+      });
+  }
+
+  #completeLocal(connection: Connection, tag: number, resultCode: number, body: Uint8Array): void {
+    const { pending } = this;
+    pending.resultCode[tag] = resultCode;
+    pending.crc[tag] = pending.headerView.getUint32(pending.headerOffset(tag) + 5);
+    pending.bodyBytes[tag] = body.length;
+    pending.body[tag] = body;
+    pending.state[tag] = TAG.done;
+    if (resultCode !== RESULT.ok) this.#fail(connection);
+    this.schedule(connection.replies);
+  }
+
+  // Turns.
+
+  /** Makes sure that a turn follows soon. */
+  wake(): void {
+    if (this.#turnDue) return;
+    this.#turnDue = true;
+    this.#parts.sleeper.disarm();
+    setImmediate(this.#turn);
+  }
+
+  schedule(queue: ReplyQueue): void {
+    if (queue.scheduled) return;
+    queue.scheduled = true;
+    this.#flushList.push(queue);
+    this.wake();
+  }
+
+  /** Publishes, drains, sends, and goes to sleep unless there is more. */
+  turn(): void {
+    const parts = this.#parts;
+    this.nowMs = parts.monotonicMs();
+    for (const port of parts.ports) port.publish();
+    let seen = parts.sleeper.sequence();
+    this.#drainAndSend();
+    if (this.#inFlight > 0 && this.#flushList.length === 0) {
+      const spinNs = this.#inFlight <= 2 ? parts.spin.spinNs() : 0;
+      if (spinNs > 0) {
+        const before = performance.now();
+        if (parts.spinForReplies(seen, spinNs)) {
+          parts.spin.observe((performance.now() - before) * 1e6, 1);
+          seen = parts.sleeper.sequence();
+          this.#drainAndSend();
+        } else parts.spin.observe(spinNs * 4, 1);
+      }
+    }
+    this.#turnDue = false;
+    const more = this.#flushList.length > 0 || (this.#released && this.#blocked.length > 0);
+    if (more || !parts.sleeper.arm(seen)) this.wake();
+  }
+
+  #drainAndSend(): void {
+    for (const port of this.#parts.ports) this.#drain(port);
+    this.#parts.drainEvents();
+    const list = this.#flushList;
+    for (let i = 0; i < list.length; i++) {
+      const queue = list[i]!;
+      queue.scheduled = false;
+      queue.flush();
+    }
+    list.length = 0;
+    this.#resumeBlocked();
+    for (const port of this.#parts.ports) port.publish();
+  }
+
+  /** Takes the replies of one worker now: a piece of a large body must not overtake its reply. */
+  drainPort(index: number): void {
+    this.#drain(this.#parts.ports[index]!);
+  }
+
+  #drain(port: WorkerPort): void {
+    const { replies } = port;
+    let count = 0;
+    for (let at = replies.next(); at >= 0; at = replies.next()) {
+      this.#reply(port, at);
+      count++;
+    }
+    if (count === 0) return;
+    replies.release();
+    port.inFlight -= count;
+    this.#inFlight -= count;
+    port.progressMs = this.nowMs;
+  }
+
+  #reply(port: WorkerPort, at: number): void {
+    const { pending } = this;
+    const { i32, f64 } = port.replies;
+    const i = at * 16;
+    const tag = i32[i + REPLY_I32.tag]!;
+    assert(pending.worker[tag] === port.index, 'a tag comes back from its worker');
+    this.slab.takeBack(pending.slot[tag]!);
+    port.settle(pending.primary[tag] === 1);
+    const resultCode = i32[i + REPLY_I32.resultCode]!;
+    if (pending.state[tag] === TAG.abandoned || resultCode === RESULT_SKIPPED) {
+      if (pending.state[tag] !== TAG.abandoned) {
+        // Skipped behind a failure of the same connection: its queue ends before this tag.
+        const owner = this.#connections[pending.connection[tag]!];
+        if (owner !== undefined) this.#fail(owner);
+        pending.state[tag] = TAG.done;
+        pending.resultCode[tag] = RESULT_SKIPPED;
+        return;
+      }
+      this.releaseTag(tag);
+      return;
+    }
+    pending.resultCode[tag] = resultCode;
+    pending.crc[tag] = i32[i + REPLY_I32.crc]!;
+    pending.bodyBytes[tag] = i32[i + REPLY_I32.bodyBytes]!;
+    pending.extentId[tag] = f64[at * 8 + REPLY_F64.extentId]!;
+    pending.extentOffset[tag] = f64[at * 8 + REPLY_F64.extentOffset]!;
+    if (i32[i + REPLY_I32.largeBody] === 1) {
+      pending.body[tag] = new Uint8Array(pending.bodyBytes[tag]!);
+      if (pending.bodyBytes[tag]! > 0) return;
+    }
+    this.#done(tag, resultCode);
+  }
+
+  /** A piece of a large body arrived over the event ring. */
+  bodyPiece(tag: number, offset: number, piece: Uint8Array): void {
+    const body = this.pending.body[tag];
+    if (!body) return;
+    body.set(piece, offset);
+    if (offset + piece.length === body.length) this.#done(tag, this.pending.resultCode[tag]!);
+  }
+
+  #done(tag: number, resultCode: number): void {
+    const { pending } = this;
+    if (pending.state[tag] === TAG.abandoned) return this.releaseTag(tag);
+    pending.state[tag] = TAG.done;
+    const connection = this.#connections[pending.connection[tag]!]!;
+    if (resultCode !== RESULT.ok) this.#fail(connection);
+    this.schedule(connection.replies);
+  }
+
+  #fail(connection: Connection): void {
+    if (connection.failed) return;
+    this.#parts.poison.poison(connection.index, connection.generation);
+    connection.stop();
+  }
+
+  #resumeBlocked(): void {
+    if (!this.#released || this.#blocked.length === 0) return;
+    this.#released = false;
+    const waiting = this.#blocked;
+    this.#blocked = [];
+    for (const connection of waiting) {
+      if (connection.failed) continue;
+      if (connection.resume()) this.#parts.sockets().resumeReading(connection);
+    }
+  }
+
+  // A disk that completes nothing.
+
+  /** Ends every connection that waits for `port` with an error reply; the slots stay taken until the worker gives them back. Returns how many. */
+  failPort(port: WorkerPort, message: string): number {
+    let failed = 0;
+    for (const connection of this.#connections) {
+      if (connection === undefined || connection.failed) continue;
+      const tag = connection.replies.firstWaitingAt(port.index);
+      if (tag < 0) continue;
+      failed++;
+      this.#failConnection(connection, tag, message);
+    }
+    return failed;
+  }
+
+  /** The request `tag` gets an error reply in its place; the tag itself stays with the worker. */
+  #failConnection(connection: Connection, tag: number, message: string): void {
+    const action = actionOf(this.pending.headers[this.pending.headerOffset(tag) + 2]!);
+    this.#fail(connection);
+    connection.replies.failAt(tag, resultCodeFor(action, message), errorBody(action, message));
+  }
+}
+
+function viewOf(buffer: Buffer): DataView {
+  return new DataView(buffer.buffer, buffer.byteOffset, buffer.byteLength);
+}

@@ -1,0 +1,280 @@
+/**
+ * Main's half of the data path: makes the shared memory, starts the workers, wires them to the network thread, watches them, stops them.
+ */
+import assert from 'node:assert';
+import type { Logger } from 'pino';
+import type { NodeConfig } from '../config/config.js';
+import type { AdminHandler, NodeView, Outcome } from '../control/nodeView.js';
+import type { FaultRequest } from '../http/messages.js';
+import { native } from '../native/addon.js';
+import type { AttachedPartition } from '../partition/messages.js';
+import { createByteRing } from '../shm/byteRing.js';
+import { createDoorbell, DoorbellSleeper, SEQUENCE } from '../shm/doorbell.js';
+import { createPoisonTable, PoisonTable } from '../shm/poison.js';
+import { createRing } from '../shm/ring.js';
+import { createSlab, Slab } from '../shm/slab.js';
+import { createDiskTable, createPartitionTable } from '../shm/tables.js';
+import { SpinPolicy } from '../workers/spin.js';
+import type { DiskWorkerData } from '../workers/workerData.js';
+import { watchWorker } from './diskWatch.js';
+import { type ConnectionLimits, NetworkThread, type SocketOwner } from './networkThread.js';
+import { NodeState } from './nodeState.js';
+import { WorkerHandle, type WorkerListener } from './workerHandle.js';
+import { WorkerPort } from './workerPort.js';
+
+const KiB = 1024;
+const CONTROL_RING_BYTES = 1024 * KiB;
+const EVENT_RING_BYTES = 4 * 1024 * KiB;
+/** Rows of a worker's partition table: five times what operators report (`pains.md` 15). */
+const PARTITIONS_PER_WORKER_MAX = 5_000;
+const WATCH_MS = 250;
+/** Clients wait 5 s for a write; executing it later would only surprise them. */
+const REQUEST_AGE_MS_MAX = 5_000;
+
+export interface NodeServerOptions {
+  config: NodeConfig;
+  log: Logger;
+  connectionsMax: number;
+  cores: number;
+  limits: ConnectionLimits;
+  admin(view: NodeView): AdminHandler;
+  sockets(): SocketOwner;
+}
+
+export class NodeServer implements WorkerListener {
+  readonly network: NetworkThread;
+  readonly state: NodeState;
+  readonly #config: NodeConfig;
+  readonly #log: Logger;
+  readonly #handles: WorkerHandle[] = [];
+  readonly #doorbell = createDoorbell();
+  readonly #loopId: number;
+  readonly #watch: NodeJS.Timeout;
+  #changed: () => void = () => {};
+
+  constructor(options: NodeServerOptions) {
+    const { config, log } = options;
+    this.#config = config;
+    this.#log = log;
+    const workerCount = config.disks.length * config.workersPerDisk;
+    const slabMemory = createSlab({
+      classes: [
+        { bytes: 4 * KiB, slots: config.slabSlots4k },
+        { bytes: 32 * KiB, slots: config.slabSlots32k },
+        { bytes: 128 * KiB, slots: config.slabSlots128k },
+        { bytes: 2048 * KiB, slots: config.slabSlots2m },
+      ],
+      prefault: true,
+    });
+    const slab = new Slab(slabMemory);
+    const poison = createPoisonTable(options.connectionsMax);
+    const diskTable = createDiskTable(config.disks.length);
+    const workerTable = createDiskTable(workerCount);
+    const ports: WorkerPort[] = [];
+    const workerData: DiskWorkerData[] = [];
+    this.#loopId = native.registerLoop(() => this.network.wake());
+    for (let index = 0; index < workerCount; index++) {
+      const disk = Math.floor(index / config.workersPerDisk);
+      const root = config.disks[disk]!.path;
+      const rings = { requests: createRing(config.ringSlots), replies: createRing(config.ringSlots) };
+      const doorbell = createDoorbell();
+      ports.push(new WorkerPort(index, disk, root, rings, doorbell, (words) => native.ringDoorbell(words)));
+      workerData.push({
+        index,
+        disk,
+        member: index % config.workersPerDisk,
+        members: config.workersPerDisk,
+        root,
+        ports: [{ ...rings, slab: slabMemory.sab, doorbell: this.#doorbell, loopId: this.#loopId }],
+        doorbell,
+        commands: createByteRing(CONTROL_RING_BYTES),
+        events: createByteRing(EVENT_RING_BYTES),
+        partitions: createPartitionTable(PARTITIONS_PER_WORKER_MAX),
+        disks: diskTable,
+        workers: workerTable,
+        poison,
+        settings: {
+          ringSlots: config.ringSlots,
+          ioThreads: config.ioThreads,
+          openExtentsMax: Math.max(16, Math.floor(config.maxOpenFiles / workerCount)),
+          strictAppend: config.strictAppend,
+          spinUs: config.spinWorkerUs,
+          cores: options.cores,
+          writes: config.inlineWrites,
+          requestAgeMsMax: REQUEST_AGE_MS_MAX,
+        },
+      });
+    }
+    for (let disk = 0; disk < config.disks.length; disk++)
+      slab.setDiskQuota(disk, config.inFlightBytesPerDisk);
+    const sleeper = new DoorbellSleeper(this.#doorbell, native.waitDoorbell);
+    this.network = new NetworkThread({
+      slab,
+      ports,
+      poison: new PoisonTable(poison),
+      sleeper,
+      spin: new SpinPolicy(config.spinMainUs, options.cores),
+      limits: options.limits,
+      tags: workerCount * config.ringSlots + 4096,
+      admin: { handle: (opcode, id, body) => admin.handle(opcode, id, body) },
+      crc32: (data, seed) => native.crc32(data, seed),
+      spinForReplies: (seen, ns) => native.spinWhileEqual(this.#doorbell, SEQUENCE, seen, ns),
+      monotonicMs: () => performance.now(),
+      wallMs: () => Date.now(),
+      drainEvents: () => {
+        for (const handle of this.#handles) handle.drainEvents();
+      },
+      sockets: options.sockets,
+    });
+    const disks = config.disks.map(({ path }) => ({ path, handles: [] as WorkerHandle[] }));
+    const tables = workerData.map(({ partitions }) => partitions);
+    this.state = new NodeState(this.network, disks, diskTable, workerTable, tables, () =>
+      this.#connections(),
+    );
+    const admin = options.admin(this.state);
+    for (const data of workerData) {
+      const handle = new WorkerHandle(data, ports[data.index]!, this);
+      this.#handles.push(handle);
+      disks[data.disk]!.handles.push(handle);
+    }
+    this.#watch = setInterval(() => this.#watchWorkers(), WATCH_MS);
+    this.network.wake();
+  }
+
+  /** Open connections; set by the owner of the listener. */
+  connectionCount: () => number = () => 0;
+
+  /** Resolves when every worker has loaded its disk or given up; rejects when aborted. */
+  async whenLoaded(signal: AbortSignal): Promise<void> {
+    await this.#until(
+      () => signal.aborted || this.#handles.every(({ loaded, failure }) => loaded || failure !== ''),
+    );
+    if (signal.aborted) throw new Error('the start was given up');
+  }
+
+  /** Waits, at most `timeoutMs`, until every request taken on was answered. */
+  async drain(timeoutMs: number): Promise<void> {
+    await this.#until(() => this.network.inFlight === 0, timeoutMs);
+  }
+
+  /** Lets the workers sync and end; true when all did so cleanly within `timeoutMs`. */
+  async stopWorkers(timeoutMs: number): Promise<boolean> {
+    for (const handle of this.#handles) handle.stop();
+    await this.#until(() => this.#handles.every(({ stopped }) => stopped), timeoutMs);
+    return this.#handles.every(({ stopped, failure }) => stopped && failure === '');
+  }
+
+  close(): void {
+    clearInterval(this.#watch);
+    native.unregisterLoop(this.#loopId);
+  }
+
+  /** Makes a disk act up (tests). */
+  setFault(fault: FaultRequest): Outcome<null> {
+    if (fault.disk >= this.#config.disks.length) return { ok: false, message: `no disk ${fault.disk}` };
+    if (fault.kind === 'clear') native.clearFaults(fault.disk);
+    else native.setFault(fault.disk, [...fault.codes], fault.kind, fault.value, fault.count);
+    this.#log.warn({ fault }, 'fault injected');
+    return { ok: true, value: null };
+  }
+
+  // WorkerListener.
+
+  attached(handle: WorkerHandle, payload: unknown): void {
+    const refused = this.state.attach(handle, payload as AttachedPartition);
+    if (refused !== null) this.#log.error(refused);
+  }
+
+  refused(_handle: WorkerHandle, { folder, reason }: { folder: string; reason: string }): void {
+    this.#log.warn({ folder, reason }, 'partition not loaded');
+  }
+
+  loaded(handle: WorkerHandle): void {
+    const disk = this.#config.disks[handle.disk]!.path;
+    const partitions = this.state.partitions().filter(({ diskPath }) => diskPath === disk).length;
+    this.#log.info({ disk, worker: handle.member, partitions }, 'disk loaded');
+    this.#changed();
+  }
+
+  failed(handle: WorkerHandle, reason: string): void {
+    handle.port.refusal = 'disk has broken';
+    this.#log.error({ disk: this.#config.disks[handle.disk]!.path, reason }, 'disk cannot be served');
+    this.#changed();
+  }
+
+  bodyPiece(handle: WorkerHandle, tag: number, offset: number, piece: Uint8Array): void {
+    this.network.drainPort(handle.index);
+    this.network.bodyPiece(tag, offset, piece);
+  }
+
+  log(
+    handle: WorkerHandle,
+    record: { level: string; message: string; fields: Record<string, string | number> },
+    dropped: number,
+  ): void {
+    const { level, message, fields } = record;
+    assert(level === 'debug' || level === 'info' || level === 'warn' || level === 'error', 'a known level');
+    const context = {
+      ...fields,
+      disk: this.#config.disks[handle.disk]!.path,
+      ...(dropped > 0 ? { dropped } : {}),
+    };
+    this.#log[level](context, message);
+  }
+
+  stopped(_handle: WorkerHandle, _clean: boolean): void {
+    this.#changed();
+  }
+
+  died(handle: WorkerHandle, reason: string): void {
+    const disk = this.#config.disks[handle.disk]!.path;
+    handle.port.refusal = 'disk has broken';
+    const connections = this.network.failPort(handle.port, handle.port.refusal);
+    this.#log.error(
+      { disk, reason, connections },
+      'disk worker died: its disk is out of service until a restart',
+    );
+    this.#changed();
+  }
+
+  #connections(): number {
+    return this.connectionCount();
+  }
+
+  #watchWorkers(): void {
+    const nowMs = performance.now();
+    for (const { port, failure } of this.#handles) {
+      if (failure !== '') continue;
+      const verdict = watchWorker(port, nowMs, this.#config.stallMs);
+      if (verdict === 'recovered') {
+        port.refusal = '';
+        this.#log.warn({ disk: port.diskPath }, 'disk answers again');
+      } else if (verdict === 'stalled') {
+        port.refusal = `disk ${port.diskPath} does not answer`;
+        const connections = this.network.failPort(port, port.refusal);
+        this.#log.error(
+          { disk: port.diskPath, connections, inFlight: port.inFlight },
+          'disk does not answer',
+        );
+      }
+    }
+    this.#changed();
+  }
+
+  /** Waits until `condition`, looked at after each event and at least four times a second. */
+  async #until(condition: () => boolean, timeoutMs = Number.POSITIVE_INFINITY): Promise<void> {
+    const deadlineMs = performance.now() + timeoutMs;
+    while (!condition() && performance.now() < deadlineMs) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, Math.min(WATCH_MS, Math.max(1, deadlineMs - performance.now())));
+        const before = this.#changed;
+        this.#changed = () => {
+          clearTimeout(timer);
+          before();
+          resolve();
+        };
+      });
+      this.#changed = () => {};
+    }
+  }
+}

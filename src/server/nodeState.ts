@@ -1,0 +1,167 @@
+/**
+ * What main knows of the node's partitions and disks: the registry behind routing, heartbeats and the debug API.
+ *
+ * Identity comes from the workers' attach events, numbers from the shared tables, so nothing here waits for a disk.
+ */
+import type {
+  CreatePartitionRequest,
+  DiskInfo,
+  NodeView,
+  Outcome,
+  PartitionInfo,
+  Status,
+} from '../control/nodeView.js';
+import { type AttachedPartition, COMMAND, type CommandAnswer } from '../partition/messages.js';
+import { DiskTable, PARTITION_FLAG, PartitionTable, type TableMemory } from '../shm/tables.js';
+import type { NetworkThread } from './networkThread.js';
+import type { WorkerHandle } from './workerHandle.js';
+
+interface Registered {
+  info: AttachedPartition;
+  handle: WorkerHandle;
+}
+
+/** One disk as configured, with the tables of its workers. */
+export interface DiskState {
+  path: string;
+  handles: WorkerHandle[];
+}
+
+export class NodeState implements NodeView {
+  readonly #net: NetworkThread;
+  readonly #disks: readonly DiskState[];
+  readonly #diskTable: DiskTable;
+  readonly #workerTable: DiskTable;
+  readonly #tables: readonly PartitionTable[];
+  readonly #partitions = new Map<number, Registered>();
+  readonly #connectionCount: () => number;
+
+  /** `tables`: one partition table a worker, by worker index. */
+  constructor(
+    network: NetworkThread,
+    disks: readonly DiskState[],
+    diskTable: TableMemory,
+    workerTable: TableMemory,
+    tables: readonly TableMemory[],
+    connectionCount: () => number,
+  ) {
+    this.#net = network;
+    this.#disks = disks;
+    this.#diskTable = new DiskTable(diskTable);
+    this.#workerTable = new DiskTable(workerTable);
+    this.#tables = tables.map((memory) => new PartitionTable(memory));
+    this.#connectionCount = connectionCount;
+  }
+
+  /** A worker has loaded or created a partition. Returns why it cannot be taken, or null. */
+  attach(handle: WorkerHandle, info: AttachedPartition): string | null {
+    const present = this.#partitions.get(info.id);
+    if (present !== undefined && present.handle !== handle) {
+      return `partition ${info.id} is on ${this.#disks[present.handle.disk]!.path} too; this copy is ignored`;
+    }
+    this.#partitions.set(info.id, { info, handle });
+    this.#net.routes.set(info.id, { port: handle.port });
+    return null;
+  }
+
+  disks(): DiskInfo[] {
+    const allocated = new Map<number, { bytes: number; count: number }>();
+    for (const { info, handle } of this.#partitions.values()) {
+      const sum = allocated.get(handle.disk) ?? { bytes: 0, count: 0 };
+      allocated.set(handle.disk, { bytes: sum.bytes + info.sizeBytes, count: sum.count + 1 });
+    }
+    return this.#disks.map(({ path, handles }, row) => {
+      const total = this.#diskTable.totalBytes(row);
+      const sum = allocated.get(row) ?? { bytes: 0, count: 0 };
+      return {
+        path,
+        total,
+        used: this.#diskTable.usedBytes(row),
+        available: this.#diskTable.availableBytes(row),
+        reserved: this.#diskTable.reservedBytes(row),
+        allocated: sum.bytes,
+        unallocated: Math.max(0, total - sum.bytes),
+        status: this.#diskStatus(row),
+        partitionCount: sum.count,
+        readErrors: sumOf(handles, (index) => this.#workerTable.readErrors(index)),
+        writeErrors: sumOf(handles, (index) => this.#workerTable.writeErrors(index)),
+        responsive: handles.every((handle) => handle.port.refusal === ''),
+      };
+    });
+  }
+
+  partitions(): PartitionInfo[] {
+    return [...this.#partitions.values()].map((registered) => this.#describe(registered));
+  }
+
+  partition(id: number): PartitionInfo | undefined {
+    const registered = this.#partitions.get(id);
+    return registered === undefined ? undefined : this.#describe(registered);
+  }
+
+  connectionCount(): number {
+    return this.#connectionCount();
+  }
+
+  async createPartition(request: CreatePartitionRequest, diskPath: string): Promise<Outcome<string>> {
+    const present = this.#partitions.get(request.partitionId);
+    if (present !== undefined) return { ok: true, value: this.#disks[present.handle.disk]!.path };
+    const disk = this.#disks.find(({ path }) => path === diskPath);
+    if (disk === undefined) return { ok: false, message: `disk(${diskPath}) not exsit` };
+    const handle = disk.handles[request.partitionId % disk.handles.length]!;
+    const answer = await handle.ask(COMMAND.createPartition, request);
+    if (!answer.ok) return answer;
+    const refused = this.attach(handle, answer.value as AttachedPartition);
+    return refused === null ? { ok: true, value: diskPath } : { ok: false, message: refused };
+  }
+
+  async deletePartition(id: number): Promise<Outcome<null>> {
+    const registered = this.#partitions.get(id);
+    if (registered === undefined) return { ok: true, value: null };
+    this.#net.routes.delete(id);
+    const answer = await registered.handle.ask(COMMAND.deletePartition, { id });
+    if (answer.ok) this.#partitions.delete(id);
+    return answer.ok ? { ok: true, value: null } : answer;
+  }
+
+  async query(
+    kind: 'partition' | 'extent' | 'block',
+    partitionId: number,
+    extentId: number,
+  ): Promise<Outcome<unknown>> {
+    const registered = this.#partitions.get(partitionId);
+    if (registered === undefined) return { ok: false, message: 'partition not exist', httpStatus: 404 };
+    const answer: CommandAnswer = await registered.handle.ask(COMMAND.query, { kind, partitionId, extentId });
+    return answer;
+  }
+
+  #describe({ info, handle }: Registered): PartitionInfo {
+    const table = this.#tables[handle.index]!;
+    const disk = this.#disks[handle.disk]!;
+    return {
+      id: info.id,
+      volume: info.volume,
+      sizeBytes: info.sizeBytes,
+      usedBytes: table.usedBytes(info.row),
+      extentCount: table.extentCount(info.row),
+      status: Math.min(table.status(info.row), this.#diskStatus(handle.disk)) as Status,
+      path: info.path,
+      diskPath: disk.path,
+      hosts: info.hosts,
+      peers: info.peers,
+      isLeader: (table.flags(info.row) & PARTITION_FLAG.leader) !== 0,
+    };
+  }
+
+  /** Worst of what the disk's space and its workers say; a disk without a living worker is unavailable. */
+  #diskStatus(row: number): Status {
+    const { handles } = this.#disks[row]!;
+    if (handles.some(({ failure, index }) => failure !== '' || this.#workerTable.status(index) === -1))
+      return -1;
+    return this.#diskTable.availableBytes(row) === 0 ? 1 : 2;
+  }
+}
+
+function sumOf(handles: readonly WorkerHandle[], value: (index: number) => number): number {
+  return handles.reduce((sum, { index }) => sum + value(index), 0);
+}

@@ -1,0 +1,116 @@
+/**
+ * Requests that this network thread has taken on and not yet answered, by tag.
+ *
+ * A tag is an index into parallel arrays, so taking on a packet allocates nothing. The raw header stays here and is echoed from here: ReqID and KernelOffset never
+ * travel to a worker. A tag belongs to one connection's reply queue (linked by `next`, in request order) until its reply is sent, and to a worker from
+ * dispatch until that worker's reply; it is free again when both have let go. A tag whose connection died, or whose disk stalled, is *abandoned*: its slot
+ * stays taken until the worker gives it back, because the worker may still write into it.
+ */
+import assert from 'node:assert';
+import { HEADER_BYTES } from '../protocol/header.js';
+
+/** Room for one raw header, a cache line. */
+const HEADER_STRIDE = 64;
+
+/** Life of a tag. */
+export const TAG = { free: 0, waiting: 1, done: 2, abandoned: 3 } as const;
+
+/** What a tag stands for: a whole packet, one chunk of a stream read, or a packet executed on this thread. */
+export const TAG_KIND = { packet: 0, chunk: 1, local: 2 } as const;
+
+export class PendingTable {
+  readonly capacity: number;
+  /** Raw request headers, HEADER_STRIDE bytes a tag. */
+  readonly headers: Buffer;
+  readonly headerView: DataView;
+  readonly state: Uint8Array;
+  readonly kind: Uint8Array;
+  /** Index of the connection, and of the worker (-1: none). */
+  readonly connection: Int32Array;
+  readonly worker: Int32Array;
+  /** 1: primary work, which may not use the reserves of leaf work. */
+  readonly primary: Uint8Array;
+  /** Slab handle, -1: none. */
+  readonly slot: Int32Array;
+  /** Next tag of the same connection, -1: last. */
+  readonly next: Int32Array;
+  /** Bytes charged to the connection's budget. */
+  readonly charged: Int32Array;
+  /** When it was dispatched, ms of the loop's clock. */
+  readonly issuedMs: Float64Array;
+  readonly resultCode: Uint8Array;
+  readonly crc: Uint32Array;
+  /** Body bytes of the reply: in the slot, or in `body`. */
+  readonly bodyBytes: Int32Array;
+  readonly extentId: Float64Array;
+  readonly extentOffset: Float64Array;
+  /** Arg of the request, echoed in error replies (`wire.md` 3.4). */
+  readonly arg: (Uint8Array | null)[];
+  /** Reply body on the heap (errors made here, admin replies, large lists). */
+  readonly body: (Uint8Array | null)[];
+
+  readonly #free: Int32Array;
+  #freeCount: number;
+
+  constructor(capacity: number) {
+    this.capacity = capacity;
+    this.headers = Buffer.alloc(capacity * HEADER_STRIDE);
+    this.headerView = new DataView(this.headers.buffer, this.headers.byteOffset, this.headers.byteLength);
+    this.state = new Uint8Array(capacity);
+    this.kind = new Uint8Array(capacity);
+    this.connection = new Int32Array(capacity);
+    this.worker = new Int32Array(capacity);
+    this.primary = new Uint8Array(capacity);
+    this.slot = new Int32Array(capacity);
+    this.next = new Int32Array(capacity);
+    this.charged = new Int32Array(capacity);
+    this.issuedMs = new Float64Array(capacity);
+    this.resultCode = new Uint8Array(capacity);
+    this.crc = new Uint32Array(capacity);
+    this.bodyBytes = new Int32Array(capacity);
+    this.extentId = new Float64Array(capacity);
+    this.extentOffset = new Float64Array(capacity);
+    this.arg = new Array<Uint8Array | null>(capacity).fill(null);
+    this.body = new Array<Uint8Array | null>(capacity).fill(null);
+    this.#free = Int32Array.from({ length: capacity }, (_, i) => capacity - 1 - i);
+    this.#freeCount = capacity;
+  }
+
+  /** Tags in use. */
+  get inUse(): number {
+    return this.capacity - this.#freeCount;
+  }
+
+  /** Byte offset of a tag's raw header in `headers`. */
+  headerOffset(tag: number): number {
+    return tag * HEADER_STRIDE;
+  }
+
+  /** Takes a tag for `connection` and copies the raw header from `source`; -1 when all are taken. */
+  acquire(connection: number, kind: number, source: Uint8Array, sourceOffset: number): number {
+    if (this.#freeCount === 0) return -1;
+    const tag = this.#free[--this.#freeCount]!;
+    assert(this.state[tag] === TAG.free, 'a free tag is free');
+    this.state[tag] = TAG.waiting;
+    this.kind[tag] = kind;
+    this.connection[tag] = connection;
+    this.worker[tag] = -1;
+    this.slot[tag] = -1;
+    this.next[tag] = -1;
+    this.charged[tag] = 0;
+    this.bodyBytes[tag] = 0;
+    this.primary[tag] = 0;
+    const at = tag * HEADER_STRIDE;
+    for (let i = 0; i < HEADER_BYTES; i++) this.headers[at + i] = source[sourceOffset + i]!;
+    return tag;
+  }
+
+  /** Gives a tag back. Its slot must have been released, its worker must have replied. */
+  release(tag: number): void {
+    assert(this.state[tag] !== TAG.free, 'a tag is released once');
+    this.state[tag] = TAG.free;
+    this.arg[tag] = null;
+    this.body[tag] = null;
+    this.#free[this.#freeCount++] = tag;
+  }
+}

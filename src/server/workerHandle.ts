@@ -1,0 +1,163 @@
+/**
+ * One disk worker as main controls it: starts the thread, sends commands, takes events, notices its death.
+ */
+import { Worker } from 'node:worker_threads';
+import { COMMAND, type CommandAnswer, EVENT } from '../partition/messages.js';
+import { ByteRingConsumer, ByteRingProducer } from '../shm/byteRing.js';
+import type { DiskWorkerData } from '../workers/workerData.js';
+import type { WorkerPort } from './workerPort.js';
+
+/** Longest answer that is put together from pieces: the extent list of a full partition is about 6 MiB. */
+const ANSWER_BYTES_MAX = 64 * 1024 * 1024;
+const encoder = new TextEncoder();
+
+/** What main does with a worker's events. */
+export interface WorkerListener {
+  attached(handle: WorkerHandle, payload: unknown): void;
+  refused(handle: WorkerHandle, payload: { folder: string; reason: string }): void;
+  loaded(handle: WorkerHandle): void;
+  failed(handle: WorkerHandle, reason: string): void;
+  bodyPiece(handle: WorkerHandle, tag: number, offset: number, piece: Uint8Array): void;
+  log(
+    handle: WorkerHandle,
+    record: { level: string; message: string; fields: Record<string, string | number> },
+    dropped: number,
+  ): void;
+  stopped(handle: WorkerHandle, clean: boolean): void;
+  /** The thread ended without being told to, or threw. */
+  died(handle: WorkerHandle, reason: string): void;
+}
+
+interface Asked {
+  resolve(answer: CommandAnswer): void;
+  pieces: Uint8Array[];
+  bytes: number;
+}
+
+interface WaitingCommand {
+  kind: number;
+  number: number;
+  payload: Uint8Array;
+}
+
+export class WorkerHandle {
+  readonly index: number;
+  readonly disk: number;
+  readonly member: number;
+  readonly port: WorkerPort;
+  loaded = false;
+  stopped = false;
+  /** Why it cannot serve its disk; empty: it can. */
+  failure = '';
+
+  readonly #listener: WorkerListener;
+  readonly #thread: Worker;
+  readonly #commands: ByteRingProducer;
+  readonly #events: ByteRingConsumer;
+  readonly #asked = new Map<number, Asked>();
+  #waiting: WaitingCommand[] = [];
+  #lastNumber = 0;
+
+  constructor(data: DiskWorkerData, port: WorkerPort, listener: WorkerListener) {
+    this.index = data.index;
+    this.disk = data.disk;
+    this.member = data.member;
+    this.port = port;
+    this.#listener = listener;
+    this.#commands = new ByteRingProducer(data.commands);
+    this.#events = new ByteRingConsumer(data.events);
+    this.#thread = new Worker(new URL('../workers/thread.js', import.meta.url), {
+      workerData: data,
+      name: `disk ${data.disk}.${data.member}`,
+    });
+    this.#thread.on('error', (error) =>
+      this.#died(error instanceof Error ? (error.stack ?? error.message) : String(error)),
+    );
+    this.#thread.on('exit', (code) => {
+      this.drainEvents();
+      if (!this.stopped) this.#died(`thread ended with code ${code}`);
+    });
+  }
+
+  /** Asks the worker; the answer comes between two of its batches. Fails at once when it is dead. */
+  ask(kind: (typeof COMMAND)[keyof typeof COMMAND], value: unknown): Promise<CommandAnswer> {
+    if (this.failure !== '') return Promise.resolve({ ok: false, message: this.failure, httpStatus: 500 });
+    const number = ++this.#lastNumber;
+    return new Promise((resolve) => {
+      this.#asked.set(number, { resolve, pieces: [], bytes: 0 });
+      this.#send({ kind, number, payload: encoder.encode(JSON.stringify(value)) });
+    });
+  }
+
+  /** Tells the worker to finish, sync and end. */
+  stop(): void {
+    if (!this.stopped) this.#send({ kind: COMMAND.stop, number: 0, payload: new Uint8Array(0) });
+  }
+
+  /** Takes what the worker sent. Called once a turn. */
+  drainEvents(): void {
+    if (this.#waiting.length > 0) this.#resend();
+    if (this.#events.isEmpty()) return;
+    this.#events.read((kind, a, b, payload) => this.#take(kind, a, b, payload));
+  }
+
+  #take(kind: number, a: number, b: number, payload: Uint8Array): void {
+    if (kind === EVENT.bodyPiece) return this.#listener.bodyPiece(this, a, b, payload);
+    if (kind === EVENT.answer) return this.#answer(a, b, payload);
+    const value: unknown = JSON.parse(Buffer.from(payload).toString());
+    switch (kind) {
+      case EVENT.attached:
+        return this.#listener.attached(this, value);
+      case EVENT.refused:
+        return this.#listener.refused(this, value as { folder: string; reason: string });
+      case EVENT.loaded:
+        this.loaded = true;
+        return this.#listener.loaded(this);
+      case EVENT.failed:
+        this.failure = (value as { reason: string }).reason;
+        return this.#listener.failed(this, this.failure);
+      case EVENT.log:
+        return this.#listener.log(this, value as Parameters<WorkerListener['log']>[1], a);
+      default:
+        this.stopped = true;
+        return this.#listener.stopped(this, (value as { clean: boolean }).clean);
+    }
+  }
+
+  #answer(number: number, bytesToCome: number, payload: Uint8Array): void {
+    const asked = this.#asked.get(number);
+    if (asked === undefined) return;
+    asked.bytes += payload.length;
+    if (asked.bytes <= ANSWER_BYTES_MAX) asked.pieces.push(payload.slice());
+    if (bytesToCome > 0) return;
+    this.#asked.delete(number);
+    if (asked.bytes > ANSWER_BYTES_MAX)
+      asked.resolve({ ok: false, message: 'answer too long', httpStatus: 500 });
+    else asked.resolve(JSON.parse(Buffer.concat(asked.pieces).toString()) as CommandAnswer);
+  }
+
+  #send(command: WaitingCommand): void {
+    this.#waiting.push(command);
+    this.#resend();
+  }
+
+  #resend(): void {
+    let sent = 0;
+    for (const { kind, number, payload } of this.#waiting) {
+      if (!this.#commands.tryWrite(kind, number, 0, payload)) break;
+      sent++;
+    }
+    if (sent === 0) return;
+    this.#waiting = this.#waiting.slice(sent);
+    this.port.doorbell.ring();
+  }
+
+  #died(reason: string): void {
+    if (this.failure === '') this.failure = `disk worker has ended: ${reason.split('\n')[0]}`;
+    for (const asked of this.#asked.values())
+      asked.resolve({ ok: false, message: this.failure, httpStatus: 500 });
+    this.#asked.clear();
+    this.stopped = true;
+    this.#listener.died(this, reason);
+  }
+}

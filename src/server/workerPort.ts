@@ -1,0 +1,78 @@
+/**
+ * One worker as a network thread sees it: its pair of rings, its doorbell, and how it is doing.
+ */
+import { Doorbell } from '../shm/doorbell.js';
+import type { RingMemory } from '../shm/ring.js';
+import { RingConsumer, RingProducer } from '../shm/ring.js';
+
+/** Shared memory between one network thread and one worker. */
+export interface PortMemory {
+  requests: RingMemory;
+  replies: RingMemory;
+}
+
+export class WorkerPort {
+  /** Index of the worker in the node, and of its disk. */
+  readonly index: number;
+  readonly disk: number;
+  readonly diskPath: string;
+  readonly requests: RingProducer;
+  readonly replies: RingConsumer;
+  readonly doorbell: Doorbell;
+  /** Requests published and not yet answered. */
+  inFlight = 0;
+  /** Tags taken for this worker and not yet answered, and those among them that are primary work. */
+  #admitted = 0;
+  #primaryAdmitted = 0;
+  /** Descriptors written since the last publish. */
+  dirty = false;
+  /** Loop clock when the worker last answered anything, or when `inFlight` last left 0. */
+  progressMs = 0;
+  /** Why its disk takes no work at the moment; empty: it does. */
+  refusal = '';
+
+  constructor(
+    index: number,
+    disk: number,
+    diskPath: string,
+    memory: PortMemory,
+    doorbell: Int32Array,
+    wake: (words: Int32Array) => void,
+  ) {
+    this.index = index;
+    this.disk = disk;
+    this.diskPath = diskPath;
+    this.requests = new RingProducer(memory.requests);
+    this.replies = new RingConsumer(memory.replies);
+    this.doorbell = new Doorbell(doorbell, wake);
+  }
+
+  /** Whether another request may be taken on: the rings always have room for what was. Primary work gets half at most. */
+  admits(primary: boolean): boolean {
+    const room = this.requests.slotCount;
+    return this.#admitted < room && (!primary || this.#primaryAdmitted < room / 2);
+  }
+
+  admit(primary: boolean): void {
+    this.#admitted++;
+    if (primary) this.#primaryAdmitted++;
+  }
+
+  /** A request was answered by the worker, or will never be dispatched. */
+  settle(primary: boolean): void {
+    this.#admitted--;
+    if (primary) this.#primaryAdmitted--;
+  }
+
+  /** Shows the worker what was written, with at most one wake-up. */
+  publish(): void {
+    if (!this.dirty) return;
+    this.dirty = false;
+    if (this.requests.publish() > 0) this.doorbell.ring();
+  }
+}
+
+/** Where a partition's packets go. */
+export interface Route {
+  port: WorkerPort;
+}

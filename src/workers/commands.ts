@@ -1,0 +1,55 @@
+/**
+ * Commands of the control plane to a worker: read from its command ring, executed between two batches, answered over the event ring.
+ */
+
+import { answerQuery, type DebugQuery } from '../partition/debugQuery.js';
+import type { NewPartition } from '../partition/diskLoad.js';
+import { COMMAND, type CommandAnswer, EVENT } from '../partition/messages.js';
+import { ByteRingConsumer, type ByteRingMemory } from '../shm/byteRing.js';
+import type { EventQueue } from './eventQueue.js';
+import type { PartitionSet } from './partitionSet.js';
+
+const decoder = new TextDecoder();
+
+export class CommandReader {
+  readonly #ring: ByteRingConsumer;
+  readonly #partitions: PartitionSet;
+  readonly #events: EventQueue;
+  readonly #stop: () => void;
+
+  constructor(memory: ByteRingMemory, partitions: PartitionSet, events: EventQueue, stop: () => void) {
+    this.#ring = new ByteRingConsumer(memory);
+    this.#partitions = partitions;
+    this.#events = events;
+    this.#stop = stop;
+  }
+
+  /** Executes at most one command (they touch files); none while a batch is away. Returns how many. */
+  read(batchAway: boolean): number {
+    if (batchAway || this.#ring.isEmpty()) return 0;
+    return this.#ring.read((kind, number, _b, payload) => {
+      // TextDecoder refuses shared memory: decode a copy.
+      const text = decoder.decode(payload.slice());
+      const answer = this.#execute(kind, text);
+      if (answer !== null) this.#events.json(EVENT.answer, number, answer);
+    }, 1);
+  }
+
+  #execute(kind: number, text: string): CommandAnswer | null {
+    switch (kind) {
+      case COMMAND.createPartition:
+        return this.#partitions.create(JSON.parse(text) as NewPartition);
+      case COMMAND.deletePartition:
+        return this.#partitions.remove((JSON.parse(text) as { id: number }).id);
+      case COMMAND.query: {
+        const query = JSON.parse(text) as DebugQuery;
+        const partition = this.#partitions.get(query.partitionId);
+        if (partition === undefined) return { ok: false, message: 'partition not exist', httpStatus: 404 };
+        return answerQuery(partition, query);
+      }
+      default:
+        this.#stop();
+        return null;
+    }
+  }
+}

@@ -1,0 +1,398 @@
+/**
+ * A disk worker: the thread that owns a disk's partitions (or its share of them), as a blocking, run-to-completion loop.
+ *
+ * One turn: completions of submitted I/O → commands → requests → I/O batch → replies → events → sleep until a ring, a completion or the next tick. Inside: no promises, no
+ * timers, no logger. A turn takes a bounded number of requests; checksums of all their bodies are computed in one native call, then each is checked and executed in order
+ * of arrival, then all their reads and writes run in one native call, then all their replies are published with one wake-up.
+ */
+import { CONNECTION_LIMITS } from '../config/limits.js';
+import { native } from '../native/addon.js';
+import {
+  ageMs,
+  EVENT,
+  REPLY_F64,
+  REPLY_I32,
+  REQUEST_F64,
+  REQUEST_I32,
+  RESULT_SKIPPED,
+} from '../partition/messages.js';
+import type { Operation } from '../partition/operation.js';
+import type { Partition } from '../partition/partition.js';
+import { StoreGroup } from '../partition/storeGroup.js';
+import { type DiskHealth, type StoreHost, type StoreSettings, scratchBytes } from '../partition/storeHost.js';
+import { ACTION, ERROR_TEXT, errorBody } from '../protocol/errors.js';
+import { actionOf, isWriteOp } from '../protocol/opcodes.js';
+import { RESULT, resultCodeFor } from '../protocol/resultCodes.js';
+import { Doorbell } from '../shm/doorbell.js';
+import { PoisonTable } from '../shm/poison.js';
+import { RingConsumer, RingProducer } from '../shm/ring.js';
+import { DiskTable } from '../shm/tables.js';
+import type { Clock } from '../storage/io.js';
+import { NativeDisk } from '../storage/nativeDisk.js';
+import { CommandReader } from './commands.js';
+import { EventQueue } from './eventQueue.js';
+import { IoMode } from './ioMode.js';
+import { OperationPool } from './operationPool.js';
+import { PartitionSet } from './partitionSet.js';
+import { SpinPolicy } from './spin.js';
+import type { DiskWorkerData, NetworkPort } from './workerData.js';
+
+/** Requests taken a turn: enough to share the costs of a turn, few enough to keep the first one's reply prompt. */
+const REQUESTS_PER_TURN = 256;
+/** Batch entries an operation may add before the worker has to run the batch. */
+const ENTRIES_PER_OPERATION = 8;
+const TICK_MS = 1000;
+
+/** One network thread's rings, from this side. */
+class Port {
+  readonly requests: RingConsumer;
+  readonly replies: RingProducer;
+  readonly doorbell: Doorbell;
+
+  constructor(memory: NetworkPort) {
+    this.requests = new RingConsumer(memory.requests);
+    this.replies = new RingProducer(memory.replies);
+    this.doorbell = new Doorbell(memory.doorbell, () => native.notifyLoop(memory.loopId));
+  }
+}
+
+export class DiskWorker implements StoreHost {
+  readonly disk: NativeDisk;
+  readonly clock: Clock = { nowMs: () => Date.now(), monotonicNs: () => native.monotonicNs() };
+  readonly settings: StoreSettings;
+  readonly health: DiskHealth = { status: 2, rejectsWrites: false };
+  readonly regions: readonly Uint8Array[];
+  readonly scratchRegion: number;
+  readonly entryOperations: (Operation | null)[];
+  readonly stores: StoreGroup;
+  readonly events: EventQueue;
+
+  readonly #data: DiskWorkerData;
+  readonly #ports: Port[];
+  readonly #poison: PoisonTable;
+  readonly #pool: OperationPool;
+  readonly #commands: CommandReader;
+  readonly #partitions: PartitionSet;
+  readonly #workerTable: DiskTable;
+  readonly #mode: IoMode;
+  readonly #spin: SpinPolicy;
+  readonly #turnOperations: Operation[] = [];
+  /** Ranges to checksum, pairs of (offset, bytes), and their results, by region. */
+  readonly #ranges: Float64Array[];
+  readonly #crcs = new Uint32Array(REQUESTS_PER_TURN);
+  #batchAway = false;
+  #readErrors = 0;
+  #writeErrors = 0;
+  #finished = 0;
+  #nextTickMs = 0;
+  #stopping = false;
+
+  constructor(data: DiskWorkerData) {
+    this.#data = data;
+    const { settings } = data;
+    const operations = settings.ringSlots * data.ports.length;
+    const batchCapacity = operations * 2 + REQUESTS_PER_TURN;
+    const scratch = new Uint8Array(new SharedArrayBuffer(scratchBytes(batchCapacity)));
+    this.regions = [...data.ports.map((port) => new Uint8Array(port.slab)), scratch];
+    this.scratchRegion = this.regions.length - 1;
+    this.disk = new NativeDisk({
+      device: data.disk,
+      regions: [...this.regions],
+      doorbell: data.doorbell,
+      threads: settings.ioThreads,
+      batchCapacity,
+    });
+    this.settings = {
+      strictAppend: settings.strictAppend,
+      syncEveryWrite: false,
+      openExtentsMax: settings.openExtentsMax,
+    };
+    this.entryOperations = new Array<Operation | null>(batchCapacity).fill(null);
+    this.events = new EventQueue(data.events);
+    this.stores = new StoreGroup(this);
+    this.#ports = data.ports.map((port) => new Port(port));
+    this.#poison = new PoisonTable(data.poison);
+    this.#pool = new OperationPool(operations);
+    this.#workerTable = new DiskTable(data.workers);
+    this.#mode = new IoMode(settings.writes);
+    this.#spin = new SpinPolicy(settings.spinUs, settings.cores);
+    this.#ranges = data.ports.map(() => new Float64Array(REQUESTS_PER_TURN * 2));
+    this.#partitions = new PartitionSet(data, this.stores, this.events);
+    this.#commands = new CommandReader(data.commands, this.#partitions, this.events, () => {
+      this.#stopping = true;
+    });
+  }
+
+  /** Loads the disk, serves it, and returns when a stop command was carried out. */
+  run(): void {
+    const failure = this.#partitions.load();
+    if (failure !== null) {
+      this.health.status = -1;
+      this.events.json(EVENT.failed, 0, { reason: failure });
+    }
+    this.events.json(EVENT.loaded, 0, {});
+    this.#tellMain();
+    let idleFromNs = native.monotonicNs();
+    let wasIdle = true;
+    for (;;) {
+      const seen = Atomics.load(this.#data.doorbell, 0);
+      const work = this.#turn();
+      if (work > 0) {
+        if (wasIdle) this.#spin.observe(native.monotonicNs() - idleFromNs, work);
+        wasIdle = false;
+        continue;
+      }
+      if (this.#stopping && this.#isQuiet()) break;
+      if (!wasIdle) idleFromNs = native.monotonicNs();
+      wasIdle = true;
+      const timeoutMs = Math.max(1, Math.min(TICK_MS, this.#nextTickMs - Date.now()));
+      native.waitDoorbell(
+        this.#data.doorbell,
+        seen,
+        this.#spin.spinNs(),
+        this.events.waiting > 0 ? 1 : timeoutMs,
+      );
+    }
+    this.#end();
+  }
+
+  /** One turn of the loop; returns how much there was to do. */
+  #turn(): number {
+    let work = this.disk.drainCompletions();
+    work += this.#commands.read(this.#batchAway);
+    if (!this.#batchAway) {
+      this.stores.advance();
+      work += this.#takeRequests();
+      this.#runBatches();
+    }
+    const nowMs = Date.now();
+    if (nowMs >= this.#nextTickMs) this.#tick(nowMs);
+    this.#tellMain();
+    return work;
+  }
+
+  // Requests.
+
+  #takeRequests(): number {
+    const ops = this.#turnOperations;
+    let taken = 0;
+    for (let p = 0; p < this.#ports.length && taken < REQUESTS_PER_TURN; p++) {
+      taken = this.#takeFrom(p, taken);
+    }
+    if (taken === 0) return 0;
+    const nowMs = Date.now();
+    for (let i = 0; i < taken; i++) {
+      if (this.disk.batch.capacity - this.disk.batch.length < ENTRIES_PER_OPERATION) this.#runInline();
+      this.#execute(ops[i]!, nowMs);
+    }
+    return taken;
+  }
+
+  /** Copies the descriptors of one port into operations and checksums the bodies of its writes. */
+  #takeFrom(p: number, first: number): number {
+    const port = this.#ports[p]!;
+    const ops = this.#turnOperations;
+    const ranges = this.#ranges[p]!;
+    const { requests } = port;
+    let count = first;
+    let writes = 0;
+    while (count < REQUESTS_PER_TURN) {
+      const at = requests.next();
+      if (at < 0) break;
+      const op = this.#pool.acquire();
+      fillOperation(op, requests, at, p);
+      if (isWriteOp(op.opcode)) {
+        ranges[writes * 2] = op.bufferOffset;
+        ranges[writes * 2 + 1] = op.size;
+        writes++;
+      }
+      ops[count++] = op;
+    }
+    if (count > first) requests.release();
+    if (writes > 0) {
+      native.crc32Many(this.regions[p]!, ranges, this.#crcs, writes);
+      for (let i = first, w = 0; w < writes; i++) {
+        const op = ops[i]!;
+        if (isWriteOp(op.opcode)) op.bodyCrc = this.#crcs[w++]!;
+      }
+    }
+    return count;
+  }
+
+  #execute(op: Operation, nowMs: number): void {
+    if (this.#poison.isPoisoned(op.connection, op.generation)) {
+      this.#reply(op, RESULT_SKIPPED, 0);
+      return;
+    }
+    if (ageMs(op.issuedAtMs, nowMs) > this.#data.settings.requestAgeMsMax) {
+      this.fail(op, actionOf(op.opcode), 'request waited too long for its disk');
+      return;
+    }
+    const partition: Partition | undefined = this.#partitions.get(op.partitionId);
+    if (partition === undefined) this.fail(op, ACTION.prepare, ERROR_TEXT.partitionNotExists);
+    else partition.execute(op);
+  }
+
+  // The I/O batch.
+
+  #runBatches(): void {
+    while (this.disk.batch.length > 0) {
+      if (this.#mode.threaded) {
+        this.#batchAway = true;
+        const startedNs = native.monotonicNs();
+        this.disk.submitBatch(() => {
+          this.#batchAway = false;
+          this.#settleBatch(native.monotonicNs() - startedNs);
+        });
+        return;
+      }
+      this.#runInline();
+    }
+  }
+
+  #runInline(): void {
+    this.#settleBatch(this.disk.runBatch());
+  }
+
+  #settleBatch(ns: number): void {
+    const { batch } = this.disk;
+    const { length } = batch;
+    for (let i = 0; i < length; i++) {
+      const op = this.entryOperations[i]!;
+      if (op === null) continue;
+      this.entryOperations[i] = null;
+      op.handler!.ioDone(op, i);
+    }
+    batch.clear();
+    this.stores.advance();
+    if (this.#mode.observe(ns)) {
+      this.log(
+        'warn',
+        `writes of this disk now run ${this.#mode.threaded ? 'on its I/O thread' : 'inline'}`,
+        {
+          batchUs: Math.round(ns / 1000),
+        },
+      );
+    }
+  }
+
+  // OperationHost.
+
+  finish(op: Operation): void {
+    this.#reply(op, RESULT.ok, op.replyBytes);
+  }
+
+  fail(op: Operation, action: string, message: string): void {
+    this.#poison.poison(op.connection, op.generation);
+    const text = errorBody(action, message, op.bufferBytes);
+    this.regions[op.port]!.set(text, op.bufferOffset);
+    op.replyCrc = op.crc;
+    op.replyBody = null;
+    this.#reply(op, resultCodeFor(action, message), text.length);
+  }
+
+  diskError(errno: number, writing: boolean): void {
+    const row = this.#data.index;
+    if (writing) this.#workerTable.setWriteErrors(row, ++this.#writeErrors);
+    else this.#workerTable.setReadErrors(row, ++this.#readErrors);
+    const { health } = this;
+    const fatal =
+      native.errnoName(Math.abs(errno)) === 'EIO' || native.errnoName(Math.abs(errno)) === 'EROFS';
+    if (!fatal || health.status === -1) return;
+    health.status = -1;
+    this.#workerTable.setStatus(row, -1);
+    this.log('error', `disk is unavailable: ${native.errnoText(Math.abs(errno))}`, { disk: this.#data.root });
+  }
+
+  log(
+    level: 'debug' | 'info' | 'warn' | 'error',
+    message: string,
+    fields?: Record<string, string | number>,
+  ): void {
+    this.events.log(level, message, fields);
+  }
+
+  crc32(region: number, offset: number, length: number): number {
+    return native.crc32(this.regions[region]!.subarray(offset, offset + length), 0);
+  }
+
+  #reply(op: Operation, resultCode: number, bodyBytes: number): void {
+    const { replies } = this.#ports[op.port]!;
+    const at = replies.reserve(true);
+    const i = at * 16;
+    const large = resultCode === RESULT.ok && op.replyBody !== null;
+    replies.i32[i + REPLY_I32.tag] = op.tag;
+    replies.i32[i + REPLY_I32.resultCode] = resultCode;
+    replies.i32[i + REPLY_I32.crc] = op.replyCrc;
+    replies.i32[i + REPLY_I32.bodyBytes] = large ? op.replyBody!.length : bodyBytes;
+    replies.i32[i + REPLY_I32.largeBody] = large ? 1 : 0;
+    replies.f64[at * 8 + REPLY_F64.extentId] = op.extentId;
+    replies.f64[at * 8 + REPLY_F64.extentOffset] = op.extentOffset;
+    this.#finished++;
+    if (large) {
+      replies.publish();
+      this.events.bytes(EVENT.bodyPiece, op.tag, op.replyBody!);
+    }
+    this.#pool.release(op);
+  }
+
+  /** Shows replies and events to the network threads; at most one wake-up each. */
+  #tellMain(): void {
+    this.events.flush();
+    let first = true;
+    for (const port of this.#ports) {
+      const published = port.replies.publish();
+      if (published > 0 || (first && this.events.dirty)) port.doorbell.ring();
+      first = false;
+    }
+    this.events.dirty = false;
+  }
+
+  // Periodic work and the end.
+
+  #tick(nowMs: number): void {
+    this.#nextTickMs = nowMs + TICK_MS;
+    this.#partitions.tick(nowMs);
+    const row = this.#data.index;
+    this.#workerTable.setHeartbeatMs(row, nowMs);
+    this.#workerTable.setInFlight(row, this.#pool.inUse);
+    this.#workerTable.setLastProgressMs(row, this.#finished);
+    this.#workerTable.setMode(row, this.#mode.threaded ? 1 : 0);
+  }
+
+  #isQuiet(): boolean {
+    return this.#pool.inUse === 0 && !this.#batchAway && this.events.waiting === 0;
+  }
+
+  #end(): void {
+    const clean = this.#partitions.close();
+    this.disk.shutdown(CONNECTION_LIMITS.lingerMs);
+    this.events.json(EVENT.stopped, 0, { clean });
+    this.#tellMain();
+  }
+}
+
+function fillOperation(op: Operation, requests: RingConsumer, at: number, port: number): void {
+  const { i32, f64 } = requests;
+  const i = at * 16;
+  const f = at * 8;
+  const kind = i32[i + REQUEST_I32.kind]!;
+  op.port = port;
+  op.region = port;
+  op.tag = i32[i + REQUEST_I32.tag]!;
+  op.opcode = kind & 0xff;
+  op.extentType = (kind >> 8) & 0xff;
+  op.remainingFollowers = (kind >> 16) & 0xff;
+  op.crc = i32[i + REQUEST_I32.crc]! >>> 0;
+  op.replyCrc = op.crc;
+  op.size = i32[i + REQUEST_I32.size]! >>> 0;
+  op.bufferOffset = f64[f + REQUEST_F64.bufferOffset]!;
+  op.bufferBytes = i32[i + REQUEST_I32.bufferBytes]!;
+  op.connection = i32[i + REQUEST_I32.connection]!;
+  op.generation = i32[i + REQUEST_I32.generation]!;
+  op.partitionId = f64[f + REQUEST_F64.partitionId]!;
+  op.extentId = f64[f + REQUEST_F64.extentId]!;
+  op.extentOffset = f64[f + REQUEST_F64.extentOffset]!;
+  op.issuedAtMs = i32[i + REQUEST_I32.issuedAtMs]!;
+  op.primary = false;
+}

@@ -1,0 +1,173 @@
+/**
+ * The partitions of one worker: loaded at start, created and deleted by command, reported in the shared tables.
+ */
+
+import {
+  closePartition,
+  createPartition,
+  deletePartition,
+  loadDisk,
+  lockDisk,
+  type NewPartition,
+  type Outcome,
+} from '../partition/diskLoad.js';
+import { spaceOf } from '../partition/diskSpace.js';
+import { type AttachedPartition, EVENT } from '../partition/messages.js';
+import type { Partition } from '../partition/partition.js';
+import type { StoreGroup } from '../partition/storeGroup.js';
+import { DiskTable, PARTITION_FLAG, PartitionTable } from '../shm/tables.js';
+import type { EventQueue } from './eventQueue.js';
+import type { DiskWorkerData } from './workerData.js';
+
+/** Space numbers are refreshed this often (`storage.md` 14). */
+const SPACE_INTERVAL_MS = 5_000;
+
+interface Entry {
+  partition: Partition;
+  row: number;
+}
+
+export class PartitionSet {
+  readonly #data: DiskWorkerData;
+  readonly #stores: StoreGroup;
+  readonly #events: EventQueue;
+  readonly #table: PartitionTable;
+  readonly #disks: DiskTable;
+  readonly #entries = new Map<number, Entry>();
+  #lockFd = -1;
+  #nextSpaceMs = 0;
+  #spaceAway = false;
+
+  constructor(data: DiskWorkerData, stores: StoreGroup, events: EventQueue) {
+    this.#data = data;
+    this.#stores = stores;
+    this.#events = events;
+    this.#table = new PartitionTable(data.partitions);
+    this.#disks = new DiskTable(data.disks);
+  }
+
+  get(id: number): Partition | undefined {
+    return this.#entries.get(id)?.partition;
+  }
+
+  /** Locks the disk and loads this worker's share of it. Returns why it cannot be served, or null. */
+  load(): string | null {
+    const { root, member, members } = this.#data;
+    const { disk } = this.#stores.host;
+    if (member === 0) {
+      const lock = lockDisk(disk, root);
+      if (!lock.ok) return lock.message;
+      this.#lockFd = lock.value;
+      const space = disk.statfs(root);
+      if (typeof space === 'number') return `statfs ${root}: ${disk.errnoText(-space)}`;
+      this.#publishSpace(space.blocks, space.availableBlocks, space.blockBytes);
+    }
+    const loaded = loadDisk(this.#stores, root, (id) => id % members === member, member === 0);
+    if (!loaded.ok) return loaded.message;
+    for (const partition of loaded.value.partitions) this.#attach(partition);
+    for (const { name, reason } of loaded.value.refused)
+      this.#events.json(EVENT.refused, 0, { folder: `${root}/${name}`, reason });
+    return null;
+  }
+
+  /** Creates a partition, or finds the one that is there (`admin.md` 5.3). */
+  create(request: NewPartition): Outcome<AttachedPartition> {
+    const present = this.#entries.get(request.partitionId);
+    if (present !== undefined) return { ok: true, value: describe(present) };
+    const created = createPartition(this.#stores, this.#data.root, request);
+    if (!created.ok) return created;
+    return this.#attach(created.value);
+  }
+
+  /** Deletes a partition; an unknown id is success. */
+  remove(id: number): Outcome<null> {
+    const entry = this.#entries.get(id);
+    if (entry === undefined) return { ok: true, value: null };
+    this.#entries.delete(id);
+    this.#table.free(entry.row);
+    return deletePartition(this.#stores, entry.partition);
+  }
+
+  /** About once a second: statuses, tables, space. */
+  tick(nowMs: number): void {
+    for (const entry of this.#entries.values()) {
+      entry.partition.tick(nowMs);
+      this.#report(entry);
+    }
+    if (nowMs < this.#nextSpaceMs) return;
+    this.#nextSpaceMs = nowMs + SPACE_INTERVAL_MS;
+    this.#refreshSpace();
+  }
+
+  /** Syncs and closes everything. True when nothing failed. */
+  close(): boolean {
+    let clean = true;
+    for (const { partition, row } of this.#entries.values()) {
+      const outcome = closePartition(this.#stores, partition);
+      if (!outcome.ok) {
+        clean = false;
+        this.#events.log('error', `partition did not close cleanly: ${outcome.message}`, {
+          partition: partition.id,
+        });
+      }
+      this.#table.free(row);
+    }
+    this.#entries.clear();
+    if (this.#lockFd >= 0) this.#stores.host.disk.close(this.#lockFd);
+    this.#lockFd = -1;
+    return clean;
+  }
+
+  #attach(partition: Partition): Outcome<AttachedPartition> {
+    const row = this.#table.claim(partition.id);
+    if (row < 0) return { ok: false, message: `more than ${this.#table.rows} partitions on one worker` };
+    const entry = { partition, row };
+    this.#entries.set(partition.id, entry);
+    this.#report(entry);
+    const value = describe(entry);
+    this.#events.json(EVENT.attached, 0, value);
+    return { ok: true, value };
+  }
+
+  #report({ partition, row }: Entry): void {
+    const table = this.#table;
+    table.setSizeBytes(row, partition.sizeBytes);
+    table.setUsedBytes(row, partition.usedBytes);
+    table.setExtentCount(row, partition.extentCount);
+    table.setStatus(row, partition.status);
+    table.setFlags(row, partition.isLeader ? PARTITION_FLAG.leader : 0);
+  }
+
+  #refreshSpace(): void {
+    const { health, disk } = this.#stores.host;
+    if (this.#data.member !== 0) {
+      health.rejectsWrites = this.#disks.availableBytes(this.#data.disk) === 0;
+      return;
+    }
+    if (this.#spaceAway) return;
+    this.#spaceAway = true;
+    disk.submitStatfs(this.#data.root, ({ result, value0, value1, value2 }) => {
+      this.#spaceAway = false;
+      if (result < 0) this.#stores.host.diskError(result, false);
+      else this.#publishSpace(value0, value1, value2);
+    });
+  }
+
+  #publishSpace(blocks: number, availableBlocks: number, blockBytes: number): void {
+    const space = spaceOf(blocks, availableBlocks, blockBytes);
+    const row = this.#data.disk;
+    this.#disks.setTotalBytes(row, space.total);
+    this.#disks.setAvailableBytes(row, space.available);
+    this.#disks.setUsedBytes(row, space.used);
+    this.#disks.setReservedBytes(row, space.reserved);
+    const { health } = this.#stores.host;
+    health.rejectsWrites = space.available === 0;
+    if (health.status !== -1) health.status = health.rejectsWrites ? 1 : 2;
+    this.#disks.setStatus(row, health.status);
+  }
+}
+
+function describe({ partition, row }: Entry): AttachedPartition {
+  const { id, volume, sizeBytes, path, hosts, peers } = partition;
+  return { id, volume, sizeBytes, path, hosts, peers, row };
+}

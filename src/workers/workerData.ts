@@ -1,0 +1,48 @@
+/**
+ * What main gives a disk worker at its start. Plain data and shared memory only: it crosses a thread border.
+ */
+
+import type { ByteRingMemory } from '../shm/byteRing.js';
+import type { PoisonMemory } from '../shm/poison.js';
+import type { RingMemory } from '../shm/ring.js';
+import type { TableMemory } from '../shm/tables.js';
+import type { WriteMode } from './ioMode.js';
+
+/** One network thread: its pair of rings, its slab, and how to wake it. */
+export interface NetworkPort {
+  requests: RingMemory;
+  replies: RingMemory;
+  slab: SharedArrayBuffer;
+  /** Doorbell of the network thread, and the id of its event loop for `native.notifyLoop`. */
+  doorbell: Int32Array;
+  loopId: number;
+}
+
+export interface DiskWorkerData {
+  /** Index of the worker in the node, of its disk, and of the worker among those of its disk. */
+  index: number;
+  disk: number;
+  member: number;
+  members: number;
+  root: string;
+  ports: NetworkPort[];
+  doorbell: Int32Array;
+  commands: ByteRingMemory;
+  events: ByteRingMemory;
+  partitions: TableMemory;
+  disks: TableMemory;
+  /** Table of workers: heartbeat and progress, one row a worker. */
+  workers: TableMemory;
+  poison: PoisonMemory;
+  settings: {
+    ringSlots: number;
+    ioThreads: number;
+    openExtentsMax: number;
+    strictAppend: boolean;
+    spinUs: number;
+    cores: number;
+    writes: WriteMode;
+    /** Age at which a queued request is answered with an error instead of being executed, ms. */
+    requestAgeMsMax: number;
+  };
+}
