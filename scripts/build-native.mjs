@@ -2,7 +2,16 @@
 //
 // Does nothing when the addon is newer than all its sources. Says nothing unless something is wrong.
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -31,9 +40,10 @@ export function buildNative() {
   if (spawnSync('cargo', ['--version'], { stdio: 'ignore' }).status !== 0) {
     return 'cargo not found: install the Rust toolchain, 1.88 or newer (https://rustup.rs), and build again';
   }
-  // A folder of its own, beside the target, so that the last step is a rename within one file system: whoever loads the addon
+  // A folder of its own, inside the target's, so that the last step is a rename within one file system: whoever loads the addon
   // meanwhile finds the old one or the new one, and two builds at once do not meet.
-  const outputs = mkdtempSync(join(crate, 'target-output-'));
+  mkdirSync(join(crate, 'target'), { recursive: true });
+  const outputs = mkdtempSync(join(crate, 'target', 'output-'));
   try {
     const cli = join(root, 'node_modules', '@napi-rs', 'cli', 'dist', 'cli.js');
     const build = ['build', '--release', '--no-js', '--output-dir', outputs, '--dts', 'ignored.d.ts'];

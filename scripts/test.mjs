@@ -9,7 +9,7 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { checkCargo, checkNode, filesBelow, install, root, run, runs } from './prepare.mjs';
-import { runTestFile } from './testFile.mjs';
+import { endTestFiles, runTestFile } from './testFile.mjs';
 
 /** Two at a time: some start several threads of their own. */
 const JOBS = 2;
@@ -98,6 +98,12 @@ async function runTestFiles(words) {
     return;
   }
   const temporaryFolder = mkdtempSync(join(tmpdir(), 'extentd-test-'));
+  const interrupted = () => {
+    endTestFiles();
+    rmSync(temporaryFolder, { recursive: true, force: true });
+    process.exit(1);
+  };
+  process.once('SIGINT', interrupted).once('SIGTERM', interrupted);
   const queue = wanted.values();
   const job = async () => {
     for (const name of queue) count(name, await runTestFile(join(compiled, name), temporaryFolder));

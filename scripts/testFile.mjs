@@ -12,6 +12,14 @@ import { TapOutput } from './tapOutput.mjs';
 const TIMEOUT_MS = 120_000;
 const TAP_TIMEOUT_S = 110;
 
+/** Process groups under way. */
+const running = new Set();
+
+/** Ends every test file under way, for when the run itself is ended. */
+export function endTestFiles() {
+  for (const pid of running) killGroup(pid);
+}
+
 /** Resolves with `{ passed, failed, skipped, report, durationMs }`; `report`: lines to show when something failed. Never rejects. */
 export function runTestFile(path, temporaryFolder) {
   const startedAt = performance.now();
@@ -22,6 +30,7 @@ export function runTestFile(path, temporaryFolder) {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, TAP_TIMEOUT: String(TAP_TIMEOUT_S), TMPDIR: temporaryFolder, FORCE_COLOR: '0' },
   });
+  running.add(child.pid);
   const errors = new TapOutput();
   child.stdout.setEncoding('utf8').on('data', (text) => output.push(text));
   child.stderr.setEncoding('utf8').on('data', (text) => errors.push(text));
@@ -37,6 +46,7 @@ export function runTestFile(path, temporaryFolder) {
     child.once('exit', () => killGroup(child.pid));
     child.once('close', (code, signal) => {
       clearTimeout(timer);
+      running.delete(child.pid);
       const end = timedOut ? `took longer than ${TIMEOUT_MS} ms` : describeEnd(code, signal);
       resolve(verdict(end, output, errors, startedAt));
     });
