@@ -1,0 +1,186 @@
+/**
+ * The embedded master of standalone mode: a small stand-in for a cluster's master on one machine. It speaks the real master's HTTP and admin packets over real
+ * sockets, so that the node cannot tell the difference; the node's own code knows nothing of it.
+ *
+ * Owns the master's state and one `NodeLink` a registered node. Started by `standalone.ts`, and by tests.
+ */
+import type { Logger } from 'pino';
+import { HTTP_LIMITS, type HttpServer, listenHttp } from '../http/httpServer.js';
+import type { HeartbeatResponse } from '../protocol/heartbeat.js';
+import { type Cluster, createMasterApi } from './masterApi.js';
+import {
+  growPartitions,
+  loadState,
+  type MasterNode,
+  type MasterState,
+  newState,
+  pendingOn,
+  registerNode,
+  saveState,
+} from './masterState.js';
+import { NodeLink } from './nodeLink.js';
+
+/** Size of a partition, as the real master's default (`admin.md` 5.3): 120 GiB. */
+export const PARTITION_BYTES = 128_849_018_880;
+
+/** The real master's interval is 60 s; on one machine a fresher view costs nothing. */
+const HEARTBEAT_INTERVAL_MS = 5_000;
+
+/** A heartbeat response has some 250 bytes a partition, and there may be 10,000. */
+const RESPONSE_BYTES_MAX = 16 * 1024 * 1024;
+
+export interface MasterOptions {
+  /** Where to listen; port 0: any free one. */
+  address: string;
+  port: number;
+  /** Folder of the state. Made when missing. */
+  folder: string;
+  volume: string;
+  /** One-replica partitions on the first node, ids 1..n. */
+  partitionCount: number;
+  heartbeatIntervalMs?: number;
+  log: Pick<Logger, 'info' | 'warn' | 'error'>;
+}
+
+export class EmbeddedMaster implements Cluster {
+  readonly name = 'standalone';
+  readonly #options: MasterOptions;
+  readonly #state: MasterState;
+  readonly #links = new Map<number, NodeLink>();
+  #server: HttpServer | null = null;
+  /** Saves and registrations run one after another. */
+  #lastChange: Promise<unknown> = Promise.resolve();
+  #onProgress: (() => void) | null = null;
+
+  private constructor(options: MasterOptions, state: MasterState) {
+    this.#options = options;
+    this.#state = state;
+  }
+
+  /** Reads the state and listens. Rejects with a clear text when either fails. */
+  static async start(options: MasterOptions): Promise<EmbeddedMaster> {
+    const state = (await loadState(options.folder)) ?? newState(options.volume);
+    const master = new EmbeddedMaster(options, state);
+    master.#server = await listenHttp({
+      address: options.address,
+      port: options.port,
+      limits: { ...HTTP_LIMITS, bodyBytesMax: RESPONSE_BYTES_MAX },
+      handler: createMasterApi(master),
+    });
+    return master;
+  }
+
+  /** `host:port` of the HTTP server. */
+  get address(): string {
+    return `${this.#options.address}:${this.#server?.port ?? 0}`;
+  }
+
+  get state(): MasterState {
+    return this.#state;
+  }
+
+  /** Partitions that exist. */
+  get createdCount(): number {
+    return this.#state.partitions.filter((partition) => partition.diskPath !== '').length;
+  }
+
+  register(addr: string): Promise<MasterNode> {
+    return this.#change(async () => {
+      const node = registerNode(this.#state, addr);
+      const first = this.#state.nodes[0]!;
+      growPartitions(this.#state, this.#options.partitionCount, PARTITION_BYTES, first);
+      await saveState(this.#options.folder, this.#state);
+      // Not awaited: its last act may be a change, which waits for this one.
+      void this.#links.get(node.id)?.stop();
+      this.#links.set(node.id, this.#linkTo(node));
+      this.#options.log.info({ node: node.id, addr }, 'embedded master: node registered');
+      return node;
+    });
+  }
+
+  heartbeatOf(node: MasterNode): { response: HeartbeatResponse; atMs: number } | null {
+    const link = this.#links.get(node.id);
+    if (link === undefined || link.heartbeat === null) return null;
+    return { response: link.heartbeat, atMs: link.heartbeatAtMs };
+  }
+
+  received(node: MasterNode, response: HeartbeatResponse): void {
+    this.#links.get(node.id)?.received(response);
+    this.#onProgress?.();
+  }
+
+  /**
+   * Waits until every partition is created and every node that has some has answered a heartbeat since it registered. Null then; after `timeoutMs`, or when
+   * `signal` is aborted, one line that says what is missing.
+   */
+  waitServing(timeoutMs: number, signal: AbortSignal): Promise<string | null> {
+    return new Promise((resolve) => {
+      const end = (outcome: string | null): void => {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', onAbort);
+        this.#onProgress = null;
+        resolve(outcome);
+      };
+      const onAbort = (): void => end('aborted');
+      const timer = setTimeout(() => end(this.#missing()), timeoutMs);
+      signal.addEventListener('abort', onAbort);
+      this.#onProgress = () => {
+        if (this.#missing() === null) end(null);
+      };
+      if (signal.aborted) onAbort();
+      else this.#onProgress();
+    });
+  }
+
+  /** Stops tasks to nodes, then the HTTP server. */
+  async stop(): Promise<void> {
+    await Promise.all([...this.#links.values()].map((link) => link.stop()));
+    await this.#lastChange;
+    await this.#server?.close(1_000);
+  }
+
+  /** What `waitServing` still waits for; null: nothing. */
+  #missing(): string | null {
+    const { nodes, partitions } = this.#state;
+    if (nodes.length === 0) return 'no node has registered';
+    const reasons = [...this.#links.values()].map((link) => link.lastError).filter((error) => error !== '');
+    const because = reasons.length === 0 ? '' : `: ${reasons.join('; ')}`;
+    const pending = partitions.filter((partition) => partition.diskPath === '').length;
+    if (pending > 0) return `${pending} of ${partitions.length} partitions are not created${because}`;
+    const silent = nodes.filter(
+      (node) =>
+        this.heartbeatOf(node) === null &&
+        partitions.some((partition) => partition.hosts.includes(node.addr)),
+    );
+    return silent.length === 0 ? null : `node ${silent[0]!.addr} has not answered a heartbeat${because}`;
+  }
+
+  #linkTo(node: MasterNode): NodeLink {
+    return new NodeLink({
+      node: { ...node },
+      volume: this.#state.volume,
+      masterAddr: this.address,
+      heartbeatIntervalMs: this.#options.heartbeatIntervalMs ?? HEARTBEAT_INTERVAL_MS,
+      pending: () => pendingOn(this.#state, node.addr),
+      onCreated: (partition, diskPath) =>
+        this.#change(async () => {
+          partition.diskPath = diskPath;
+          try {
+            await saveState(this.#options.folder, this.#state);
+          } catch (error) {
+            // What is not remembered is asked for again; the node answers the same.
+            partition.diskPath = '';
+            throw error;
+          }
+          this.#onProgress?.();
+        }),
+      log: this.#options.log,
+    });
+  }
+
+  #change<T>(change: () => Promise<T>): Promise<T> {
+    const mine = this.#lastChange.then(change);
+    this.#lastChange = mine.catch(() => {});
+    return mine;
+  }
+}

@@ -1,0 +1,172 @@
+/**
+ * The embedded master's HTTP paths: what a data node asks a master (`admin.md` 4), in the real master's words, and `/status` for people and tests.
+ *
+ * Pure routing over the `Cluster` that `master.ts` gives it.
+ */
+import { isIPv4 } from 'node:net';
+import { type HttpRequest, type HttpResponse, plain } from '../http/httpServer.js';
+import { type AdminTask, decodeAdminTask } from '../protocol/adminTask.js';
+import { decodeHeartbeatResponse, type HeartbeatResponse, heartbeatResponse } from '../protocol/heartbeat.js';
+import { OP } from '../protocol/opcodes.js';
+import { createdOn, type MasterNode, type MasterPartition, type MasterState } from './masterState.js';
+
+/** What the routes need of the master. */
+export interface Cluster {
+  readonly name: string;
+  readonly state: MasterState;
+  /** Registers a node; resolves when it is remembered. */
+  register(addr: string): Promise<MasterNode>;
+  /** A node's newest heartbeat response since its registration, and its time, unix ms. */
+  heartbeatOf(node: MasterNode): { response: HeartbeatResponse; atMs: number } | null;
+  /** Takes a heartbeat response. */
+  received(node: MasterNode, response: HeartbeatResponse): void;
+}
+
+/** Codes of the real master (`admin.md` 4.1). */
+const CODE = { success: 0, internal: 1, parameter: 2, partitionNotExists: 9, nodeNotExists: 10 } as const;
+
+export function createMasterApi(cluster: Cluster): (request: HttpRequest) => Promise<HttpResponse> {
+  return async (request) => {
+    const parameters = new URLSearchParams(request.query);
+    switch (request.path) {
+      case '/admin/getIp':
+        return success(JSON.stringify({ Cluster: cluster.name, Ip: request.peer }));
+      case '/dataNode/add':
+        return addNode(cluster, parameters.get('addr'));
+      case '/dataNode/get':
+        return getNode(cluster, parameters.get('addr'));
+      case '/dataPartition/get':
+        return getPartition(cluster, parameters.get('id'));
+      case '/dataNode/response':
+        return takeResponse(cluster, request.body);
+      case '/status':
+        return { status: 200, contentType: 'application/json', body: statusText(cluster) };
+      default:
+        return plain(404, '404 page not found');
+    }
+  };
+}
+
+async function addNode(cluster: Cluster, addr: string | null): Promise<HttpResponse> {
+  if (addr === null || !isAddress(addr)) return refuse(CODE.parameter, 'parameter addr not found');
+  const node = await cluster.register(addr);
+  return success(String(node.id));
+}
+
+function getNode(cluster: Cluster, addr: string | null): HttpResponse {
+  const node = cluster.state.nodes.find((candidate) => candidate.addr === addr);
+  if (node === undefined) return refuse(CODE.nodeNotExists, 'data node not exists');
+  const heartbeat = cluster.heartbeatOf(node);
+  const reports = heartbeat?.response.partitionReports ?? [];
+  const body = {
+    TotalWeight: heartbeat?.response.total ?? 0,
+    UsedWeight: heartbeat?.response.used ?? 0,
+    AvailableSpace: heartbeat?.response.available ?? 0,
+    ID: node.id,
+    Rack: 'default',
+    Addr: node.addr,
+    ReportTime: heartbeat === null ? '0001-01-01T00:00:00Z' : new Date(heartbeat.atMs).toISOString(),
+    UsageRatio: heartbeat === null ? 0 : heartbeat.response.used / Math.max(1, heartbeat.response.total),
+    SelectedTimes: 0,
+    Carry: 0,
+    TaskManager: { TaskMap: {} },
+    DataPartitionReports: null,
+    DataPartitionCount: reports.length,
+    NodeSetID: 1,
+    PersistenceDataPartitions: createdOn(cluster.state, node.addr),
+    BadDisks: heartbeat?.response.badDisks ?? null,
+  };
+  return success(JSON.stringify(body));
+}
+
+function getPartition(cluster: Cluster, id: string | null): HttpResponse {
+  if (id === null || !/^[0-9]+$/.test(id)) return refuse(CODE.parameter, 'parameter id not found');
+  const partition = cluster.state.partitions.find((candidate) => candidate.id === Number(id));
+  if (partition === undefined) return refuse(CODE.partitionNotExists, 'data partition not exists');
+  const replicas = partition.hosts.map((addr) => replicaOf(cluster, partition, addr));
+  const body = {
+    PartitionID: partition.id,
+    LastLoadedTime: 0,
+    ReplicaNum: partition.hosts.length,
+    Status: 2,
+    Replicas: replicas,
+    Hosts: partition.hosts,
+    Peers: partition.peers,
+    MissingNodes: {},
+    VolName: cluster.state.volume,
+    VolID: 1,
+    FileInCoreMap: {},
+    FilesWithMissingReplica: {},
+  };
+  return success(JSON.stringify(body));
+}
+
+function replicaOf(cluster: Cluster, partition: MasterPartition, addr: string): object {
+  const node = cluster.state.nodes.find((candidate) => candidate.addr === addr);
+  const heartbeat = node === undefined ? null : cluster.heartbeatOf(node);
+  const report = heartbeat?.response.partitionReports.find((one) => one.partitionId === partition.id);
+  return {
+    Addr: addr,
+    ReportTime: Math.floor((heartbeat?.atMs ?? 0) / 1000),
+    FileCount: report?.extentCount ?? 0,
+    Status: report?.status ?? 2,
+    HasLoadResponse: false,
+    TotalSize: partition.sizeBytes,
+    UsedSize: report?.used ?? 0,
+    IsLeader: report?.isLeader ?? false,
+    NeedsToCompare: report?.needCompare ?? false,
+    DiskPath: partition.diskPath,
+  };
+}
+
+function takeResponse(cluster: Cluster, body: Buffer): HttpResponse {
+  const task = decodeAdminTask(body);
+  if (!task.ok) return refuse(CODE.parameter, task.message);
+  const node = cluster.state.nodes.find((candidate) => candidate.addr === task.value.operatorAddr);
+  if (node === undefined) return refuse(CODE.nodeNotExists, 'data node not exists');
+  if (task.value.opcode === OP.dataNodeHeartbeat) return takeHeartbeat(cluster, node, task.value);
+  return success('"200"');
+}
+
+function takeHeartbeat(cluster: Cluster, node: MasterNode, task: AdminTask): HttpResponse {
+  const response = decodeHeartbeatResponse(task.response);
+  if (!response.ok) return refuse(CODE.parameter, response.message);
+  if (response.value.status !== 1) return refuse(CODE.internal, response.value.result);
+  cluster.received(node, response.value);
+  return success('"200"');
+}
+
+function statusText(cluster: Cluster): string {
+  const nodes = cluster.state.nodes.map((node) => {
+    const heartbeat = cluster.heartbeatOf(node);
+    return {
+      ...node,
+      heartbeatAtMs: heartbeat?.atMs ?? null,
+      heartbeat: heartbeat === null ? null : JSON.parse(heartbeatResponse.encode(heartbeat.response)),
+    };
+  });
+  const { volume, partitions } = cluster.state;
+  return `${JSON.stringify({ cluster: cluster.name, volume, nodes, partitions }, null, 1)}\n`;
+}
+
+function isAddress(text: string): boolean {
+  const colon = text.lastIndexOf(':');
+  const port = text.slice(colon + 1);
+  return (
+    isIPv4(text.slice(0, colon)) && /^[0-9]{1,5}$/.test(port) && Number(port) > 0 && Number(port) < 65_536
+  );
+}
+
+/** Errors come with HTTP status 200, as from the real master. */
+function refuse(code: number, message: string): HttpResponse {
+  return envelope(code, message, 'null');
+}
+
+function success(dataJson: string): HttpResponse {
+  return envelope(CODE.success, 'success', dataJson);
+}
+
+function envelope(code: number, message: string, dataJson: string): HttpResponse {
+  const body = `{"code":${code},"msg":${JSON.stringify(message)},"data":${dataJson}}`;
+  return { status: 200, contentType: 'application/json', body };
+}

@@ -1,0 +1,168 @@
+/**
+ * What the embedded master does for one registered node: heartbeat tasks at an interval, and creation of the partitions it shall have.
+ *
+ * A link lives from a registration to the next one of the same node. The first heartbeat goes out at once and is repeated quickly until the node's
+ * data port answers; partitions are created when the node's first heartbeat response has come, as with the real master (`admin.md` 14.1).
+ */
+import type { Logger } from 'pino';
+import { createRequest } from '../protocol/adminBodies.js';
+import { type AdminTask, encodeAdminTask, newAdminTask } from '../protocol/adminTask.js';
+import type { HeartbeatResponse } from '../protocol/heartbeat.js';
+import type { JsonValue } from '../protocol/jsonText.js';
+import { OP } from '../protocol/opcodes.js';
+import { AdminConnection, type AdminResult } from './adminConnection.js';
+import type { MasterNode, MasterPartition } from './masterState.js';
+
+/** Reply deadlines of the real master: synchronous and asynchronous tasks (`admin.md` 5.2). */
+const CREATE_TIMEOUT_MS = 20_000;
+const HEARTBEAT_TIMEOUT_MS = 5_000;
+/** Pause before another try with a node whose port does not answer, and after a refused creation. */
+const CONNECT_RETRY_MS = 100;
+const CREATE_RETRY_MS = 1_000;
+
+export interface NodeLinkOptions {
+  node: MasterNode;
+  volume: string;
+  /** `host:port` of this master, for the heartbeat's request. */
+  masterAddr: string;
+  heartbeatIntervalMs: number;
+  /** Partitions that the node has not created yet. */
+  pending(): MasterPartition[];
+  /** The node has created one; resolves when that is remembered. */
+  onCreated(partition: MasterPartition, diskPath: string): Promise<void>;
+  log: Pick<Logger, 'info' | 'warn' | 'error'>;
+}
+
+export class NodeLink {
+  readonly #options: NodeLinkOptions;
+  readonly #connection: AdminConnection;
+  readonly #running: Promise<void>;
+  #stopped = false;
+  #wake: (() => void) | null = null;
+  #woken = false;
+  /** Newest heartbeat response since the registration, and when it came, unix ms. */
+  #heartbeat: HeartbeatResponse | null = null;
+  #heartbeatAtMs = 0;
+  /** Why the node did not do what it was last asked; empty: it did. */
+  #lastError = '';
+
+  constructor(options: NodeLinkOptions) {
+    this.#options = options;
+    this.#connection = new AdminConnection(options.node.addr);
+    this.#running = this.#run();
+  }
+
+  get heartbeat(): HeartbeatResponse | null {
+    return this.#heartbeat;
+  }
+
+  get heartbeatAtMs(): number {
+    return this.#heartbeatAtMs;
+  }
+
+  get lastError(): string {
+    return this.#lastError;
+  }
+
+  /** Takes a heartbeat response that the node has posted. */
+  received(response: HeartbeatResponse): void {
+    this.#heartbeat = response;
+    this.#heartbeatAtMs = Date.now();
+    this.#woken = true;
+    this.#wake?.();
+  }
+
+  /** Ends the loop and the connection. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#connection.close();
+    this.#wake?.();
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    let heartbeatDueMs = 0;
+    while (!this.#stopped) {
+      this.#woken = false;
+      if (performance.now() >= heartbeatDueMs) {
+        const sent = await this.#sendHeartbeat();
+        heartbeatDueMs = performance.now() + (sent ? this.#options.heartbeatIntervalMs : CONNECT_RETRY_MS);
+      }
+      const created = this.#heartbeat === null || (await this.#createPending());
+      const pauseMs = heartbeatDueMs - performance.now();
+      await this.#sleep(created ? pauseMs : Math.min(pauseMs, CREATE_RETRY_MS));
+    }
+  }
+
+  async #sendHeartbeat(): Promise<boolean> {
+    const { masterAddr } = this.#options;
+    const seconds = unixSeconds();
+    const request = { CurrTime: seconds, MasterAddr: masterAddr };
+    const task = newAdminTask(OP.dataNodeHeartbeat, this.#options.node.addr, undefined, seconds, request);
+    const result = await this.#send(task, HEARTBEAT_TIMEOUT_MS);
+    return result.ok;
+  }
+
+  /** Creates what is missing, one after another; false when the node refused one. */
+  async #createPending(): Promise<boolean> {
+    const { log, node, volume, pending, onCreated } = this.#options;
+    for (const partition of pending()) {
+      if (this.#stopped) return true;
+      const request = JSON.parse(
+        createRequest.encode({
+          partitionType: '',
+          partitionId: partition.id,
+          sizeBytes: partition.sizeBytes,
+          volume,
+          isRandomWrite: false,
+          members: partition.peers,
+          hosts: partition.hosts,
+          createType: 0,
+        }),
+      ) as JsonValue;
+      const task = newAdminTask(OP.createDataPartition, node.addr, partition.id, unixSeconds(), request);
+      const result = await this.#send(task, CREATE_TIMEOUT_MS);
+      if (!result.ok) {
+        if (!this.#stopped) log.warn({ partition: partition.id, reason: result.message }, 'not created');
+        return false;
+      }
+      try {
+        await onCreated(partition, result.body);
+      } catch (error) {
+        this.#lastError = `partition ${partition.id} cannot be remembered: ${(error as Error).message}`;
+        log.error({ err: error }, 'the embedded master cannot write its state');
+        return false;
+      }
+    }
+    return true;
+  }
+
+  async #send(task: AdminTask, timeoutMs: number): Promise<AdminResult> {
+    const sent = { ...task, sendTime: unixSeconds() };
+    const result = await this.#connection.request(
+      task.opcode,
+      task.partitionId,
+      encodeAdminTask(sent),
+      timeoutMs,
+    );
+    this.#lastError = result.ok ? '' : result.message;
+    return result;
+  }
+
+  /** Waits, at least for a moment of the event loop; ends early on `received` and `stop`. */
+  #sleep(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const end = (): void => {
+        clearTimeout(timer);
+        this.#wake = null;
+        resolve();
+      };
+      const timer = setTimeout(end, this.#woken || this.#stopped ? 0 : Math.max(0, ms));
+      this.#wake = end;
+    });
+  }
+}
+
+function unixSeconds(): number {
+  return Math.floor(Date.now() / 1000);
+}

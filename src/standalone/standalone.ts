@@ -1,0 +1,140 @@
+/**
+ * Standalone mode: one data node with an embedded master on one machine, all under one data folder. Called by the entry point and by tests.
+ *
+ * The node is started from the config file that is written here, exactly as `extentd -c` would, and talks to its master over sockets only.
+ */
+import { mkdir, statfs, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import type { NodeConfig } from '../config/config.js';
+import { parseConfig } from '../config/schema.js';
+import type { StandaloneFlags } from '../config/standaloneFlags.js';
+import { CREATE_AVAILABLE_BYTES } from '../control/space.js';
+import { type DataNode, type DataNodeOptions, startDataNode } from '../dataNode.js';
+import { spaceOf } from '../partition/diskSpace.js';
+import { EmbeddedMaster } from './master.js';
+import { configText, freePorts, standaloneFolders } from './standaloneConfig.js';
+
+/** 1,000 partitions with their 64 tiny extents take some seconds on a slow disk. */
+const SERVING_TIMEOUT_MS = 60_000;
+
+export interface StandaloneOptions {
+  flags: StandaloneFlags;
+  log: Logger;
+  /** Aborted: the start is given up; what was begun is stopped. */
+  signal?: AbortSignal;
+  /** The data node; tests put another one in its place. */
+  startNode?: (options: DataNodeOptions) => Promise<Pick<DataNode, 'addresses' | 'stop'>>;
+}
+
+/** A standalone node that serves. */
+export interface Standalone {
+  /** One line for people: every address, the volume, the folder. */
+  readonly readyLine: string;
+  /** Name → `host:port` or URL. */
+  readonly addresses: {
+    readonly data: string;
+    readonly http: string | null;
+    readonly raftHeartbeat: string;
+    readonly raftReplica: string;
+    readonly master: string;
+  };
+  /** Stops the node, then its master. May be called twice. */
+  stop(): Promise<void>;
+}
+
+/** Starts master and node and waits until every partition exists. Rejects with one clear line when that cannot be. */
+export async function startStandalone(options: StandaloneOptions): Promise<Standalone> {
+  const { log } = options;
+  const signal = options.signal ?? new AbortController().signal;
+  const flags = await withPorts(options.flags);
+  const folders = standaloneFolders(flags);
+  for (const folder of [...folders.disks, folders.log, folders.raft])
+    await mkdir(folder, { recursive: true });
+
+  const master = await EmbeddedMaster.start({
+    address: flags.address,
+    port: flags.masterPort,
+    folder: folders.master,
+    volume: flags.volume,
+    partitionCount: flags.partitionCount,
+    log,
+  });
+  let node: Pick<DataNode, 'addresses' | 'stop'> | null = null;
+  let stopping: Promise<void> | null = null;
+  const stop = (): Promise<void> => {
+    stopping ??= (async () => {
+      await node?.stop();
+      await master.stop();
+    })();
+    return stopping;
+  };
+  try {
+    if (master.createdCount < flags.partitionCount) await requireSpace(folders.disks);
+    const config = await writeConfig(flags, master.address);
+    node = await (options.startNode ?? startDataNode)({ config, log, signal });
+    const missing = await master.waitServing(SERVING_TIMEOUT_MS, signal);
+    if (missing !== null) throw new Error(missing);
+    const addresses = { ...node.addresses, master: master.address };
+    return { readyLine: readyLine(flags, addresses, master), addresses, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+/** Ports of 0 become free ones: the node is registered under its port before it listens. The master finds its own. */
+async function withPorts(flags: StandaloneFlags): Promise<StandaloneFlags> {
+  const [port = 0, httpPort = 0, raftHeartbeatPort = 0, raftReplicaPort = 0] = await freePorts(
+    flags.address,
+    4,
+  );
+  return {
+    ...flags,
+    port: flags.port || port,
+    httpPort: flags.httpPort || httpPort,
+    raftHeartbeatPort: flags.raftHeartbeatPort || raftHeartbeatPort,
+    raftReplicaPort: flags.raftReplicaPort || raftReplicaPort,
+  };
+}
+
+async function writeConfig(flags: StandaloneFlags, masterAddress: string): Promise<NodeConfig> {
+  const text = configText(flags, masterAddress);
+  const parsed = parseConfig(text);
+  if (!parsed.ok) throw new Error(`standalone flags make no valid configuration: ${parsed.message}`);
+  await writeFile(join(flags.dataFolder, 'datanode.json'), text);
+  return parsed.config;
+}
+
+/** A node without room answers every creation with `No disk space`; here it is said before anything is started. */
+async function requireSpace(disks: readonly string[]): Promise<void> {
+  let best = 0;
+  for (const disk of disks) {
+    const { blocks, bavail, bsize } = await statfs(disk);
+    best = Math.max(best, spaceOf(blocks, bavail, bsize).available);
+  }
+  if (best > CREATE_AVAILABLE_BYTES) return;
+  const free = (best / 1024 ** 3).toFixed(1);
+  throw new Error(
+    `no disk folder has room for a partition: ${free} GiB available at ${disks[0]} after the reserve, ` +
+      'more than 5 GiB are needed; choose another folder with --data',
+  );
+}
+
+function readyLine(
+  flags: StandaloneFlags,
+  addresses: Standalone['addresses'],
+  master: EmbeddedMaster,
+): string {
+  const count = master.createdCount;
+  const raft = [addresses.raftHeartbeat, addresses.raftReplica].map((address) => address.split(':').at(-1));
+  const parts = [
+    `data ${addresses.data}`,
+    ...(addresses.http === null ? [] : [`http http://${addresses.http}/`]),
+    `raft ${raft.join(' ')}`,
+    `master ${addresses.master}`,
+    `volume ${flags.volume} with ${count} partitions (1..${count})`,
+    `data in ${flags.dataFolder}`,
+  ];
+  return `extentd ready: ${parts.join(', ')}`;
+}
