@@ -4,7 +4,8 @@
 import { spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
-import { checkCargo, checkNode, filesBelow, modifiedMs, root, run, stop } from './prepare.mjs';
+import { buildNative } from './build-native.mjs';
+import { checkNode, filesBelow, findCargo, modifiedMs, root, run, stop } from './prepare.mjs';
 
 const output = join(root, 'dist');
 const sourceFolders = ['src', 'bench', 'test'];
@@ -15,14 +16,12 @@ function newestMs(paths) {
 }
 
 function buildAddon() {
-  const crate = join(root, 'src', 'native');
-  const sources = ['Cargo.toml', 'Cargo.lock', 'build.rs'].map((name) => join(crate, name));
-  const newest = newestMs([...sources, ...filesBelow(crate, '.rs', 'target')]);
-  if (modifiedMs(join(crate, 'extentd.node')) >= newest) return;
-  checkCargo();
-  process.stderr.write('extentd: building the native addon\n');
-  if (!run(process.execPath, [join(root, 'scripts', 'build-native.mjs')]))
-    stop('building the native addon failed');
+  findCargo();
+  if (!existsSync(join(root, 'src', 'native', 'extentd.node'))) {
+    process.stderr.write('extentd: building the native addon\n');
+  }
+  const problem = buildNative();
+  if (problem !== null) stop(problem);
 }
 
 /** Removes compiled files whose source is gone, so that no deleted test runs on. */

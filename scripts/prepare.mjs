@@ -19,7 +19,7 @@ export function stop(message) {
   process.exit(1);
 }
 
-/** Node and the system; the Rust toolchain is asked for only where the addon has to be built. */
+/** Node and the system; the build asks for the Rust toolchain where it needs it. */
 export function checkNode() {
   if (Number.parseInt(process.versions.node, 10) < NODE_MAJOR_MIN) {
     stop(
@@ -29,15 +29,11 @@ export function checkNode() {
   if (process.platform !== 'linux') stop(`runs on Linux only, not on ${process.platform}`);
 }
 
-/** Makes `cargo` callable, also where rustup has installed it but this shell does not know yet. */
-export function checkCargo() {
-  if (runs('cargo')) return;
+/** Makes `cargo` callable also where rustup has installed it but this shell does not know yet. */
+export function findCargo() {
   const rustupBin = join(homedir(), '.cargo', 'bin');
-  if (existsSync(join(rustupBin, 'cargo'))) {
-    process.env.PATH = `${rustupBin}${delimiter}${process.env.PATH}`;
-    if (runs('cargo')) return;
-  }
-  stop('cargo is missing: install the Rust toolchain (https://rustup.rs), then run this again');
+  if (runs('cargo') || !existsSync(join(rustupBin, 'cargo'))) return;
+  process.env.PATH = `${rustupBin}${delimiter}${process.env.PATH}`;
 }
 
 /** Whether `command args --version` can be run at all. */

@@ -8,7 +8,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
-import { checkCargo, checkNode, filesBelow, install, root, run, runs } from './prepare.mjs';
+import { checkNode, filesBelow, findCargo, install, root, run, runs } from './prepare.mjs';
 import { endTestFiles, runTestFile } from './testFile.mjs';
 
 /** Two at a time: some start several threads of their own. */
@@ -74,7 +74,7 @@ async function checkSources() {
   await step('biome check', process.execPath, [biome, 'check', '--max-diagnostics=50', '.']);
   const crate = join(root, 'src', 'native');
   if (!existsSync(join(crate, 'Cargo.toml'))) return;
-  checkCargo();
+  findCargo();
   for (const [component, args] of [
     ['fmt', ['fmt', '--check']],
     ['clippy', ['clippy', '--quiet', '--all-targets', '--', '-D', 'warnings']],

@@ -8,7 +8,7 @@ import type { EventEmitter } from 'node:events';
 
 /** A started node. `stop` finishes what was taken on, syncs and closes. */
 export interface Stoppable {
-  stop(): Promise<void>;
+  stop(): Promise<unknown>;
 }
 
 export interface LifecycleOptions<T extends Stoppable> {
