@@ -63,21 +63,19 @@ function excessOf(bytes: Uint8Array): string | null {
   return null;
 }
 
-/** Go's words for the commonest syntax errors; a plain statement for the rest. */
+/** Go's words for the commonest syntax errors, found through the engine's message; a plain statement for the rest. */
 function syntaxMessage(text: string, engineMessage: string): string {
+  const position = Number(/at position (\d+)/.exec(engineMessage)?.[1] ?? -1);
   const first = text.search(/[^ \t\r\n]/);
-  if (first < 0 || /end of JSON|Unterminated/.test(engineMessage)) return 'unexpected end of JSON input';
-  const position = /at position (\d+)/.exec(engineMessage);
-  const token = /^Unexpected token '(.)'/su.exec(engineMessage);
-  const character = token?.[1] ?? (position === null ? '' : text.slice(Number(position[1])).slice(0, 1));
-  if (!/^[-{["0-9tfn]/.test(text.slice(first))) {
-    return `invalid character ${quoted(text.slice(first, first + 1))} looking for beginning of value`;
+  const ended = first < 0 || position >= text.length || /end of JSON|Unterminated/.test(engineMessage);
+  if (ended) return 'unexpected end of JSON input';
+  if (!/^[-{["0-9tfn]/.test(text.slice(first, first + 1))) {
+    return `invalid character ${quoted(text.charAt(first))} looking for beginning of value`;
   }
+  const character = /^Unexpected token '(.)'/su.exec(engineMessage)?.[1] ?? text.charAt(position);
   if (character === '') return 'invalid JSON';
-  const place = engineMessage.startsWith('Expected property name')
-    ? 'looking for beginning of object key string'
-    : 'in JSON text';
-  return `invalid character ${quoted(character)} ${place}`;
+  const inKey = engineMessage.startsWith('Expected property name');
+  return `invalid character ${quoted(character)} ${inKey ? 'looking for beginning of object key string' : 'in JSON text'}`;
 }
 
 function quoted(character: string): string {
