@@ -9,20 +9,26 @@
  *     2. sequence += 1                        2. drain all rings; something found: act, start again
  *     3. sleeping set? then wake              3. sleeping = 1, sleep only if sequence is still `seen`
  *
- * All of it is sequentially consistent: if the sleeper's check in 3 still sees `seen`, the ringer's addition comes after it, so the
- * ringer's look at `sleeping` sees the 1 and wakes. One doorbell serves all rings of its sleeper, and any number of threads may ring it.
+ * All of it is sequentially consistent: if the sleeper's check in 3 still sees `seen`, the ringer's addition comes after it, so the ringer's
+ * look at `sleeping` sees the 1 and wakes. One doorbell serves all rings of its sleeper, and any number of threads may ring it.
  *
- * `src/shm` does not know the addon: how to wake and how to wait are functions given from outside. `native.ringDoorbell`
- * and `native.waitDoorbell` fit (the first adds 1 to the sequence once more, which does no harm); `wakeWithAtomics` and `waitWithAtomics` fit where there is no
- * addon. The two kinds cannot be mixed on one doorbell: V8's Atomics.wait does not sleep on the kernel's futex.
+ * A thread that is woken needs 10-55 µs to get going. Whoever rings in this time would find it asleep still and pay again; so the first ringer marks
+ * the word `called`, and each sleep costs one wake-up however often the bell rings.
+ *
+ * `src/shm` does not know the addon: how to wake and how to wait are functions given from outside. `native.ringDoorbell` and
+ * `native.waitDoorbell` fit (the first adds 1 to the sequence once more, which does no harm); `wakeWithAtomics` and `waitWithAtomics` fit
+ * where there is no addon. The two kinds cannot be mixed on one doorbell: V8's Atomics.wait does not sleep on the kernel's futex.
  */
 import assert from 'node:assert';
 import { LINE_BYTES } from './layout.js';
 
 /** Index of the word that counts rings. */
 export const SEQUENCE = 0;
-/** Index of the word that is not 0 while the owner sleeps or is in its event loop. */
+/** Index of the word that is not 0 while the owner sleeps or is in its event loop: an `OWNER` value. */
 export const SLEEPING = 1;
+
+/** The sleeping word. `called`: asleep, and somebody is waking it already, so nobody else has to pay for that. */
+export const OWNER = { awake: 0, asleep: 1, called: 2 } as const;
 
 /** Longest single wait, ms: whoever waits looks round at least this often. */
 export const WAIT_MS_MAX = 60_000;
@@ -63,7 +69,8 @@ export class Doorbell {
   ring(): void {
     this.rings++;
     Atomics.add(this.words, SEQUENCE, 1);
-    if (Atomics.load(this.words, SLEEPING) === 0) return;
+    if (Atomics.load(this.words, SLEEPING) !== OWNER.asleep) return;
+    if (Atomics.compareExchange(this.words, SLEEPING, OWNER.asleep, OWNER.called) !== OWNER.asleep) return;
     this.wakeUps++;
     this.wake(this.words);
   }
@@ -102,7 +109,7 @@ export class DoorbellSleeper {
    * `seen`: then drain again before going back to the loop.
    */
   arm(seen: number): boolean {
-    Atomics.store(this.words, SLEEPING, 1);
+    Atomics.store(this.words, SLEEPING, OWNER.asleep);
     if (Atomics.load(this.words, SEQUENCE) === seen) return true;
     this.disarm();
     return false;
@@ -110,7 +117,7 @@ export class DoorbellSleeper {
 
   /** The thread is awake: rings cost nothing until it arms again. */
   disarm(): void {
-    Atomics.store(this.words, SLEEPING, 0);
+    Atomics.store(this.words, SLEEPING, OWNER.awake);
   }
 }
 
@@ -143,8 +150,8 @@ export function waitWithAtomics(words: Int32Array, seen: number, spinNs: number,
       if (Atomics.load(words, SEQUENCE) !== seen) return WAIT.spun;
     } while (performance.now() < deadlineMs);
   }
-  Atomics.store(words, SLEEPING, 1);
+  Atomics.store(words, SLEEPING, OWNER.asleep);
   const outcome = Atomics.wait(words, SEQUENCE, seen, timeoutMs);
-  Atomics.store(words, SLEEPING, 0);
+  Atomics.store(words, SLEEPING, OWNER.awake);
   return outcome === 'timed-out' ? WAIT.timedOut : WAIT.slept;
 }
