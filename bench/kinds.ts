@@ -1,0 +1,42 @@
+/**
+ * The kinds of operation the packet generator sends, as one table. Everything in bench/ indexes statistics and plans by these numbers.
+ */
+import { OP } from '../src/protocol/opcodes.js';
+
+/** Index of a kind in every table of the generator. */
+export const KIND = { create: 0, write: 1, syncwrite: 2, read: 3, followerread: 4 } as const;
+
+/**
+ * Reads and the rest never share a connection: a Go node writes read replies from another goroutine than the others, and a mix of both in
+ * flight corrupts its stream (`observed.md` 1, 7).
+ */
+export type KindClass = 'append' | 'read';
+
+export interface KindRow {
+  /** What the user types after `--op`, and the name in reports. */
+  readonly name: string;
+  readonly opcode: number;
+  readonly class: KindClass;
+}
+
+/** In order of `KIND`. */
+export const KINDS: readonly KindRow[] = [
+  { name: 'create', opcode: OP.createExtent, class: 'append' },
+  { name: 'write', opcode: OP.write, class: 'append' },
+  { name: 'syncwrite', opcode: OP.syncWrite, class: 'append' },
+  { name: 'read', opcode: OP.streamRead, class: 'read' },
+  { name: 'followerread', opcode: OP.streamFollowerRead, class: 'read' },
+];
+
+/** How many kinds there are. */
+export const KIND_COUNT = KINDS.length;
+
+/** Index of the kind called `name`, or -1. */
+export function kindByName(name: string): number {
+  return KINDS.findIndex((row) => row.name === name);
+}
+
+/** Whether operations of this kind carry user data one way or the other. */
+export function movesData(kind: number): boolean {
+  return kind !== KIND.create;
+}

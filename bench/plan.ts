@@ -1,0 +1,355 @@
+/**
+ * What each connection sends next. Pure: no sockets, no clock; randomness comes from a seeded generator. A plan is asked for one operation at a time
+ * by the connection that owns it (`connection.ts`) and told what came of creates; it says when nothing can be sent now, and when all is sent.
+ */
+import assert from 'node:assert';
+import { KIND } from './kinds.js';
+
+/** One extent that the generator made: what is known of it, for reading back. */
+export interface ExtentRecord {
+  readonly partitionId: number;
+  readonly extentId: number;
+  /** Bytes from the start that the node has acknowledged. */
+  ackedBytes: number;
+}
+
+/** The operation a plan wants sent. One object a connection, filled again each time. */
+export class PlannedOp {
+  kind: number = KIND.create;
+  /** False for creates that only make room for writes: they are not part of the figures. */
+  measured = true;
+  /** The lane that waits for a create; -1 for a create nobody waits for, and for reads. */
+  lane = -1;
+  partitionId = 0;
+  extentId = 0;
+  offset = 0;
+  bytes = 0;
+  /** The extent's record, for writes. */
+  extent: ExtentRecord | null = null;
+}
+
+/** `send`: the op is filled. `wait`: a reply that is under way will unblock. `done`: there will be nothing more. */
+export type PlanAnswer = 'send' | 'wait' | 'done';
+
+export interface Plan {
+  next(op: PlannedOp): PlanAnswer;
+  /** A create for `lane` was answered with this extent id. */
+  created(lane: number, extentId: number): void;
+  /** The connection was lost: what was in flight is unknown and no answer will come. */
+  lost(): void;
+}
+
+/** Picks kinds in fixed proportions, evenly interleaved (smooth weighted round robin). */
+export class KindMix {
+  readonly #kinds: readonly number[];
+  readonly #weights: readonly number[];
+  readonly #credit: number[];
+  readonly #total: number;
+
+  /** `weights` maps kinds to shares of any scale. */
+  constructor(weights: ReadonlyMap<number, number>) {
+    assert(weights.size > 0, 'a mix holds at least one kind');
+    this.#kinds = [...weights.keys()];
+    this.#weights = [...weights.values()];
+    this.#credit = this.#weights.map(() => 0);
+    this.#total = this.#weights.reduce((sum, weight) => sum + weight, 0);
+  }
+
+  next(): number {
+    if (this.#kinds.length === 1) return this.#kinds[0]!;
+    let best = 0;
+    for (let index = 0; index < this.#kinds.length; index++) {
+      this.#credit[index]! += this.#weights[index]!;
+      if (this.#credit[index]! > this.#credit[best]!) best = index;
+    }
+    this.#credit[best]! -= this.#total;
+    return this.#kinds[best]!;
+  }
+}
+
+/** xorshift32: the same seed gives the same offsets. */
+export class Random {
+  #state: number;
+
+  constructor(seed: number) {
+    this.#state = (Math.imul(seed | 0, 0x9e3779b1) ^ 0x6b43a9b5) | 0 || 1;
+  }
+
+  /** A whole number in `[0, limit)`. */
+  below(limit: number): number {
+    let state = this.#state;
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    this.#state = state;
+    return Math.floor(((state >>> 0) / 0x1_0000_0000) * limit);
+  }
+}
+
+/**
+ * Where create requests get their extent ids: `server` leaves the choice to the node (0 in the request); `self` numbers them here, `stride` apart
+ * from `first`, so that connections do not collide. `first` is by partition id: above the node's highest id there.
+ */
+export type IdSource =
+  | { readonly by: 'server' }
+  | { readonly by: 'self'; readonly first: ReadonlyMap<number, number>; readonly stride: number };
+
+interface Lane {
+  readonly partitionId: number;
+  extent: ExtentRecord | null;
+  nextOffset: number;
+  /** The following extent, created ahead so that rolling over costs no round trip. */
+  spare: ExtentRecord | null;
+  creating: boolean;
+}
+
+export interface AppendSettings {
+  /** Partition of each lane; a lane is one extent being appended to. */
+  readonly lanePartitions: readonly number[];
+  readonly ids: IdSource;
+  /** An extent that has no room for another packet below this size is left for a new one. */
+  readonly extentBytesMax: number;
+}
+
+/** The extents of one connection that writes: the lanes appended to now, and every extent made so far. Shared by its plans in turn. */
+export class Lanes {
+  readonly list: Lane[];
+  /** Every extent created for a lane, in order. */
+  readonly extents: ExtentRecord[] = [];
+  readonly extentBytesMax: number;
+  readonly #ids: IdSource;
+  readonly #nextId = new Map<number, number>();
+
+  constructor(settings: AppendSettings) {
+    assert(settings.lanePartitions.length > 0);
+    this.extentBytesMax = settings.extentBytesMax;
+    this.#ids = settings.ids;
+    this.list = settings.lanePartitions.map((partitionId) => ({
+      partitionId,
+      extent: null,
+      nextOffset: 0,
+      spare: null,
+      creating: false,
+    }));
+  }
+
+  /** The extent id to put into a create request. */
+  idForCreate(partitionId: number): number {
+    if (this.#ids.by === 'server') return 0;
+    const id = this.#nextId.get(partitionId) ?? this.#ids.first.get(partitionId);
+    assert(id !== undefined, 'a first id for every partition');
+    this.#nextId.set(partitionId, id + this.#ids.stride);
+    return id;
+  }
+
+  created(laneIndex: number, extentId: number): void {
+    const lane = this.list[laneIndex]!;
+    const record = { partitionId: lane.partitionId, extentId, ackedBytes: 0 };
+    this.extents.push(record);
+    lane.creating = false;
+    if (lane.extent === null) lane.extent = record;
+    else lane.spare = record;
+  }
+
+  /** After a lost connection the ends of the extents are unknown: go on in new ones. */
+  lost(): void {
+    for (const lane of this.list) {
+      lane.extent = null;
+      lane.spare = null;
+      lane.nextOffset = 0;
+      lane.creating = false;
+    }
+  }
+}
+
+/** Appends (and creates), lane by lane in turn. */
+export class AppendPlan implements Plan {
+  readonly #lanes: Lanes;
+  readonly #mix: KindMix;
+  readonly #packetBytes: number;
+  readonly #laneBytesMax: number;
+  #turn = 0;
+  /** The kind that comes next, once it can be sent; -1: ask the mix. */
+  #kind = -1;
+
+  /**
+   * `packetBytes` a write. `laneBytesMax`: stop when every lane holds that much (Infinity: never; 0: only create the extents).
+   */
+  constructor(lanes: Lanes, mix: KindMix, packetBytes: number, laneBytesMax: number) {
+    this.#lanes = lanes;
+    this.#mix = mix;
+    this.#packetBytes = packetBytes;
+    this.#laneBytesMax = laneBytesMax;
+  }
+
+  next(op: PlannedOp): PlanAnswer {
+    if (this.#laneBytesMax !== Number.POSITIVE_INFINITY) return this.#append(op, KIND.write);
+    if (this.#kind < 0) this.#kind = this.#mix.next();
+    const answer = this.#kind === KIND.create ? this.#plainCreate(op) : this.#append(op, this.#kind);
+    if (answer === 'send' && op.measured) this.#kind = -1;
+    return answer;
+  }
+
+  created(lane: number, extentId: number): void {
+    if (lane >= 0) this.#lanes.created(lane, extentId);
+  }
+
+  lost(): void {
+    this.#lanes.lost();
+  }
+
+  /** A create that is the measured operation itself. */
+  #plainCreate(op: PlannedOp): PlanAnswer {
+    const lane = this.#lanes.list[this.#turn]!;
+    this.#turn = (this.#turn + 1) % this.#lanes.list.length;
+    this.#fillCreate(op, lane.partitionId, -1);
+    return 'send';
+  }
+
+  #append(op: PlannedOp, kind: number): PlanAnswer {
+    const lanes = this.#lanes.list;
+    let answer: PlanAnswer = 'done';
+    for (let tried = 0; tried < lanes.length; tried++) {
+      const index = this.#turn;
+      this.#turn = index + 1 === lanes.length ? 0 : index + 1;
+      const lane = lanes[index]!;
+      const laneAnswer = this.#appendTo(op, kind, lane, index);
+      if (laneAnswer === 'send') return 'send';
+      if (laneAnswer === 'wait') answer = 'wait';
+    }
+    return answer;
+  }
+
+  #appendTo(op: PlannedOp, kind: number, lane: Lane, index: number): PlanAnswer {
+    const bytes = this.#packetBytes;
+    const { extentBytesMax } = this.#lanes;
+    if (lane.extent !== null && lane.nextOffset >= this.#laneBytesMax) return 'done';
+    if (lane.extent !== null && lane.nextOffset + bytes > extentBytesMax && lane.spare !== null) {
+      lane.extent = lane.spare;
+      lane.spare = null;
+      lane.nextOffset = 0;
+    }
+    const endless = this.#laneBytesMax === Number.POSITIVE_INFINITY;
+    const wantsSpare = endless && lane.spare === null && lane.nextOffset * 2 >= extentBytesMax;
+    if (!lane.creating && (lane.extent === null || wantsSpare)) {
+      lane.creating = true;
+      this.#fillCreate(op, lane.partitionId, index);
+      return 'send';
+    }
+    if (lane.extent === null || lane.nextOffset + bytes > extentBytesMax) return 'wait';
+    op.kind = kind;
+    op.measured = true;
+    op.lane = index;
+    op.partitionId = lane.partitionId;
+    op.extentId = lane.extent.extentId;
+    op.offset = lane.nextOffset;
+    op.bytes = bytes;
+    op.extent = lane.extent;
+    lane.nextOffset += bytes;
+    return 'send';
+  }
+
+  #fillCreate(op: PlannedOp, partitionId: number, lane: number): void {
+    op.kind = KIND.create;
+    op.measured = lane < 0;
+    op.lane = lane;
+    op.partitionId = partitionId;
+    op.extentId = this.#lanes.idForCreate(partitionId);
+    op.offset = 0;
+    op.bytes = 0;
+    op.extent = null;
+  }
+}
+
+function fillRead(op: PlannedOp, kind: number, extent: ExtentRecord, offset: number, bytes: number): void {
+  op.kind = kind;
+  op.measured = true;
+  op.lane = -1;
+  op.partitionId = extent.partitionId;
+  op.extentId = extent.extentId;
+  op.offset = offset;
+  op.bytes = bytes;
+  op.extent = null;
+}
+
+/** Reads units of given extents for ever, in order or at random places. */
+export class ReadPlan implements Plan {
+  readonly #extents: readonly ExtentRecord[];
+  readonly #mix: KindMix;
+  readonly #unitBytes: number;
+  readonly #random: Random | null;
+  #turn = 0;
+  #unit = 0;
+
+  /** `random` null: in order, from extent to extent. Every extent holds at least one unit. */
+  constructor(extents: readonly ExtentRecord[], mix: KindMix, unitBytes: number, random: Random | null) {
+    assert(extents.every((extent) => extent.ackedBytes >= unitBytes));
+    this.#extents = extents;
+    this.#mix = mix;
+    this.#unitBytes = unitBytes;
+    this.#random = random;
+  }
+
+  next(op: PlannedOp): PlanAnswer {
+    if (this.#extents.length === 0) return 'done';
+    const extent = this.#extents[this.#turn]!;
+    const units = Math.floor(extent.ackedBytes / this.#unitBytes);
+    const unit = this.#random === null ? this.#unit : this.#random.below(units);
+    fillRead(op, this.#mix.next(), extent, unit * this.#unitBytes, this.#unitBytes);
+    // In order: one extent to its end, then the next. At random: the extents in turn.
+    this.#unit++;
+    if (this.#random !== null || this.#unit >= units) {
+      this.#unit = 0;
+      this.#turn = (this.#turn + 1) % this.#extents.length;
+    }
+    return 'send';
+  }
+
+  created(): void {
+    assert.fail('a read plan creates nothing');
+  }
+
+  lost(): void {
+    // Extents outlive connections.
+  }
+}
+
+/** Reads everything acknowledged in the given extents once, in large steps. */
+export class VerifyPlan implements Plan {
+  readonly #extents: readonly ExtentRecord[];
+  readonly #kind: number;
+  readonly #stepBytes: number;
+  #turn = 0;
+  #offset = 0;
+
+  /** `kind`: read or followerread. `stepBytes`: bytes asked at a time, a multiple of the unit. */
+  constructor(extents: readonly ExtentRecord[], kind: number, stepBytes: number) {
+    this.#extents = extents;
+    this.#kind = kind;
+    this.#stepBytes = stepBytes;
+  }
+
+  next(op: PlannedOp): PlanAnswer {
+    for (;;) {
+      const extent = this.#extents[this.#turn];
+      if (extent === undefined) return 'done';
+      const left = extent.ackedBytes - this.#offset;
+      if (left > 0) {
+        const bytes = Math.min(left, this.#stepBytes);
+        fillRead(op, this.#kind, extent, this.#offset, bytes);
+        this.#offset += bytes;
+        return 'send';
+      }
+      this.#turn++;
+      this.#offset = 0;
+    }
+  }
+
+  created(): void {
+    assert.fail('a verify plan creates nothing');
+  }
+
+  lost(): void {
+    // What was in flight is counted as failed by the connection.
+  }
+}

@@ -1,0 +1,70 @@
+/**
+ * How a run is divided: which connections there are, of which class, over which partitions, on which worker thread. Pure.
+ */
+import { availableParallelism } from 'node:os';
+import type { ConnectionPlan } from './workerMessages.js';
+import { type KindClass, KINDS } from './kinds.js';
+
+export interface TopologySettings {
+  readonly conns: number;
+  /** Extents per connection. */
+  readonly extents: number;
+  readonly partitions: readonly number[];
+  readonly mix: readonly (readonly [kind: number, share: number])[];
+  /** Operations per second in all, or null for a closed loop. */
+  readonly rate: number | null;
+  readonly threads: number;
+}
+
+/** Share of each class in a mix, in its own scale. */
+export function classShares(mix: TopologySettings['mix']): Record<KindClass, number> {
+  const shares = { append: 0, read: 0 };
+  for (const [kind, share] of mix) shares[KINDS[kind]!.class] += share;
+  return shares;
+}
+
+/** How many of `conns` connections serve each class: by share, at least one where the class has any. */
+export function classConnections(
+  mix: TopologySettings['mix'],
+  conns: number,
+): Record<KindClass, number> {
+  const shares = classShares(mix);
+  if (shares.read === 0) return { append: conns, read: 0 };
+  if (shares.append === 0) return { append: 0, read: conns };
+  const wanted = Math.round((conns * shares.read) / (shares.read + shares.append));
+  const read = Math.min(Math.max(wanted, 1), conns - 1);
+  return { append: conns - read, read };
+}
+
+/** Worker threads where the user did not say: half the cores, because the node may be on this machine, and no more than four. */
+export function defaultThreads(conns: number, cores = availableParallelism()): number {
+  return Math.max(1, Math.min(conns, Math.floor(cores / 2), 4));
+}
+
+/** The connections of each worker thread. Every thread gets connections of every class in use; there may be fewer threads than asked for. */
+export function divide(settings: TopologySettings): ConnectionPlan[][] {
+  const { conns, extents, partitions, mix, rate } = settings;
+  const counts = classConnections(mix, conns);
+  const shares = classShares(mix);
+  const threads = Math.min(
+    settings.threads,
+    counts.append || Number.POSITIVE_INFINITY,
+    counts.read || Number.POSITIVE_INFINITY,
+  );
+  const workers: ConnectionPlan[][] = Array.from({ length: threads }, () => []);
+  const total = shares.append + shares.read;
+  for (let index = 0; index < conns; index++) {
+    const kindClass: KindClass = index < counts.append ? 'append' : 'read';
+    const inClass = kindClass === 'append' ? index : index - counts.append;
+    workers[inClass % threads]!.push({
+      index,
+      class: kindClass,
+      lanePartitions: Array.from(
+        { length: extents },
+        (_, lane) => partitions[(index * extents + lane) % partitions.length]!,
+      ),
+      ratePerSecond: rate === null ? null : (rate * shares[kindClass]) / total / counts[kindClass],
+    });
+  }
+  return workers;
+}

@@ -1,0 +1,85 @@
+/**
+ * What the main thread and the worker threads of the generator say to each other, and the description of a run. Only plain data: it travels by
+ * structured clone.
+ */
+import type { IdSource } from './plan.js';
+import type { KindClass } from './kinds.js';
+
+/** Everything a worker needs to know of a run. */
+export interface RunSettings {
+  readonly host: string;
+  readonly port: number;
+  /** `host:port` of the followers; also read from when verifying. */
+  readonly followers: readonly string[];
+  readonly remainingFollowers: number;
+  readonly ids: IdSource;
+  /** Size of one operation: the payload's unit. */
+  readonly sizeBytes: number;
+  readonly depth: number;
+  /** Kind and its share. */
+  readonly mix: readonly (readonly [kind: number, share: number])[];
+  readonly extentBytes: number;
+  /** How much of each extent is written before reads begin. */
+  readonly fillBytes: number;
+  readonly randomReads: boolean;
+  readonly seed: number;
+  /** Tells this run's data from that of earlier runs. */
+  readonly runNumber: number;
+  readonly verify: boolean;
+  readonly warmupMs: number;
+  /** Length of the measured run; null: by count. */
+  readonly runMs: number | null;
+  readonly timeoutMs: number;
+}
+
+/** One connection's part. */
+export interface ConnectionPlan {
+  readonly index: number;
+  readonly class: KindClass;
+  /** The partition of each of its extents. */
+  readonly lanePartitions: readonly number[];
+  /** Open loop: its part of the rate; null: closed loop. */
+  readonly ratePerSecond: number | null;
+}
+
+/** Start data of a worker thread. */
+export interface WorkerSpec {
+  readonly settings: RunSettings;
+  readonly connections: readonly ConnectionPlan[];
+  /** This worker's part of the count; Infinity for a timed run. */
+  readonly count: number;
+  /** Memory of the worker's `Stats`. */
+  readonly stats: SharedArrayBuffer;
+}
+
+/** Steps of a run. The main thread starts each in all workers when the one before has ended in all. */
+export type Phase = 'connect' | 'prepare' | 'run' | 'verify';
+
+export type ToWorker = { readonly phase: Phase } | { readonly stop: true };
+
+/** Failed operations of one reason. */
+export interface FailureCount {
+  readonly code: string;
+  count: number;
+  /** One of the texts. */
+  readonly example: string;
+}
+
+export type FromWorker =
+  /** Warm-up is over, counting has begun. */
+  | { readonly type: 'measuring' }
+  | {
+      readonly type: 'phaseDone';
+      readonly phase: Phase;
+      /** Length of what was measured, from the first operation to the last reply. */
+      readonly elapsedMs: number;
+      /** Open loop: operations that were due and never sent. */
+      readonly unsent: number;
+      /** All failures since the start of the worker. */
+      readonly failures: readonly FailureCount[];
+      /** Wrong content since the start, and the first few descriptions. */
+      readonly mismatches: number;
+      readonly mismatchTexts: readonly string[];
+      /** Verification: bytes read back and compared. */
+      readonly verifiedBytes: number;
+    };
