@@ -143,6 +143,9 @@ export class NetworkThread {
   }
 
   halfClose(index: number): void {
+    // Everything before the failure was answered, so whatever a worker still has of this connection came behind it.
+    const connection = this.#connections[index]!;
+    this.#parts.poison.poison(index, connection.generation);
     this.#parts.sockets().halfClose(index);
   }
 
@@ -438,9 +441,7 @@ export class NetworkThread {
   }
 
   #fail(connection: Connection): void {
-    if (connection.failed) return;
-    this.#parts.poison.poison(connection.index, connection.generation);
-    connection.stop();
+    if (!connection.failed) connection.stop();
   }
 
   #resumeBlocked(): void {

@@ -69,7 +69,10 @@ export class DiskWorker implements StoreHost {
 
   readonly #data: DiskWorkerData;
   readonly #ports: Port[];
+  /** Connections that main has given up. */
   readonly #poison: PoisonTable;
+  /** By connection: the generation that failed here. Requests reach a worker in order, so those that come later stand behind the failure. */
+  readonly #failed: Int32Array;
   readonly #pool: OperationPool;
   readonly #commands: CommandReader;
   readonly #partitions: PartitionSet;
@@ -112,6 +115,7 @@ export class DiskWorker implements StoreHost {
     this.stores = new StoreGroup(this);
     this.#ports = data.ports.map((port) => new Port(port));
     this.#poison = new PoisonTable(data.poison);
+    this.#failed = new Int32Array(data.poison.connections);
     this.#pool = new OperationPool(operations);
     this.#workerTable = new DiskTable(data.workers);
     this.#mode = new IoMode(settings.writes);
@@ -220,7 +224,8 @@ export class DiskWorker implements StoreHost {
   }
 
   #execute(op: Operation, nowMs: number): void {
-    if (this.#poison.isPoisoned(op.connection, op.generation)) {
+    const behindFailure = this.#failed[op.connection] === op.generation;
+    if (behindFailure || this.#poison.isPoisoned(op.connection, op.generation)) {
       this.#reply(op, RESULT_SKIPPED, 0);
       return;
     }
@@ -283,7 +288,7 @@ export class DiskWorker implements StoreHost {
   }
 
   fail(op: Operation, action: string, message: string): void {
-    this.#poison.poison(op.connection, op.generation);
+    this.#failed[op.connection] = op.generation;
     const text = errorBody(action, message, op.bufferBytes);
     this.regions[op.port]!.set(text, op.bufferOffset);
     op.replyCrc = op.crc;

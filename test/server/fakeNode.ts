@@ -1,0 +1,260 @@
+/**
+ * A network thread with a real listener on loopback, and workers made of a function: for tests of framing, order, back-pressure and failure
+ * without disks. The fake workers run on the same thread, in turns of their own.
+ */
+import net, { type Socket } from 'node:net';
+import zlib from 'node:zlib';
+import { CONNECTION_LIMITS } from '../../src/config/limits.js';
+import type { AdminHandler } from '../../src/control/nodeView.js';
+import {
+  REPLY_F64,
+  REPLY_I32,
+  REQUEST_F64,
+  REQUEST_I32,
+  RESULT_SKIPPED,
+} from '../../src/partition/messages.js';
+import { PacketFramer } from '../../src/protocol/framer.js';
+import { RESULT } from '../../src/protocol/resultCodes.js';
+import { Listener } from '../../src/server/listener.js';
+import { type ConnectionLimits, NetworkThread } from '../../src/server/networkThread.js';
+import { WorkerPort } from '../../src/server/workerPort.js';
+import { createDoorbell, DoorbellSleeper, waitWithAtomics } from '../../src/shm/doorbell.js';
+import { createPoisonTable, PoisonTable } from '../../src/shm/poison.js';
+import { createRing, RingConsumer, RingProducer } from '../../src/shm/ring.js';
+import { createSlab, Slab } from '../../src/shm/slab.js';
+import { SpinPolicy } from '../../src/workers/spin.js';
+
+/** One request as a fake worker sees it. */
+export interface Seen {
+  port: number;
+  tag: number;
+  opcode: number;
+  size: number;
+  extentId: number;
+  extentOffset: number;
+  connection: number;
+  /** The slot: the body as received, and the place for the answer. */
+  slot: Uint8Array;
+}
+
+/** Result code, body bytes put into the slot, CRC; or null: answer later through `answer`. */
+export type Answer = { code: number; bodyBytes: number; crc?: number | undefined };
+
+export interface FakeOptions {
+  workers?: number;
+  slots4k?: number;
+  slots128k?: number;
+  ringSlots?: number;
+  limits?: Partial<ConnectionLimits>;
+  useOnread?: boolean;
+  admin?: AdminHandler;
+  work(request: Seen): Answer | null;
+}
+
+export class FakeNode {
+  readonly network: NetworkThread;
+  readonly listener: Listener;
+  readonly ports: WorkerPort[] = [];
+  /** Reasons of connections closed by the node. */
+  readonly closed: string[] = [];
+  readonly slab: Slab;
+  port = 0;
+  /** While true no worker takes requests. */
+  hung = false;
+  readonly seen: Seen[] = [];
+  readonly #work: (request: Seen) => Answer | null;
+  readonly #rings: { requests: RingConsumer; replies: RingProducer }[] = [];
+  readonly #poison: PoisonTable;
+  readonly #failed: Map<number, number>[] = [];
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(options: FakeOptions) {
+    this.#work = options.work;
+    const memory = createSlab({
+      classes: [
+        { bytes: 4096, slots: options.slots4k ?? 256 },
+        { bytes: 32768, slots: 16 },
+        { bytes: 131072, slots: options.slots128k ?? 16 },
+        { bytes: 2097152, slots: 4 },
+      ],
+    });
+    this.slab = new Slab(memory);
+    const poison = createPoisonTable(4096);
+    this.#poison = new PoisonTable(poison);
+    const ringSlots = options.ringSlots ?? 256;
+    for (let i = 0; i < (options.workers ?? 1); i++) {
+      const rings = { requests: createRing(ringSlots), replies: createRing(ringSlots) };
+      this.ports.push(new WorkerPort(i, i, `/disk${i}`, rings, createDoorbell(), () => {}));
+      this.#failed.push(new Map());
+      this.#rings.push({
+        requests: new RingConsumer(rings.requests),
+        replies: new RingProducer(rings.replies),
+      });
+    }
+    const refuse: AdminHandler = {
+      handle: async () => ({
+        ok: false,
+        action: 'ActionCreateDataPartition',
+        message: 'no control plane here',
+      }),
+    };
+    this.network = new NetworkThread({
+      slab: this.slab,
+      ports: this.ports,
+      poison: this.#poison,
+      sleeper: new DoorbellSleeper(createDoorbell(), waitWithAtomics),
+      spin: new SpinPolicy(0, 1),
+      limits: { ...CONNECTION_LIMITS, ...options.limits },
+      tags: ringSlots * this.ports.length + 64,
+      admin: options.admin ?? refuse,
+      crc32: (data, seed) => zlib.crc32(data, seed),
+      spinForReplies: () => false,
+      monotonicMs: () => performance.now(),
+      wallMs: () => Date.now(),
+      drainEvents: () => {},
+      sockets: () => this.listener,
+    });
+    this.listener = new Listener(this.network, 4096, options.useOnread ?? true, {
+      refused: (reason) => this.closed.push(reason),
+      closed: (_remote, reason) => this.closed.push(reason),
+    });
+  }
+
+  /** Routes partition ids 1..n to workers in turn and listens. */
+  async start(partitions = 4): Promise<void> {
+    for (let id = 1; id <= partitions; id++) {
+      this.network.routes.set(id, { port: this.ports[(id - 1) % this.ports.length]! });
+    }
+    this.port = await this.listener.listen('127.0.0.1', 0);
+    this.#timer = setInterval(() => this.poll(), 1);
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+    this.listener.stopAccepting();
+    this.listener.close();
+  }
+
+  /** Lets every worker take what there is. */
+  poll(): void {
+    if (this.hung) return;
+    for (const [index, { requests }] of this.#rings.entries()) {
+      for (let at = requests.next(); at >= 0; at = requests.next()) this.#take(index, at);
+      requests.release();
+    }
+    this.#publish();
+  }
+
+  /** Answers a request that was answered `null` before. */
+  answer(request: Seen, answer: Answer): void {
+    this.#reply(request, answer);
+    this.#publish();
+  }
+
+  #take(index: number, at: number): void {
+    const { i32, f64 } = this.#rings[index]!.requests;
+    const offset = f64[at * 8 + REQUEST_F64.bufferOffset]!;
+    const request: Seen = {
+      port: index,
+      tag: i32[at * 16 + REQUEST_I32.tag]!,
+      opcode: i32[at * 16 + REQUEST_I32.kind]! & 0xff,
+      size: i32[at * 16 + REQUEST_I32.size]!,
+      extentId: f64[at * 8 + REQUEST_F64.extentId]!,
+      extentOffset: f64[at * 8 + REQUEST_F64.extentOffset]!,
+      connection: i32[at * 16 + REQUEST_I32.connection]!,
+      slot: this.slab.bytes.subarray(offset, offset + i32[at * 16 + REQUEST_I32.bufferBytes]!),
+    };
+    const generation = i32[at * 16 + REQUEST_I32.generation]!;
+    const failed = this.#failed[index]!;
+    if (
+      failed.get(request.connection) === generation ||
+      this.#poison.isPoisoned(request.connection, generation)
+    ) {
+      this.#reply(request, { code: RESULT_SKIPPED, bodyBytes: 0 });
+      return;
+    }
+    this.seen.push(request);
+    const answer = this.#work(request);
+    if (answer === null) return;
+    if (answer.code !== RESULT.ok) failed.set(request.connection, generation);
+    this.#reply(request, answer);
+  }
+
+  #reply(request: Seen, answer: Answer): void {
+    const { replies } = this.#rings[request.port]!;
+    const at = replies.reserve(true);
+    replies.i32[at * 16 + REPLY_I32.tag] = request.tag;
+    replies.i32[at * 16 + REPLY_I32.resultCode] = answer.code;
+    replies.i32[at * 16 + REPLY_I32.crc] = answer.crc ?? 0;
+    replies.i32[at * 16 + REPLY_I32.bodyBytes] = answer.bodyBytes;
+    replies.i32[at * 16 + REPLY_I32.largeBody] = 0;
+    replies.f64[at * 8 + REPLY_F64.extentId] = request.extentId;
+    replies.f64[at * 8 + REPLY_F64.extentOffset] = request.extentOffset;
+  }
+
+  #publish(): void {
+    let published = 0;
+    for (const { replies } of this.#rings) published += replies.publish();
+    if (published > 0) this.network.wake();
+  }
+}
+
+/** One reply, copied. */
+export interface Reply {
+  opcode: number;
+  resultCode: number;
+  reqId: number;
+  crc: number;
+  extentId: number;
+  extentOffset: number;
+  body: Buffer;
+}
+
+/** A client that collects replies. */
+export class FakeClient {
+  readonly replies: Reply[] = [];
+  readonly socket: Socket;
+  ended = false;
+  closed = false;
+  readonly #framer = new PacketFramer({ direction: 'reply', argBytesMax: 1 << 16, bodyBytesMax: 1 << 26 });
+
+  constructor(port: number) {
+    this.socket = net.connect({ port, host: '127.0.0.1', noDelay: true });
+    this.socket.on('error', () => {});
+    this.socket.on('end', () => {
+      this.ended = true;
+    });
+    this.socket.on('close', () => {
+      this.closed = true;
+    });
+    this.socket.on('data', (chunk: Buffer) => {
+      this.#framer.push(chunk, (packet) => {
+        const { header } = packet;
+        const bodyAt = packet.start + packet.headerBytes + header.argBytes;
+        this.replies.push({
+          opcode: header.opcode,
+          resultCode: header.resultCode,
+          reqId: header.reqIdHigh * 2 ** 32 + header.reqIdLow,
+          crc: header.crc,
+          extentId: header.extentId,
+          extentOffset: header.extentOffset,
+          body: Buffer.from(packet.bytes.subarray(bodyAt, bodyAt + packet.bodyBytes)),
+        });
+      });
+    });
+  }
+
+  /** Waits for a condition, at most 10 s. */
+  async until(what: string, condition: () => boolean): Promise<void> {
+    await until(what, condition);
+  }
+}
+
+/** Waits for a condition, looked at every few ms, at most `timeoutMs`; throws with `what` after that. */
+export async function until(what: string, condition: () => boolean, timeoutMs = 10_000): Promise<void> {
+  const deadlineMs = performance.now() + timeoutMs;
+  while (!condition()) {
+    if (performance.now() > deadlineMs) throw new Error(`timed out: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+}
