@@ -14,15 +14,15 @@ export async function checkDiskFolders(
 ): Promise<string | null> {
   const giveUp = new AbortController();
   const timedOut = sleep(timeoutMs, null, { signal: giveUp.signal, ref: false }).catch(() => null);
-  const checks = disks.map((disk, index) => Promise.race([checkFolder(disk, index), timedOut]));
+  const checks = disks.map((disk, index) => Promise.race([checkFolder(disk, index, statFolder), timedOut]));
   const failures = await Promise.all(checks);
   giveUp.abort();
   return failures.find((failure) => failure !== null) ?? null;
 }
 
-async function checkFolder(disk: DiskConfig, index: number): Promise<string | null> {
+async function checkFolder(disk: DiskConfig, index: number, statFolder: StatFolder): Promise<string | null> {
   try {
-    const stats = await stat(disk.path);
+    const stats = await statFolder(disk.path);
     return stats.isDirectory() ? null : `disks[${index}]: Disk path is not dir: ${disk.path}`;
   } catch (error) {
     return `disks[${index}]: Stat disk path error: ${(error as Error).message}`;
