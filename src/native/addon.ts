@@ -8,8 +8,9 @@
  * `errnoText(28)` gives the C library's words. A call throws a TypeError only for arguments that can never be
  * right (a broken invariant of the caller).
  */
-import { createRequire } from 'node:module';
+
 import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -211,7 +212,13 @@ export interface NativeAddon {
    * `hang` (sleep until cleared), `errno` (answer -value without touching the disk), `short` (move at most `value` bytes). `count` operations are
    * affected, 0 for no end. Applies to inline batches, submitted work and completions alike.
    */
-  setFault(device: number, codes: number[], kind: 'delay' | 'hang' | 'errno' | 'short', value: number, count: number): void;
+  setFault(
+    device: number,
+    codes: number[],
+    kind: 'delay' | 'hang' | 'errno' | 'short',
+    value: number,
+    count: number,
+  ): void;
   clearFaults(device: number): void;
 
   /** Test hook: starts (true) or stops the record of operations in the order in which they returned. */

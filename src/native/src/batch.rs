@@ -32,7 +32,7 @@ impl<K: Kernel> Disk<'_, K> {
     /// Runs all entries in order and fills in their results.
     pub fn run(&self, entries: &mut [Entry]) {
         // Faults count and stop single operations, so nothing is merged while one is set.
-        let merging = !fault::any();
+        let merging = !fault::is_set(self.device);
         let mut failed: Vec<i32> = Vec::new();
         let mut next = 0;
         while next < entries.len() {

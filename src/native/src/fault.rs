@@ -58,8 +58,14 @@ fn lock() -> MutexGuard<'static, Faults> {
 
 /// True while any fault is set on any device.
 #[inline]
-pub fn any() -> bool {
+fn any() -> bool {
     ACTIVE.load(Relaxed) != 0
+}
+
+/// True while a fault is set on `device`.
+#[inline]
+pub fn is_set(device: u32) -> bool {
+    any() && lock().list.iter().any(|fault| fault.device == device)
 }
 
 /// Adds a fault. `count` 0: no end. An empty `codes` means all.

@@ -57,14 +57,17 @@ pub fn create_disk_io(env: Env, options: Object) -> Result<DiskIo> {
     if device as usize >= DEVICES {
         return invalid("device: 0..255");
     }
-    if threads < 1 || threads > THREADS_MAX {
+    if !(1..=THREADS_MAX).contains(&threads) {
         return invalid("threads: 1..64");
     }
-    if table.length == 0 || table.length % ENTRY_BYTES != 0 || table.start as usize % 8 != 0 {
+    if table.length == 0
+        || !table.length.is_multiple_of(ENTRY_BYTES)
+        || !table.start.cast::<Entry>().is_aligned()
+    {
         return invalid("opTable: a multiple of 64 bytes, aligned to 8");
     }
     let completions_max = completions.length / COMPLETION_BYTES;
-    if !completions_max.is_power_of_two() || completions.length % COMPLETION_BYTES != 0 {
+    if !completions_max.is_power_of_two() || !completions.length.is_multiple_of(COMPLETION_BYTES) {
         return invalid("completions: a power of two times 64 bytes");
     }
     if doorbell.length < 2 {
