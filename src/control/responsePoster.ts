@@ -3,6 +3,7 @@
  *
  * The master is asked to wait for nothing: a response that cannot be delivered is logged and dropped, because the master sends the task again.
  */
+import { setMaxListeners } from 'node:events';
 import type { Logger } from 'pino';
 import type { MasterCaller } from './masterClient.js';
 
@@ -21,6 +22,8 @@ export class ResponsePoster {
 
   constructor(options: ResponsePosterOptions) {
     this.#options = options;
+    // Every response under way listens for the stop.
+    setMaxListeners(POSTS_MAX, this.#stopping.signal);
   }
 
   /** Sends a whole task with its Response. Returns at once; never fails. */
