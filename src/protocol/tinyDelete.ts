@@ -8,6 +8,10 @@ import type { Decoded } from './jsonText.js';
 
 /** Bytes of a record: extent id, offset, size, each 8 bytes big endian. */
 export const TINY_DELETE_RECORD_BYTES = 24;
+/** Largest body of one reply to OpReadTinyDeleteRecord: 100,000 records. */
+export const TINY_DELETE_REPLY_BYTES_MAX = 2_400_000;
+/** A replica takes all records anew, instead of the missing ones, after this long (`repair.md` 9). */
+export const TINY_DELETE_FULL_SYNC_SECONDS = 24 * 3600;
 
 export interface TinyDeleteRecord {
   /** 1..64; 0 is an empty slot, to be skipped. */
