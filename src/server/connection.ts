@@ -135,6 +135,12 @@ export class Connection {
   }
 
   #consume(bytes: Uint8Array, from: number, to: number): void {
+    this.#walk(bytes, from, to);
+    // Descriptors are shown to workers at the end of the turn, so the bodies may follow here, all in one call.
+    this.#net.copyIntoSlab(bytes, this.#net.movesIn);
+  }
+
+  #walk(bytes: Uint8Array, from: number, to: number): void {
     let at = from;
     for (;;) {
       const before = this.#state;
@@ -249,7 +255,9 @@ export class Connection {
   #takeBody(bytes: Uint8Array, at: number, to: number): number {
     const count = Math.min(this.#bodyBytes - this.#bodyFill, to - at);
     if (count === 0) return at;
-    this.#net.slab.bytes.set(bytes.subarray(at, at + count), this.#slotAt + this.#bodyFill);
+    const moves = this.#net.movesIn;
+    moves.add(at, this.#slotAt + this.#bodyFill, count);
+    if (moves.full) this.#net.copyIntoSlab(bytes, moves);
     this.#bodyFill += count;
     if (this.#bodyFill === this.#bodyBytes) this.#dispatch();
     return at + count;

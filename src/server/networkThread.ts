@@ -25,6 +25,7 @@ import type { Slab } from '../shm/slab.js';
 import { SLOT_KIND } from '../shm/slabShare.js';
 import type { SpinPolicy } from '../workers/spin.js';
 import type { Connection } from './connection.js';
+import { MoveList } from './moveList.js';
 import { PendingTable, TAG, TAG_KIND } from './pending.js';
 import type { ReplyQueue } from './replyQueue.js';
 import type { Route, WorkerPort } from './workerPort.js';
@@ -57,6 +58,8 @@ export interface NetworkParts {
   tags: number;
   admin: AdminHandler;
   crc32(data: Uint8Array, seed: number): number;
+  /** Copies ranges from one buffer to another (`native.copyMany`). */
+  copyMany(from: Uint8Array, to: Uint8Array, moves: Float64Array, count: number): void;
   /** Spins until any of this thread's reply rings may have something, at most `ns`. */
   spinForReplies(seen: number, ns: number): boolean;
   monotonicMs(): number;
@@ -85,6 +88,9 @@ export class NetworkThread {
   readonly routes = new Map<number, Route>();
   readonly scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
   readonly scratchSmall = this.scratch.subarray(0, SCRATCH_SMALL_BYTES);
+  /** Bodies to be copied from what was received into slots, and from slots into the staging buffer; each list is emptied within the call that fills it. */
+  readonly movesIn = new MoveList();
+  readonly movesOut = new MoveList();
   staging = Buffer.allocUnsafeSlow(STAGING_BYTES);
   stagingView = viewOf(this.staging);
   /** Loop clock, ms: read once a turn. */
@@ -218,9 +224,15 @@ export class NetworkThread {
     return Buffer.from(this.slab.bytes.buffer, this.slab.bytes.byteOffset + offset, bytes);
   }
 
-  copyFromSlot(slot: number, bytes: number, into: Uint8Array, at: number): void {
-    const from = this.slab.payloadOffset(slot);
-    into.set(this.slab.bytes.subarray(from, from + bytes), at);
+  /** Copies collected `moves` between the slab and another buffer. */
+  copyIntoSlab(from: Uint8Array, moves: MoveList): void {
+    if (moves.count > 0) this.#parts.copyMany(from, this.slab.bytes, moves.triples, moves.count);
+    moves.count = 0;
+  }
+
+  copyFromSlab(into: Uint8Array, moves: MoveList): void {
+    if (moves.count > 0) this.#parts.copyMany(this.slab.bytes, into, moves.triples, moves.count);
+    moves.count = 0;
   }
 
   /** The socket kept the staging buffer: the next replies get a new one. */

@@ -118,6 +118,7 @@ export class NodeServer implements WorkerListener {
       tags: workerCount * config.ringSlots + 4096,
       admin: { handle: (opcode, id, body) => admin.handle(opcode, id, body) },
       crc32: (data, seed) => native.crc32(data, seed),
+      copyMany: native.copyMany,
       spinForReplies: (seen, ns) => native.spinWhileEqual(this.#doorbell, SEQUENCE, seen, ns),
       monotonicMs: () => performance.now(),
       wallMs: () => Date.now(),

@@ -223,7 +223,10 @@ export class ReplyQueue {
     if (bodyBytes > 0) {
       const heap = pending.body[tag];
       if (heap) staging.set(heap, end);
-      else net.copyFromSlot(pending.slot[tag]!, bodyBytes, staging, end);
+      else {
+        net.movesOut.add(net.slab.payloadOffset(pending.slot[tag]!), end, bodyBytes);
+        if (net.movesOut.full) net.copyFromSlab(staging, net.movesOut);
+      }
     }
     return end + bodyBytes;
   }
@@ -241,6 +244,7 @@ export class ReplyQueue {
 
   #writeStaging(end: number): number {
     const net = this.#net;
+    net.copyFromSlab(net.staging, net.movesOut);
     this.#socket.write(net.staging.subarray(0, end), this.#onFlushed);
     if (this.#socket.writableLength > 0) net.replaceStaging();
     return 0;

@@ -108,6 +108,11 @@ export class FakeNode {
       tags: ringSlots * this.ports.length + 64,
       admin: options.admin ?? refuse,
       crc32: (data, seed) => zlib.crc32(data, seed),
+      copyMany: (from, to, moves, count) => {
+        for (let i = 0; i < count * 3; i += 3) {
+          to.set(from.subarray(moves[i], moves[i]! + moves[i + 2]!), moves[i + 1]);
+        }
+      },
       spinForReplies: () => false,
       monotonicMs: () => performance.now(),
       wallMs: () => Date.now(),

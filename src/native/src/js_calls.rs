@@ -52,6 +52,37 @@ pub fn crc32_many(env: Env, region: View<U8>, ranges: View<F64>, out: View<U32>,
 }
 
 #[napi(catch_unwind)]
+pub fn copy_many(env: Env, from: View<U8>, to: View<U8>, moves: View<F64>, count: u32) -> Result<()> {
+    let count = count as usize;
+    if count * 3 > moves.length {
+        return Err(type_error(env.raw(), "count: more than moves hold"));
+    }
+    for index in 0..count {
+        // SAFETY: `count` was checked above; typed arrays are aligned to their elements.
+        let [source, target, length] = unsafe {
+            let triple = moves.start.cast::<f64>().add(index * 3);
+            [*triple, *triple.add(1), *triple.add(2)]
+        };
+        let (Some(source), Some(target), Some(length)) = (whole(source), whole(target), whole(length)) else {
+            return Err(type_error(env.raw(), "a move must be of whole numbers"));
+        };
+        let fits = |offset: i64, limit: usize| offset.checked_add(length).is_some_and(|end| end <= limit as i64);
+        if !fits(source, from.length) || !fits(target, to.length) {
+            return Err(type_error(env.raw(), "a move outside its buffers"));
+        }
+        // SAFETY: both ranges lie inside their arrays; `copy` allows them to overlap.
+        unsafe {
+            std::ptr::copy(
+                from.start.add(source as usize),
+                to.start.add(target as usize),
+                length as usize,
+            );
+        }
+    }
+    Ok(())
+}
+
+#[napi(catch_unwind)]
 pub fn crc_implementation() -> String {
     crc::implementation()
 }
