@@ -104,7 +104,21 @@ function ratiosOf(own: Medians, base: Medians): Medians {
 
 /** The table of medians, each with its ratio to the first node. */
 export function formatComparison(comparison: Comparison): string {
-  const head = ['medians', 'ops/s', '', 'MB/s', 'p50 ms', '', 'p99 ms', '', 'p99.9 ms', '', 'CPU µs/op', '', 'errors'];
+  const head = [
+    'medians',
+    'ops/s',
+    '',
+    'MB/s',
+    'p50 ms',
+    '',
+    'p99 ms',
+    '',
+    'p99.9 ms',
+    '',
+    'CPU µs/op',
+    '',
+    'errors',
+  ];
   const rows = comparison.targets.map((target, index) => {
     const { medians, ratios } = target;
     const times = (ratio: number | null) => (index === 0 || ratio === null ? '' : `×${ratio.toFixed(2)}`);

@@ -319,7 +319,8 @@ export class Connection {
     }
     if (blamed > 0 || inFlight === 0) this.#host.failed(code, text, 1);
     const lost = inFlight - blamed;
-    if (lost > 0) this.#host.failed(blamed > 0 ? 'unanswered' : code, `${text}; sent before, never answered`, lost);
+    if (lost > 0)
+      this.#host.failed(blamed > 0 ? 'unanswered' : code, `${text}; sent before, never answered`, lost);
     this.#dropSocket();
     const task = this.#task;
     if (task === null) return;

@@ -63,40 +63,6 @@ export type FlagsOutcome =
   | { readonly ok: false; readonly message: string }
   | { readonly ok: 'help' };
 
-/** Printed by `--help`. */
-export const HELP = `npm run load -- [flags]      drives a data node with packets and reports what it did
-
-  --addr HOST:PORT       node to drive (127.0.0.1:17310)
-  --partition LIST       partition ids: 3, 1,2,5 or 1..8 (1..8)
-  --followers LIST       follower addresses, a:port,b:port: appends are replicated to them
-  --op KIND              create, write, syncwrite, read, followerread or mixed (write)
-  --mix LIST             for --op mixed: write=50,read=50
-  --size SIZE            bytes of an operation: 4k, 128k (4k)
-  --conns N  --depth N   connections, and packets in flight on each (4, 16)
-  --seconds S            length of the measured run (10), or
-  --count N              operations to do
-  --warmup S             run before measuring starts (1; 0 with --count)
-  --rate N               open loop: N operations a second, latency from the intended start
-  --threads N            worker threads of the generator
-  --extents N            extents a connection works on (1)
-  --extent-size SIZE     a write goes to a new extent at this size (128m)
-  --fill SIZE            how much of each extent is written before reads (64m)
-  --order WHICH          reads: random or sequential (random)
-  --ids WHO              extent ids: server (RemainingFollowers 1) or self (0) (server)
-  --verify               read everything back and compare; compare each read, too
-  --timeout S            longest wait for a reply (5)
-  --seed N               seed of the random reads (1)
-  --server-pid LIST      process ids of the node: adds its CPU and memory
-  --compare NAME=HOST:PORT[,PID...] ...   the same run against several nodes in turn
-  --rounds N             turns of a comparison (3)
-  --warm-memory          touch the machine's free memory first
-  --json FILE            results as JSON
-  --report FILE.html     results as a page with charts
-  --scenario FILE        JSON object of flags; the command line wins
-  --quiet                no progress
-
-exit code: 0, 1 on any error or mismatch, 2 on bad flags`;
-
 const FLAG_TYPES = {
   addr: 'string',
   partition: 'string',
@@ -181,7 +147,10 @@ function readScenario(file: string): Values {
   const values: Values = {};
   for (const [name, value] of Object.entries(parsed)) {
     const type = name in FLAG_TYPES ? FLAG_TYPES[name as FlagName] : undefined;
-    const fits = type === 'boolean' ? typeof value === 'boolean' : typeof value === 'string' || typeof value === 'number';
+    const fits =
+      type === 'boolean'
+        ? typeof value === 'boolean'
+        : typeof value === 'string' || typeof value === 'number';
     if (type === undefined || !fits) throw new FlagError(`--scenario ${file}: bad flag ${quoted(name)}`);
     values[name as FlagName] = typeof value === 'boolean' ? value : String(value);
   }
@@ -206,14 +175,18 @@ function makeOptions(values: Values): LoadOptions {
   const conns = whole('conns', '4', 1, 4096);
   const shares = classShares(mix);
   if (shares.append > 0 && shares.read > 0 && conns < 2) {
-    throw new FlagError('--conns must be at least 2 for a mix of reads and writes: they never share a connection');
+    throw new FlagError(
+      '--conns must be at least 2 for a mix of reads and writes: they never share a connection',
+    );
   }
   const compare = values.compare !== undefined;
   const followers = parseFollowerList(text('followers', ''));
   const options: LoadOptions = {
-    targets: compare ? parseTargets(values.compare!) : [plainTarget(text('addr', '127.0.0.1:17310'), text('server-pid', ''))],
+    targets: compare
+      ? parseTargets(values.compare!)
+      : [plainTarget(text('addr', '127.0.0.1:17310'), text('server-pid', ''))],
     compare,
-    rounds: whole('rounds', '3', 1, 1000),
+    rounds: compare ? whole('rounds', '3', 1, 1000) : 1,
     partitions: parsePartitions(text('partition', '1..8')),
     followers,
     op,
@@ -247,12 +220,15 @@ function makeOptions(values: Values): LoadOptions {
 function checkTogether(options: LoadOptions, values: Values): void {
   const { sizeBytes, extentBytes, ids, followers, compare, count } = options;
   if (sizeBytes > extentBytes) throw new FlagError('--size must not be larger than --extent-size');
-  if (sizeBytes > WRITE_BYTES_MAX) throw new FlagError('--size must be at most 1m: no client sends larger packets');
+  if (sizeBytes > WRITE_BYTES_MAX)
+    throw new FlagError('--size must be at most 1m: no client sends larger packets');
   if (ids === 'self' && followers.length > 0) {
     throw new FlagError('--ids self cannot be used with --followers: the primary assigns the ids');
   }
   if (compare && (values.addr !== undefined || values['server-pid'] !== undefined)) {
-    throw new FlagError('--compare names the nodes and their processes itself: leave out --addr and --server-pid');
+    throw new FlagError(
+      '--compare names the nodes and their processes itself: leave out --addr and --server-pid',
+    );
   }
   if (!compare && values.rounds !== undefined) throw new FlagError('--rounds needs --compare');
   if (count !== null && values.warmup !== undefined && options.warmupSeconds > 0) {
@@ -274,7 +250,9 @@ function parseMix(op: string, mix: string | boolean | undefined): LoadOptions['m
     const kind = kindByName(name ?? '');
     const value = Number(share);
     if (kind < 0 || rest.length > 0 || !(value > 0) || parsed.has(kind)) {
-      throw new FlagError(`--mix must be like write=50,read=50; not ${quoted(typeof mix === 'string' ? mix : '')}`);
+      throw new FlagError(
+        `--mix must be like write=50,read=50; not ${quoted(typeof mix === 'string' ? mix : '')}`,
+      );
     }
     parsed.set(kind, value);
   }
@@ -300,7 +278,8 @@ function parsePartitions(text: string): number[] {
 function parseFollowerList(text: string): string[] {
   const list = text.split(/[,/]/).filter((part) => part !== '');
   for (const part of list) {
-    if (parseAddress(part) === null) throw new FlagError(`--followers must be like host:port,host:port; not ${quoted(text)}`);
+    if (parseAddress(part) === null)
+      throw new FlagError(`--followers must be like host:port,host:port; not ${quoted(text)}`);
   }
   if (list.length > 255) throw new FlagError('--followers: at most 255');
   return list;
@@ -319,7 +298,11 @@ function parseTargets(texts: readonly string[]): Target[] {
     if (match === null || address === null) {
       throw new FlagError(`--compare wants name=host:port or name=host:port,pid; not ${quoted(text)}`);
     }
-    return { name: match[1]!, address, pids: match[3] === undefined ? [] : parsePids('--compare', match[3].split(',')) };
+    return {
+      name: match[1]!,
+      address,
+      pids: match[3] === undefined ? [] : parsePids('--compare', match[3].split(',')),
+    };
   });
   if (targets.length < 2) throw new FlagError('--compare wants at least two nodes');
   if (new Set(targets.map((target) => target.name)).size < targets.length) {
@@ -341,7 +324,9 @@ function parseSize(name: FlagName, text: string, min: number, max: number): numb
   const unit = match?.[2]?.toLowerCase()[0];
   const bytes = Number(match?.[1]) * (unit === 'm' ? MiB : unit === 'k' ? KiB : 1);
   if (match === null || bytes < min || bytes > max) {
-    throw new FlagError(`--${name} must be a size from ${min} bytes to ${max / MiB}m like 4k; not ${quoted(text)}`);
+    throw new FlagError(
+      `--${name} must be a size from ${min} bytes to ${max / MiB}m like 4k; not ${quoted(text)}`,
+    );
   }
   return bytes;
 }
@@ -355,9 +340,14 @@ function parseNumber(name: FlagName, text: string, min: number, max: number, who
   return value;
 }
 
-function parseChoice<Choice extends string>(name: FlagName, text: string, choices: readonly Choice[]): Choice {
+function parseChoice<Choice extends string>(
+  name: FlagName,
+  text: string,
+  choices: readonly Choice[],
+): Choice {
   const found = choices.find((choice) => choice === text);
-  if (found === undefined) throw new FlagError(`--${name} must be ${choices.join(' or ')}; not ${quoted(text)}`);
+  if (found === undefined)
+    throw new FlagError(`--${name} must be ${choices.join(' or ')}; not ${quoted(text)}`);
   return found;
 }
 

@@ -3,7 +3,8 @@
  */
 import { writeFileSync } from 'node:fs';
 import { compareResults, formatComparison, medianRun, turns } from './compare.js';
-import { HELP, type LoadOptions, parseFlags } from './flags.js';
+import { type LoadOptions, parseFlags } from './flags.js';
+import { HELP } from './help.js';
 import { renderPage } from './htmlReport.js';
 import { Progress } from './progress.js';
 import { describeRun, formatResult, toJson } from './report.js';
@@ -50,7 +51,9 @@ function writeOutputs(options: LoadOptions, results: readonly RunResult[]): void
   if (comparison !== null) say(`\n${formatComparison(comparison)}`);
   if (options.jsonFile !== null) writeFileSync(options.jsonFile, toJson(options, results, comparison));
   if (options.reportFile === null) return;
-  const shown = options.targets.map((target) => medianRun(results, target.name)).filter((run) => run !== undefined);
+  const shown = options.targets
+    .map((target) => medianRun(results, target.name))
+    .filter((run) => run !== undefined);
   writeFileSync(options.reportFile, renderPage(options, shown, comparison));
   say(`report     ${options.reportFile}`);
 }
@@ -68,7 +71,9 @@ async function main(args: readonly string[]): Promise<number> {
   }
   const { options } = flags;
   if (options.warmMemory) say(`warmed ${bytes(await warmMemory())} of memory`);
-  const where = options.targets.map(({ name, address }) => (options.compare ? `${name} (${address.host}:${address.port})` : name));
+  const where = options.targets.map(({ name, address }) =>
+    options.compare ? `${name} (${address.host}:${address.port})` : name,
+  );
   say(`${where.join(' and ')}: ${describeRun(options)}`);
   const results = await makeRuns(options);
   writeOutputs(options, results);

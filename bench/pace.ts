@@ -36,9 +36,10 @@ export class OpenLoopSchedule {
     return heldBack ? intendedMs : nowMs;
   }
 
-  /** How many operations were meant to have started by `nowMs` and were not sent. */
-  overdue(nowMs: number): number {
-    return this.#nextMs > nowMs ? 0 : Math.floor((nowMs - this.#nextMs) / this.#intervalMs) + 1;
+  /** How many operations were due at the last tick and are still held back. */
+  overdue(): number {
+    const lateMs = this.#lastTickMs - this.#nextMs;
+    return lateMs < 0 ? 0 : Math.floor(lateMs / this.#intervalMs) + 1;
   }
 
   /** To be called after a tick has sent what it could: what is still due then is held back by the server. */

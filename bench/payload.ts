@@ -17,7 +17,7 @@
  * computed from its stamps alone (`crc.ts`): a slot's constant bytes are filled once, and per packet only the stamps change.
  */
 import assert from 'node:assert';
-import { CRC_START, ZeroRun, crcOfBytes, crcOfRegister, crcOfWord } from './crc.js';
+import { CRC_START, crcOfBytes, crcOfRegister, crcOfWord, ZeroRun } from './crc.js';
 
 /** Distance of stamps inside a unit: the page, so that a page written to the wrong place shows. */
 export const CELL_BYTES = 4096;

@@ -33,7 +33,8 @@ export async function firstFreeIds(
         partitionId,
       });
       const body = await ask(socket, request, timeoutMs);
-      if (body.byteLength < 16) throw new Error(`partition ${partitionId}: an answer of ${body.byteLength} bytes to 0x16`);
+      if (body.byteLength < 16)
+        throw new Error(`partition ${partitionId}: an answer of ${body.byteLength} bytes to 0x16`);
       const highest = readUint64(new DataView(body.buffer, body.byteOffset), 0);
       ids.set(partitionId, Math.max(highest + 1, FIRST_EXTENT_ID));
     }
@@ -46,7 +47,11 @@ export async function firstFreeIds(
 /** Sends one request and returns the body of its OK reply, in memory of its own. */
 function ask(socket: net.Socket, request: Uint8Array, timeoutMs: number): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {
-    const framer = new PacketFramer({ direction: 'reply', argBytesMax: 1 << 16, bodyBytesMax: BODY_BYTES_MAX });
+    const framer = new PacketFramer({
+      direction: 'reply',
+      argBytesMax: 1 << 16,
+      bodyBytesMax: BODY_BYTES_MAX,
+    });
     const timer = setTimeout(() => end(new Error('no reply to a query')), timeoutMs);
     const onClose = () => end(new Error('the node closed the connection at a query'));
     const onData = (chunk: Uint8Array) => {

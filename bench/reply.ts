@@ -49,7 +49,8 @@ function checkCreate(header: PacketHeader): string | null {
 function checkWrite(header: PacketHeader, slot: Slot): string | null {
   if (header.size !== 0) return `the reply to a write has a body of ${header.size} bytes`;
   if (header.crc !== slot.crc) return 'the reply to a write does not echo its CRC';
-  if (header.extentOffset !== slot.offset) return `the reply to a write at ${slot.offset} has offset ${header.extentOffset}`;
+  if (header.extentOffset !== slot.offset)
+    return `the reply to a write at ${slot.offset} has offset ${header.extentOffset}`;
   return null;
 }
 
@@ -58,6 +59,7 @@ function checkRead(header: PacketHeader, slot: Slot): string | null {
   if (header.size !== wanted) return `a read packet of ${header.size} bytes where ${wanted} are due`;
   if (header.extentType !== EXTENT_TYPE_NORMAL) return `a read packet of extent type ${header.extentType}`;
   const offset = slot.offset + slot.bytes - slot.left;
-  if (header.extentOffset !== offset) return `a read packet of offset ${header.extentOffset} where ${offset} is due`;
+  if (header.extentOffset !== offset)
+    return `a read packet of offset ${header.extentOffset} where ${offset} is due`;
   return null;
 }

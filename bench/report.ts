@@ -14,7 +14,8 @@ const HEAD = ['', 'ops/s', 'MB/s', 'p50', 'p90', 'p99', 'p99.9', 'max', 'errors'
 /** One line that says what is run: `write 4 KiB, 4 connections × 16 in flight, 10 s`. */
 export function describeRun(options: LoadOptions): string {
   const { mix, op, conns, depth, count, seconds, sizeBytes, extents, followers } = options;
-  const name = op === 'mixed' ? mix.map(([kind, share]) => `${KINDS[kind]!.name} ${share} %`).join(' + ') : op;
+  const name =
+    op === 'mixed' ? mix.map(([kind, share]) => `${KINDS[kind]!.name} ${share} %`).join(' + ') : op;
   const parts = [
     onlyCreates(mix) ? name : `${name} ${bytes(sizeBytes)}`,
     `${counted(conns, 'connection')} × ${depth} in flight`,
@@ -49,14 +50,17 @@ function tableRow(row: KindResult): string[] {
 function notes(result: RunResult): string[] {
   const { server, generator, failures, mismatches } = result;
   const lines: string[] = [];
-  for (const { code, count, example } of failures) lines.push(`error      ${whole(count)} × ${code}: ${example}`);
+  for (const { code, count, example } of failures)
+    lines.push(`error      ${whole(count)} × ${code}: ${example}`);
   if (mismatches > 0) lines.push(`mismatch   ${counted(mismatches, 'packet')} with wrong content`);
   for (const text of result.mismatchTexts) lines.push(`           ${text}`);
   if (result.verifiedBytes !== null && mismatches === 0) {
     lines.push(`verified   ${bytes(result.verifiedBytes)} read back, all as written`);
   }
   if (result.unsent > 0) {
-    lines.push(`behind     ${counted(result.unsent, 'operation')} of the schedule never sent: the node did not keep up`);
+    lines.push(
+      `behind     ${counted(result.unsent, 'operation')} of the schedule never sent: the node did not keep up`,
+    );
   }
   if (server !== null) {
     const cores = result.elapsedSeconds > 0 ? server.cpuSeconds / result.elapsedSeconds : 0;
@@ -86,7 +90,11 @@ export function toJson(
     options: {
       ...rest,
       mix: Object.fromEntries(mix.map(([kind, share]) => [KINDS[kind]!.name, share])),
-      targets: targets.map(({ name, address, pids }) => ({ name, address: `${address.host}:${address.port}`, pids })),
+      targets: targets.map(({ name, address, pids }) => ({
+        name,
+        address: `${address.host}:${address.port}`,
+        pids,
+      })),
     },
     results,
     comparison,

@@ -64,7 +64,11 @@ export interface RunResult {
   readonly timeline: readonly Sample[];
   /** With `cpuMicrosPerOp`; null without `--server-pid`. */
   readonly server: (ServerUsage & { readonly cpuMicrosPerOp: number }) | null;
-  readonly generator: { readonly threads: number; readonly cpuSeconds: number; readonly cpuMicrosPerOp: number };
+  readonly generator: {
+    readonly threads: number;
+    readonly cpuSeconds: number;
+    readonly cpuMicrosPerOp: number;
+  };
 }
 
 export interface ResultParts {

@@ -9,9 +9,16 @@ import { type ProcessUsage, readUsage } from './processUsage.js';
 import { firstFreeIds } from './query.js';
 import { makeResult, type RunResult, type ServerUsage } from './result.js';
 import { Sampler } from './sampler.js';
-import { Stats, STATS_BYTES } from './stats.js';
+import { STATS_BYTES, Stats } from './stats.js';
 import { divide } from './topology.js';
-import type { ConnectionPlan, FromWorker, Phase, RunSettings, ToWorker, WorkerSpec } from './workerMessages.js';
+import type {
+  ConnectionPlan,
+  FromWorker,
+  Phase,
+  RunSettings,
+  ToWorker,
+  WorkerSpec,
+} from './workerMessages.js';
 
 /** What a run tells while it goes on. */
 export interface RunObserver {
@@ -71,7 +78,9 @@ export class LoadRun {
       return this.#result({ log, done: [], server: null, generatorCpuSeconds: 0, verified: false });
     }
     try {
-      this.#workers = this.#parts.map((connections, index) => this.#startWorker(settings, connections, index));
+      this.#workers = this.#parts.map((connections, index) =>
+        this.#startWorker(settings, connections, index),
+      );
       return await this.#phases(log);
     } finally {
       await Promise.all(this.#workers.map((worker) => worker.terminate()));

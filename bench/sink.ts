@@ -8,7 +8,13 @@ import * as net from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { type FramedPacket, PacketFramer } from '../src/protocol/framer.js';
-import { HEADER_BYTES, type PacketHeader, writeExtent, writeReplyFields, writeStreamReadHeader } from '../src/protocol/header.js';
+import {
+  HEADER_BYTES,
+  type PacketHeader,
+  writeExtent,
+  writeReplyFields,
+  writeStreamReadHeader,
+} from '../src/protocol/header.js';
 import { isReadOp, OP } from '../src/protocol/opcodes.js';
 import { RESULT } from '../src/protocol/resultCodes.js';
 import { type CrcFunction, loadBodyCrc } from './crc.js';
@@ -128,7 +134,10 @@ export class Sink {
     for (let done = 0; done < header.size; ) {
       const bytes = Math.min(READ_CHUNK_BYTES, header.size - done);
       const offset = header.extentOffset + done;
-      let body = this.#options.keepData === true ? kept?.slice(offset, offset + bytes) : this.#constantBody.subarray(0, bytes);
+      let body =
+        this.#options.keepData === true
+          ? kept?.slice(offset, offset + bytes)
+          : this.#constantBody.subarray(0, bytes);
       if (body === undefined || body.length < bytes) {
         return replies.plain(packet, RESULT.intraGroupNetErr, Buffer.from('ActionStreamRead_EOF'));
       }
@@ -136,7 +145,8 @@ export class Sink {
         body = body.slice();
         body[bytes - 1]! ^= 0xff;
       }
-      let crc = this.#options.keepData === true || fault !== null ? this.#crc32(body, 0) : this.#constantCrc(bytes);
+      let crc =
+        this.#options.keepData === true || fault !== null ? this.#crc32(body, 0) : this.#constantCrc(bytes);
       if (fault !== null && 'wrongCrc' in fault) crc = (crc ^ 1) >>> 0;
       replies.chunk(packet, offset, crc, body);
       done += bytes;

@@ -2,8 +2,8 @@
  * How a run is divided: which connections there are, of which class, over which partitions, on which worker thread. Pure.
  */
 import { availableParallelism } from 'node:os';
+import { KINDS, type KindClass } from './kinds.js';
 import type { ConnectionPlan } from './workerMessages.js';
-import { type KindClass, KINDS } from './kinds.js';
 
 export interface TopologySettings {
   readonly conns: number;
@@ -24,10 +24,7 @@ export function classShares(mix: TopologySettings['mix']): Record<KindClass, num
 }
 
 /** How many of `conns` connections serve each class: by share, at least one where the class has any. */
-export function classConnections(
-  mix: TopologySettings['mix'],
-  conns: number,
-): Record<KindClass, number> {
+export function classConnections(mix: TopologySettings['mix'], conns: number): Record<KindClass, number> {
   const shares = classShares(mix);
   if (shares.read === 0) return { append: conns, read: 0 };
   if (shares.append === 0) return { append: 0, read: conns };

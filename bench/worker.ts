@@ -17,7 +17,14 @@ import { READ_CHUNK_BYTES } from './reply.js';
 import { CREATE_BODY_BYTES } from './slots.js';
 import { Stats } from './stats.js';
 import { classShares } from './topology.js';
-import type { ConnectionPlan, FromWorker, Phase, RunSettings, ToWorker, WorkerSpec } from './workerMessages.js';
+import type {
+  ConnectionPlan,
+  FromWorker,
+  Phase,
+  RunSettings,
+  ToWorker,
+  WorkerSpec,
+} from './workerMessages.js';
 
 /** Large enough that a reply of 128 KiB rarely comes in pieces, small enough to stay in the second-level cache. */
 const RECEIVE_BYTES = 512 * 1024;
@@ -112,7 +119,12 @@ class LoadWorker {
       this.#members.filter((member) => member.part.class === 'read' || writes),
       (member) => ({
         ...SETUP_TASK,
-        plan: new AppendPlan(member.lanes, onlyWrites, packetBytes, member.part.class === 'read' ? laneBytes : 0),
+        plan: new AppendPlan(
+          member.lanes,
+          onlyWrites,
+          packetBytes,
+          member.part.class === 'read' ? laneBytes : 0,
+        ),
         bodyBytes: member.part.class === 'read' ? packetBytes : CREATE_BODY_BYTES,
       }),
     );
@@ -134,19 +146,14 @@ class LoadWorker {
     };
     if (warmupMs > 0) timers.push(setTimeout(measuring, warmupMs));
     else measuring();
-    let stoppedMs = 0;
     if (runMs !== null) {
-      timers.push(
-        setTimeout(() => {
-          stoppedMs = performance.now();
-          this.stop();
-        }, warmupMs + runMs),
-      );
+      timers.push(setTimeout(() => this.stop(), warmupMs + runMs));
     }
     const ended = this.#runTasks(this.#members, (member) => {
       const rate = member.part.ratePerSecond;
       // Connections start evenly spread over one interval, or their schedules would come in bursts.
-      const spreadMs = rate === null ? 0 : ((1000 / rate) * member.part.index) / this.#spec.connections.length;
+      const spreadMs =
+        rate === null ? 0 : ((1000 / rate) * member.part.index) / this.#spec.connections.length;
       const schedule = rate === null ? null : new OpenLoopSchedule(rate, fromMs + (spreadMs % 1000));
       if (schedule !== null) schedules.push(schedule);
       return {
@@ -160,7 +167,7 @@ class LoadWorker {
     if (schedules.length > 0) timers.push(setInterval(() => this.#pumpAll(performance.now()), TICK_MS));
     await ended;
     for (const timer of timers) clearTimeout(timer);
-    const unsent = schedules.reduce((sum, schedule) => sum + schedule.overdue(stoppedMs), 0);
+    const unsent = schedules.reduce((sum, schedule) => sum + schedule.overdue(), 0);
     return { elapsedMs: performance.now() - fromMs, unsent };
   }
 
@@ -180,7 +187,8 @@ class LoadWorker {
   /** In a closed loop with both classes: what keeps them in proportion. */
   #makeGate(): MixGate | null {
     const shares = classShares(this.#settings.mix);
-    if (shares.append === 0 || shares.read === 0 || this.#spec.connections[0]?.ratePerSecond !== null) return null;
+    if (shares.append === 0 || shares.read === 0 || this.#spec.connections[0]?.ratePerSecond !== null)
+      return null;
     return new MixGate([shares.append, shares.read], this.#settings.depth * this.#members.length);
   }
 

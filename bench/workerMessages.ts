@@ -2,8 +2,9 @@
  * What the main thread and the worker threads of the generator say to each other, and the description of a run. Only plain data: it travels by
  * structured clone.
  */
-import type { IdSource } from './plan.js';
+
 import type { KindClass } from './kinds.js';
+import type { IdSource } from './plan.js';
 
 /** Everything a worker needs to know of a run. */
 export interface RunSettings {
