@@ -3,8 +3,29 @@
  *
  * Synchronous file calls; the caller is the worker that owns the partitions, with an empty batch.
  */
+import { join } from 'node:path';
+import { ERROR_TEXT } from '../protocol/errors.js';
+import { BASE_BYTES, encodeBase } from '../storage/extentMeta.js';
 import type { Disk } from '../storage/io.js';
-import type { Partition, Peer } from './partition.js';
+import {
+  FILE,
+  FILE_MODE,
+  LOCK_FILE,
+  parsePartitionFolderName,
+  partitionFolderName,
+} from '../storage/layout.js';
+import { formatCreateTime, type PartitionMeta } from '../storage/metaFile.js';
+import {
+  createPartitionFolder,
+  leftovers,
+  OPEN_OR_CREATE,
+  readPartitionFolder,
+  renameForRemoval,
+} from '../storage/partitionFolder.js';
+import { writeFully } from '../storage/wholeFile.js';
+import { ExtentStore } from './extentStore.js';
+import { EAGAIN, reportDiskError } from './ioErrors.js';
+import { Partition, type Peer } from './partition.js';
 import type { StoreGroup } from './storeGroup.js';
 
 export type Outcome<T> = { ok: true; value: T } | { ok: false; message: string };
@@ -32,7 +53,16 @@ export interface NewPartition {
 
 /** Takes the disk for this process. Value: the fd that holds the lock until it is closed. Once a disk, not once a worker. */
 export function lockDisk(disk: Disk, root: string): Outcome<number> {
-  throw new Error(`not built yet: ${root} ${disk.pending()}`);
+  const path = join(root, LOCK_FILE);
+  const fd = disk.open(path, OPEN_OR_CREATE, FILE_MODE);
+  if (fd < 0) return failed(`open ${path}: ${disk.errnoText(fd)}`);
+  const locked = disk.lock(fd);
+  if (locked >= 0) return { ok: true, value: fd };
+  disk.close(fd);
+  const held = locked === -EAGAIN;
+  return failed(
+    held ? `disk ${root} is in use by another process` : `flock ${path}: ${disk.errnoText(locked)}`,
+  );
 }
 
 /**
@@ -45,25 +75,113 @@ export function loadDisk(
   owns: (partitionId: number) => boolean,
   cleanup: boolean,
 ): Outcome<LoadedDisk> {
-  throw new Error(`not built yet: ${root} ${stores.parkedOperations} ${owns(0)} ${cleanup}`);
+  const { disk } = stores.host;
+  const entries = disk.scan(root);
+  if (typeof entries === 'number') return failed(`readdir ${root}: ${disk.errnoText(entries)}`);
+  const loaded: LoadedDisk = { partitions: [], refused: [] };
+  const seen = new Set<number>();
+  for (const { name } of entries) {
+    const folder = parsePartitionFolderName(name);
+    if (folder === null || !owns(folder.id)) continue;
+    const outcome = seen.has(folder.id)
+      ? failed(`another folder of partition ${folder.id} is served`)
+      : loadPartition(stores, root, name);
+    if (outcome.ok) {
+      seen.add(folder.id);
+      loaded.partitions.push(outcome.value);
+    } else {
+      loaded.refused.push({ name, reason: outcome.message });
+    }
+  }
+  if (cleanup) for (const path of leftovers(root, entries)) removeInBackground(stores, path);
+  return { ok: true, value: loaded };
 }
 
-/** Creates a partition under `root`; crash-safe, META last. */
+/** Creates a partition under `root`; crash-safe, META last (`storage.md` 13.3, W3, W25). */
 export function createPartition(stores: StoreGroup, root: string, request: NewPartition): Outcome<Partition> {
-  throw new Error(`not built yet: ${root} ${stores.parkedOperations} ${request.partitionId}`);
+  const { disk, clock } = stores.host;
+  const meta: PartitionMeta = {
+    volume: request.volume,
+    partitionId: request.partitionId,
+    sizeBytes: request.sizeBytes,
+    createTime: formatCreateTime(clock.nowMs()),
+    peers: request.members,
+    hosts: request.hosts,
+    createType: request.createType,
+    lastTruncateId: 0,
+  };
+  if (meta.volume.trim() === '' || meta.partitionId < 1 || meta.sizeBytes < 1) {
+    return failed(ERROR_TEXT.illegalPartitionMetadata);
+  }
+  const created = createPartitionFolder(disk, root, meta);
+  if (!created.ok) return created;
+  return loadPartition(stores, root, partitionFolderName(meta.partitionId, meta.sizeBytes));
 }
 
-/** Loads the folder `folderName` under `root`. */
+/** Loads the folder `folderName` under `root` (`storage.md` 13.1). */
 export function loadPartition(stores: StoreGroup, root: string, folderName: string): Outcome<Partition> {
-  throw new Error(`not built yet: ${root} ${stores.parkedOperations} ${folderName}`);
+  const { host } = stores;
+  const { disk } = host;
+  const contents = readPartitionFolder(disk, root, folderName);
+  if (!contents.ok) return contents;
+  const { meta, warnings, appliedIndex } = contents.value;
+  for (const warning of warnings) host.log('warn', warning, { partition: meta.partitionId });
+  const path = join(root, folderName);
+  const metaFd = disk.open(join(path, FILE.extentMeta), OPEN_OR_CREATE, FILE_MODE);
+  if (metaFd < 0) return failed(`open ${join(path, FILE.extentMeta)}: ${disk.errnoText(metaFd)}`);
+  const crcFd = disk.open(join(path, FILE.extentCrc), OPEN_OR_CREATE, FILE_MODE);
+  if (crcFd < 0) {
+    disk.close(metaFd);
+    return failed(`open ${join(path, FILE.extentCrc)}: ${disk.errnoText(crcFd)}`);
+  }
+  const store = new ExtentStore(path, contents.value, metaFd, crcFd);
+  return { ok: true, value: new Partition(stores, root, store, meta, appliedIndex) };
 }
 
-/** Takes a partition out of service and its folder away: renamed now, removed in the background. Its parked operations fail. */
+/** Takes a partition out of service and its folder away: renamed now, removed in the background (W24). Its parked operations fail. */
 export function deletePartition(stores: StoreGroup, partition: Partition): Outcome<null> {
-  throw new Error(`not built yet: ${stores.parkedOperations} ${partition.id}`);
+  const { disk, clock } = stores.host;
+  stores.retire(partition.store, ERROR_TEXT.partitionNotExists);
+  const name = partitionFolderName(partition.id, partition.sizeBytes);
+  const renamed = renameForRemoval(disk, partition.root, name, clock.nowMs());
+  if (!renamed.ok) return renamed;
+  removeInBackground(stores, renamed.value);
+  return { ok: true, value: null };
 }
 
 /** Clean stop: syncs what is dirty, writes the exact id base, closes. No operation of it may be parked. */
 export function closePartition(stores: StoreGroup, partition: Partition): Outcome<null> {
-  throw new Error(`not built yet: ${stores.parkedOperations} ${partition.id}`);
+  const { host } = stores;
+  const { disk } = host;
+  const { store } = partition;
+  const problems: string[] = [];
+  const note = (call: string, path: string, result: number): void => {
+    if (result >= 0) return;
+    reportDiskError(host, result, true);
+    problems.push(`${call} ${path}: ${disk.errnoText(result)}`);
+  };
+  note('sync', store.path, stores.closeExtents(store));
+  store.closed = true;
+  store.ownFdsClosed = true;
+  const base = new Uint8Array(BASE_BYTES);
+  encodeBase(base, 0, store.ids.base);
+  note('write', store.metaPath, writeFully(disk, store.metaFd, base, 0));
+  note('sync', store.metaPath, disk.fdatasync(store.metaFd));
+  note('close', store.metaPath, disk.close(store.metaFd));
+  note('sync', store.crcPath, disk.fdatasync(store.crcFd));
+  note('close', store.crcPath, disk.close(store.crcFd));
+  note('sync', store.path, disk.fsyncFolder(store.path));
+  return problems.length === 0 ? { ok: true, value: null } : failed(problems.join('; '));
+}
+
+function removeInBackground(stores: StoreGroup, path: string): void {
+  const { disk } = stores.host;
+  disk.submitRemoveTree(path, ({ result }) => {
+    const text = result < 0 ? `remove ${path}: ${disk.errnoText(result)}` : `removed ${path}`;
+    stores.host.log(result < 0 ? 'error' : 'info', text);
+  });
+}
+
+function failed(message: string): { ok: false; message: string } {
+  return { ok: false, message };
 }

@@ -1,32 +1,80 @@
 /**
- * A data partition: identity, status, space, and the dispatch of its operations. Owned by one worker thread.
+ * A data partition: identity, status, space, and the dispatch of its operations. Owned by one worker thread; made by `diskLoad.ts`.
  */
-import type { Status } from '../storage/layout.js';
+import {
+  ACTION,
+  ERROR_TEXT,
+  extentCountExhausted,
+  noTinyExtentAvailable,
+  unknownOpcode,
+} from '../protocol/errors.js';
+import { decodeTinyIds, type ExtentInfo, encodeExtentList } from '../protocol/extentInfo.js';
+import { actionOf, isWriteOp, OP, UNKNOWN_OPCODE_ACTION } from '../protocol/opcodes.js';
+import { encodeMaxExtentIdAndSize, encodeUint64Body } from '../protocol/queries.js';
+import { EXTENTS_MAX, EXTENTS_READ_ONLY, type Status } from '../storage/layout.js';
+import type { PartitionMeta } from '../storage/metaFile.js';
+import type { ExtentStore } from './extentStore.js';
 import type { Operation } from './operation.js';
+import { normalWatermarks, sizeSum, tinyWatermarks } from './queries.js';
+import type { StoreGroup } from './storeGroup.js';
+import type { StoreHost } from './storeHost.js';
 
 export interface Peer {
   id: number;
   addr: string;
 }
 
+/** ExtentType of a packet that addresses tiny extents. */
+const TINY = 0;
+
 export class Partition {
-  readonly id: number = 0;
-  readonly volume: string = '';
-  readonly sizeBytes: number = 0;
-  /** Folder of the partition. */
-  readonly path: string = '';
-  hosts: string[] = [];
-  peers: Peer[] = [];
-  status: Status = 2;
+  readonly id: number;
+  readonly volume: string;
+  readonly sizeBytes: number;
+  /** Folder of the partition, and its disk's root. */
+  readonly path: string;
+  readonly root: string;
+  /** 0 normal, 1 created by a decommission. */
+  readonly createType: number;
+  hosts: string[];
+  peers: Peer[];
+  /** Applied raft index as found in APPLY. */
+  readonly appliedIndex: number;
+  readonly store: ExtentStore;
+  readonly host: StoreHost;
+  private readonly stores: StoreGroup;
+  /** The disk failed while this partition was on it: sticks until the next start. */
+  private unavailable = false;
+
+  constructor(
+    stores: StoreGroup,
+    root: string,
+    store: ExtentStore,
+    meta: PartitionMeta,
+    appliedIndex: number,
+  ) {
+    this.id = meta.partitionId;
+    this.volume = meta.volume;
+    this.sizeBytes = meta.sizeBytes;
+    this.path = store.path;
+    this.root = root;
+    this.createType = meta.createType;
+    this.hosts = meta.hosts;
+    this.peers = meta.peers;
+    this.appliedIndex = appliedIndex;
+    this.store = store;
+    this.stores = stores;
+    this.host = stores.host;
+  }
 
   /** Bytes used, accounted in memory (`storage.md` 12, W17). */
   get usedBytes(): number {
-    return 0;
+    return this.store.usedBytes;
   }
 
   /** Extent records in memory, tiny ones included. */
   get extentCount(): number {
-    return 0;
+    return this.store.table.count;
   }
 
   /** Leader of its raft group, or the only host. */
@@ -34,16 +82,116 @@ export class Partition {
     return this.hosts.length === 1;
   }
 
-  /**
-   * Takes an operation whose fields stand as in its packet: ends it at once, or adds entries to `disk.batch` for it, or parks it until submitted work
-   * completes. The batch must not be in flight and must have room for 8 entries.
-   */
-  execute(op: Operation): void {
-    throw new Error(`not built yet: opcode ${op.opcode}`);
+  /** The lower of its own status and its disk's (`admin.md` 7.2). */
+  get status(): Status {
+    const { health } = this.host;
+    if (this.unavailable || health.status === -1) return -1;
+    const full = this.usedBytes >= this.sizeBytes || this.extentCount >= EXTENTS_READ_ONLY;
+    return full || health.status === 1 ? 1 : 2;
   }
 
-  /** About once a second: status. */
-  tick(nowMs: number): void {
-    throw new Error(`not built yet: ${nowMs}`);
+  /**
+   * Takes an operation whose fields stand as in its packet: ends it at once, or adds entries to `disk.batch` for it, or parks it until submitted work
+   * completes. The batch must not be in flight and must have room for `ENTRIES_PER_OPERATION` entries.
+   */
+  execute(op: Operation): void {
+    op.primary = op.remainingFollowers > 0 || this.hosts.length === 1;
+    op.replyCrc = op.crc;
+    op.replyBytes = 0;
+    op.replyBody = null;
+    op.next = null;
+    switch (op.opcode) {
+      case OP.write:
+      case OP.syncWrite:
+        return this.write(op);
+      case OP.streamRead:
+        if (!this.isLeader) return this.host.fail(op, actionOf(op.opcode), ERROR_TEXT.notRaftLeader);
+        return this.stores.accessExtent(this.store, op);
+      case OP.streamFollowerRead:
+      case OP.extentRepairRead:
+        return this.stores.accessExtent(this.store, op);
+      case OP.createExtent:
+        return this.create(op);
+      case OP.getAllWatermarks:
+        return this.watermarks(op);
+      case OP.getPartitionSize:
+        return this.reply(op, encodeUint64Body(sizeSum(this.store, op.extentId).sizeBytes));
+      case OP.getMaxExtentIdAndPartitionSize: {
+        const { extentIdMax, sizeBytes } = sizeSum(this.store, Number.MAX_SAFE_INTEGER);
+        return this.reply(op, encodeMaxExtentIdAndSize(extentIdMax, sizeBytes));
+      }
+      default:
+        return this.host.fail(op, UNKNOWN_OPCODE_ACTION, unknownOpcode(op.opcode));
+    }
   }
+
+  /** About once a second. A failed disk takes its partitions with it for good. */
+  tick(_nowMs: number): void {
+    if (this.host.health.status === -1) this.unavailable = true;
+  }
+
+  /** Order of checks: `wire.md` 6.1, 6.2, 9.2. */
+  private write(op: Operation): void {
+    if (packetCrcIsWrong(op)) return this.host.fail(op, ACTION.prepare, ERROR_TEXT.crcMismatch);
+    if (this.isFull()) return this.host.fail(op, ACTION.prepare, ERROR_TEXT.noSpace);
+    if (op.extentType === TINY) {
+      // No tiny extent is ever available yet: appends to them need the repair round that clears them.
+      const text = op.primary ? noTinyExtentAvailable(this.id) : ERROR_TEXT.noAvailableExtent;
+      return this.host.fail(op, ACTION.prepare, text);
+    }
+    const refusal = this.diskRefusal();
+    if (refusal !== null) return this.host.fail(op, actionOf(op.opcode), refusal);
+    this.stores.accessExtent(this.store, op);
+  }
+
+  private create(op: Operation): void {
+    if (this.isFull()) return this.host.fail(op, ACTION.prepare, ERROR_TEXT.noSpace);
+    if (op.primary && this.extentCount + this.store.idWaiters >= EXTENTS_MAX) {
+      return this.host.fail(op, ACTION.prepare, extentCountExhausted(this.id));
+    }
+    const refusal = this.diskRefusal();
+    if (refusal !== null) return this.host.fail(op, actionOf(op.opcode), refusal);
+    this.stores.create(this.store, op);
+  }
+
+  private watermarks(op: Operation): void {
+    let extents: ExtentInfo[];
+    if (op.extentType === TINY) {
+      const region = this.host.regions[op.region]!;
+      // A copy: text decoding refuses shared memory.
+      const ids = decodeTinyIds(region.slice(op.bufferOffset, op.bufferOffset + op.size));
+      if (!ids.ok) return this.host.fail(op, actionOf(op.opcode), ids.message);
+      extents = tinyWatermarks(this.store, ids.value);
+    } else {
+      extents = normalWatermarks(this.store, this.host.clock.nowMs());
+    }
+    this.reply(op, encodeExtentList(extents));
+  }
+
+  /** Answers with a body: in the slot where it fits. */
+  private reply(op: Operation, body: Uint8Array): void {
+    if (body.byteLength <= op.bufferBytes) {
+      this.host.regions[op.region]!.set(body, op.bufferOffset);
+      op.replyBytes = body.byteLength;
+    } else {
+      op.replyBody = body;
+    }
+    this.host.finish(op);
+  }
+
+  private isFull(): boolean {
+    return this.usedBytes >= this.sizeBytes;
+  }
+
+  /** What the disk's state forbids (`wire.md` 9.1). */
+  private diskRefusal(): string | null {
+    const { health } = this.host;
+    if (this.unavailable || health.status === -1) return ERROR_TEXT.brokenDisk;
+    return health.status === 1 || health.rejectsWrites ? ERROR_TEXT.noSpace : null;
+  }
+}
+
+/** Whether a write's body is not what its packet says. The first check of all, before the partition is looked up (`wire.md` 6.1). */
+export function packetCrcIsWrong(op: Operation): boolean {
+  return isWriteOp(op.opcode) && op.crc !== op.bodyCrc;
 }

@@ -1,29 +1,194 @@
 /**
- * What all stores of one worker share: the budget of open extents, group commits, slot writes that follow their data.
+ * What all stores of one worker share: the budget of open extents, group commits, slot writes that follow their data, and the operations' way from a check
+ * to the batch.
  *
- * The worker makes one, and calls `advance` whenever the batch is free (not in flight): after `disk.drainCompletions()`, and after each run of the
- * batch when every `ioDone` was called and the batch was cleared. `advance` adds entries for parked operations and slot writes; so the worker runs
- * the batch, calls `ioDone`, clears and advances until the batch stays empty.
+ * The worker makes one, and calls `advance` whenever the batch is not in flight: after `disk.drainCompletions()`, and after each run of the batch
+ * when every `ioDone` was called and the batch was cleared. `advance` may add entries (operations that waited for their file, slot writes), so the worker
+ * runs the batch, calls `ioDone`, clears and advances until the batch stays empty.
  *
- *     run():      disk.runBatch(); for each entry with an operation: op.handler.ioDone(op, index); batch.clear(); stores.advance();
- *     a turn:     disk.drainCompletions(); stores.advance(); partition.execute(op)...; while (batch.length > 0) run();
+ *     flush:   disk.runBatch(); for each entry with an operation: op.handler.ioDone(op, index); batch.clear(); stores.advance();
+ *     a turn:  disk.drainCompletions(); stores.advance(); partition.execute(op)...; while (batch.length > 0) flush;
+ *
+ * On a throttled disk `submitBatch` takes the place of `runBatch`; until it has completed neither `advance` nor `execute` may be called.
  */
-import type { StoreHost } from './storeHost.js';
+import assert from 'node:assert';
+import { ERROR_TEXT, extentFileMissing } from '../protocol/errors.js';
+import { actionOf, isWriteOp } from '../protocol/opcodes.js';
+import { AppendPath } from './appendPath.js';
+import { CreatePath } from './createPath.js';
+import { type ExtentHandle, HANDLE_STATE } from './extentHandle.js';
+import type { ExtentStore } from './extentStore.js';
+import { GroupCommit } from './groupCommit.js';
+import { ENOENT, reportDiskError } from './ioErrors.js';
+import { OpenExtents } from './openExtents.js';
+import type { Operation } from './operation.js';
+import { ReadPath } from './readPath.js';
+import { SlotWrites } from './slotWrites.js';
+import { SCRATCH_ENTRY_BYTES, SCRATCH_ZERO_BYTES, type StoreHost, scratchBytes } from './storeHost.js';
+
+/** Entries that one operation may add. `execute` needs as much room in the batch. */
+export const ENTRIES_PER_OPERATION = 8;
 
 export class StoreGroup {
   readonly host: StoreHost;
+  readonly files: OpenExtents;
+  private readonly creates: CreatePath;
+  private readonly appends: AppendPath;
+  private readonly reads: ReadPath;
+  private readonly slots: SlotWrites;
+  private readonly commits: GroupCommit;
+  /** Handles with operations that can start, in the order in which their files were opened. */
+  private readonly draining: ExtentHandle[] = [];
+  /** Operations that wait for their extent's file. */
+  private waiting = 0;
 
   constructor(host: StoreHost) {
+    const { capacity } = host.disk.batch;
+    const scratch = host.regions[host.scratchRegion];
+    assert(
+      scratch !== undefined && scratch.byteLength >= scratchBytes(capacity),
+      'the scratch region is too small',
+    );
     this.host = host;
+    this.commits = new GroupCommit(host);
+    this.files = new OpenExtents(host, SCRATCH_ZERO_BYTES + capacity * SCRATCH_ENTRY_BYTES, {
+      opened: (handle) => this.opened(handle),
+      openFailed: (handle, errno) => this.openFailed(handle, errno),
+      syncForEviction: (handle) => this.commits.start(handle),
+      synced: (handle, result) => this.commits.synced(handle, result),
+      ownFdReleased: (store) => this.closeOwnFiles(store),
+    });
+    this.commits.attach(this.files);
+    this.slots = new SlotWrites(host, this.files.slotBits);
+    this.creates = new CreatePath(host, this.files, (store) => this.closeOwnFiles(store));
+    this.appends = new AppendPath(host, this.files, this.slots, this.commits);
+    this.reads = new ReadPath(host, this.files);
   }
 
-  /** Operations parked by stores: waiting for an open, a sync, an id, a read. They need completions, not the batch. */
+  /** Operations that wait for something else than the batch: an id, a file, a read, a sync. */
   get parkedOperations(): number {
-    return 0;
+    return this.waiting + this.creates.parked + this.reads.parked + this.commits.parked;
   }
 
-  /** See above. The batch must not be in flight. */
+  /** See above. */
   advance(): void {
-    throw new Error('not built yet');
+    this.files.advance();
+    this.slots.flush((handle) => this.files.release(handle));
+    this.creates.advance();
+    this.commits.advance();
+    this.drain();
+  }
+
+  /** A create whose space, limits and disk state have been checked. */
+  create(store: ExtentStore, op: Operation): void {
+    this.creates.start(store, op);
+  }
+
+  /** A write to a normal extent, or a read. */
+  accessExtent(store: ExtentStore, op: Operation): void {
+    const refusal = isWriteOp(op.opcode) ? this.appends.check(store, op) : this.reads.check(store, op);
+    if (refusal !== null) return this.host.fail(op, actionOf(op.opcode), refusal);
+    const handle = this.files.acquire(store, store.table.find(op.extentId));
+    if (handle.state === HANDLE_STATE.ready) return this.startAccess(handle, op);
+    this.waiting += 1;
+    handle.waiting.push(op);
+  }
+
+  /**
+   * Takes a store out of service: its operations fail with `message`, except reads that an I/O thread is filling slots for, which end by themselves; its
+   * files are closed as their uses end. The batch must be empty.
+   */
+  retire(store: ExtentStore, message: string): void {
+    assert(this.host.disk.batch.length === 0, 'a store cannot be retired in the middle of a batch');
+    store.closed = true;
+    this.creates.failWaiting(store, message);
+    this.commits.failAll(store.folderWaiting, message);
+    this.commits.failAll(store.folderRunning, message);
+    for (const handle of this.files.handles) {
+      if (handle.store !== store || handle.state === HANDLE_STATE.closing) continue;
+      if (handle.creating !== null) this.creates.abandon(handle, message);
+      this.failWaiting(handle, message);
+      this.commits.failAll(handle.syncWaiting, message);
+      this.commits.failAll(handle.syncRunning, message);
+      this.files.retire(handle);
+    }
+    this.closeOwnFiles(store);
+  }
+
+  /** Syncs and closes the open extents of a store, synchronously. Result 0, or the first negated errno. Nothing of it may be parked. */
+  closeExtents(store: ExtentStore): number {
+    let first = 0;
+    for (const handle of this.files.handles) {
+      if (handle.store !== store) continue;
+      const synced = handle.dirty ? this.host.disk.fdatasync(handle.fd) : 0;
+      const closed = this.files.closeNow(handle);
+      if (first === 0) first = Math.min(synced, closed, 0);
+    }
+    return first;
+  }
+
+  /** Starts the waiting operations of opened files as long as the batch has room. */
+  private drain(): void {
+    const { batch } = this.host.disk;
+    let done = 0;
+    for (const handle of this.draining) {
+      // A handle can have been closed, and even opened again for another extent, since it was listed.
+      while (handle.state === HANDLE_STATE.draining) {
+        if (batch.capacity - batch.length < ENTRIES_PER_OPERATION) {
+          this.draining.splice(0, done);
+          return;
+        }
+        const op = handle.waiting.shift();
+        if (op === null) {
+          this.files.becomeReady(handle);
+        } else {
+          this.waiting -= 1;
+          this.startAccess(handle, op);
+        }
+      }
+      done += 1;
+    }
+    this.draining.length = 0;
+  }
+
+  private startAccess(handle: ExtentHandle, op: Operation): void {
+    if (isWriteOp(op.opcode)) this.appends.start(handle, op);
+    else this.reads.start(handle, op);
+  }
+
+  private opened(handle: ExtentHandle): void {
+    if (handle.creating !== null) this.creates.fileCreated(handle);
+    if (handle.waiting.isEmpty) this.files.becomeReady(handle);
+    else this.draining.push(handle);
+  }
+
+  private openFailed(handle: ExtentHandle, errno: number): void {
+    const store = handle.store!;
+    if (handle.creating !== null) {
+      this.creates.fileFailed(handle, errno);
+      return this.failWaiting(handle, ERROR_TEXT.extentNotFound);
+    }
+    reportDiskError(this.host, errno, false);
+    const missing = errno === -ENOENT;
+    const text = missing
+      ? extentFileMissing(store.partitionId, handle.extentId, handle.path)
+      : `open ${handle.path}: ${this.host.disk.errnoText(errno)}`;
+    this.host.log('error', text, { partition: store.partitionId, extent: handle.extentId });
+    this.failWaiting(handle, text);
+  }
+
+  private failWaiting(handle: ExtentHandle, message: string): void {
+    for (let op = handle.waiting.shift(); op !== null; op = handle.waiting.shift()) {
+      this.waiting -= 1;
+      this.host.fail(op, actionOf(op.opcode), message);
+    }
+  }
+
+  /** Closes EXTENT_META and EXTENT_CRC of a retired store when no work uses them. */
+  private closeOwnFiles(store: ExtentStore): void {
+    if (!store.closed || store.ownFdUsers > 0 || store.ownFdsClosed) return;
+    store.ownFdsClosed = true;
+    this.host.disk.submitClose(store.metaFd, () => undefined);
+    this.host.disk.submitClose(store.crcFd, () => undefined);
   }
 }

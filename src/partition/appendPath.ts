@@ -1,0 +1,150 @@
+/**
+ * OpWrite and OpSyncWrite to normal extents (`wire.md` 9.2, `storage.md` 7.2).
+ *
+ * The record's `ends` runs ahead of `sizes` while entries are in the batch, so that a pipelined append finds the end that the ones before it will make.
+ * Entries of one file are linked: after a failed one the others do not run, and all of them fail; `ends` falls back to what was really written. So an
+ * acknowledged byte never has a hole before it.
+ */
+import assert from 'node:assert';
+import { ERROR_TEXT, parameterMismatch } from '../protocol/errors.js';
+import { actionOf, isSyncOp } from '../protocol/opcodes.js';
+import { blockOf, wholeBlocks } from '../storage/crcFile.js';
+import { EXTENT_FLAG, NONE } from '../storage/extentTable.js';
+import { EXTENT_BYTES_MAX, isTinyExtent, WRITE_BYTES_MAX } from '../storage/layout.js';
+import type { ExtentHandle } from './extentHandle.js';
+import type { ExtentStore } from './extentStore.js';
+import type { GroupCommit } from './groupCommit.js';
+import { ioErrorText, reportDiskError } from './ioErrors.js';
+import type { OpenExtents } from './openExtents.js';
+import type { Operation, OperationHandler } from './operation.js';
+import type { SlotWrites } from './slotWrites.js';
+import type { StoreHost } from './storeHost.js';
+
+const ECANCELED = 125;
+
+export class AppendPath implements OperationHandler {
+  private readonly host: StoreHost;
+  private readonly files: OpenExtents;
+  private readonly slots: SlotWrites;
+  private readonly commits: GroupCommit;
+  /** The handle of each entry of the batch that is a write's. */
+  private readonly entryHandles: (ExtentHandle | null)[];
+  /** 1: the entry zeroes slots before the data of the next entry. */
+  private readonly entryZeroes: Uint8Array;
+
+  constructor(host: StoreHost, files: OpenExtents, slots: SlotWrites, commits: GroupCommit) {
+    this.host = host;
+    this.files = files;
+    this.slots = slots;
+    this.commits = commits;
+    this.entryHandles = new Array<ExtentHandle | null>(host.disk.batch.capacity).fill(null);
+    this.entryZeroes = new Uint8Array(host.disk.batch.capacity);
+  }
+
+  /** What forbids this write whatever the extent's end is; null when nothing does. */
+  check(store: ExtentStore, op: Operation): string | null {
+    const row = store.table.find(op.extentId);
+    if (row === NONE || store.table.has(row, EXTENT_FLAG.deleted)) return ERROR_TEXT.extentNotFound;
+    // Tiny extents take appends under their own type only, and at an offset that this node assigns.
+    if (isTinyExtent(op.extentId)) return ERROR_TEXT.parameterMismatch;
+    const { extentOffset, size } = op;
+    const inRange =
+      extentOffset >= 0 && extentOffset < EXTENT_BYTES_MAX && extentOffset + size <= EXTENT_BYTES_MAX;
+    if (!inRange || size < 1 || size > WRITE_BYTES_MAX) return parameterMismatch(extentOffset, size);
+    return null;
+  }
+
+  /** Adds the entries of a checked write to an open extent: two at most. Ends it at once when it would leave a hole. */
+  start(handle: ExtentHandle, op: Operation): void {
+    const { table } = handle.store!;
+    const { row } = handle;
+    if (table.has(row, EXTENT_FLAG.syncFailed)) {
+      return this.host.fail(op, actionOf(op.opcode), ERROR_TEXT.extentBroken);
+    }
+    const end = op.extentOffset + op.size;
+    if (this.host.settings.strictAppend && op.extentOffset > table.ends[row]!) {
+      return this.host.fail(op, actionOf(op.opcode), parameterMismatch(op.extentOffset, op.size));
+    }
+    assert(op.size <= op.bufferBytes, 'a write body is longer than its slot');
+    op.handler = this;
+    op.ioError = 0;
+    const zeroing = this.slots.zeroBefore(handle, blockOf(op.extentOffset), blockOf(end - 1));
+    if (zeroing >= 0) this.track(handle, op, zeroing, 1);
+    const { batch } = this.host.disk;
+    const index = batch.pwrite(handle.fd, op.extentOffset, op.region, op.bufferOffset, op.size, true);
+    this.track(handle, op, index, 0);
+    if (end > table.ends[row]!) table.ends[row] = end;
+  }
+
+  ioDone(op: Operation, index: number): void {
+    const handle = this.entryHandles[index]!;
+    const result = this.host.disk.batch.result(index);
+    const first = blockOf(op.extentOffset);
+    const last = blockOf(op.extentOffset + op.size - 1);
+    if (this.entryZeroes[index] === 1) {
+      if (result < 0 || result !== (last - first + 1) * 4) {
+        op.ioError = result < 0 ? result : 1;
+        this.slots.zeroingFailed(handle, first, last);
+      }
+    } else {
+      this.slots.dataWritten(handle, first, last);
+      if (result === op.size && op.ioError === 0) this.written(handle, op, first);
+      else this.failed(handle, op, result);
+    }
+    this.files.release(handle);
+  }
+
+  private track(handle: ExtentHandle, op: Operation, index: number, zeroes: 0 | 1): void {
+    this.host.entryOperations[index] = op;
+    this.entryHandles[index] = handle;
+    this.entryZeroes[index] = zeroes;
+    this.files.use(handle);
+  }
+
+  private written(handle: ExtentHandle, op: Operation, first: number): void {
+    this.commit(handle, op.extentOffset + op.size);
+    const whole = wholeBlocks(op.extentOffset, op.size);
+    if (whole > 0) this.slots.remember(handle, op, first, whole);
+    if (isSyncOp(op.opcode) || this.host.settings.syncEveryWrite) this.commits.wait(handle, op);
+    else this.host.finish(op);
+  }
+
+  private failed(handle: ExtentHandle, op: Operation, result: number): void {
+    const store = handle.store!;
+    const { table } = store;
+    if (result > 0) this.commit(handle, op.extentOffset + result);
+    // Entries of this batch behind the failed one are cancelled, so nothing is on its way past `sizes`.
+    table.ends[handle.row] = table.sizes[handle.row]!;
+    const errno = op.ioError !== 0 ? op.ioError : result;
+    if (errno !== -ECANCELED) {
+      reportDiskError(this.host, errno, true);
+      this.host.log(
+        'error',
+        `write to an extent failed: ${ioErrorText(this.host, 'write', handle.path, errno)}`,
+        {
+          partition: store.partitionId,
+          extent: handle.extentId,
+          offset: op.extentOffset,
+          size: op.size,
+        },
+      );
+    }
+    this.host.fail(op, actionOf(op.opcode), ioErrorText(this.host, 'write', handle.path, errno));
+  }
+
+  /** Bytes up to `end` are in the file. */
+  private commit(handle: ExtentHandle, end: number): void {
+    const store = handle.store!;
+    const { table } = store;
+    const { row } = handle;
+    const size = table.sizes[row]!;
+    handle.writes += 1;
+    if (end > size) {
+      table.sizes[row] = end;
+      store.usedBytes += end - size;
+      if (end > table.ends[row]!) table.ends[row] = end;
+    }
+    table.crcs[row] = 0;
+    table.modTimes[row] = Math.floor(this.host.clock.nowMs() / 1000);
+  }
+}

@@ -1,0 +1,235 @@
+/**
+ * A partition's folder: made, read, taken away (`storage.md` 3, 13). Synchronous calls, for start, stop and admin commands.
+ */
+import { constants } from 'node:fs';
+import { join } from 'node:path';
+import { readApply } from './applyFile.js';
+import { BASE_BYTES, decodeBase, EXTENT_META_BYTES } from './extentMeta.js';
+import type { Disk, FolderEntry } from './io.js';
+import {
+  deletedFolderName,
+  EXTENT_ID_MAX,
+  FILE,
+  FILE_MODE,
+  FOLDER_MODE,
+  isDeletedFolderName,
+  parseExtentName,
+  parsePartitionFolderName,
+  partitionFolderName,
+  TINY_EXTENT_FIRST,
+  TINY_EXTENT_LAST,
+} from './layout.js';
+import { type PartitionMeta, readMeta, writeMeta } from './metaFile.js';
+import { readWholeFile, writeFully } from './wholeFile.js';
+
+export type FolderResult<T> = { ok: true; value: T } | { ok: false; message: string };
+
+/** One extent file. */
+export interface FoundExtent {
+  id: number;
+  sizeBytes: number;
+  mtimeMs: number;
+  blocks512: number;
+}
+
+/** What a partition's folder holds. */
+export interface PartitionContents {
+  meta: PartitionMeta;
+  extents: FoundExtent[];
+  /** Base id stored in EXTENT_META. */
+  storedBase: number;
+  /** Highest id over extents and NORMALEXTENT_DELETE. */
+  highestId: number;
+  /** Length of EXTENT_CRC. */
+  crcBytes: number;
+  /** Length of TINYEXTENT_DELETE. */
+  tinyDeleteBytes: number;
+  appliedIndex: number;
+  /** Oddities that do not keep the partition from being served, for the log. */
+  warnings: string[];
+}
+
+const EEXIST = 17;
+const ENOENT = 2;
+/** NORMALEXTENT_DELETE grows by 8 bytes a delete for ever in the reference: 64 million deletes. */
+const DELETE_LIST_BYTES_MAX = 512 * 1024 * 1024;
+
+/** Only its first 16 bytes mean something. */
+const EXTENT_META_FILE_MAX = 4096;
+
+/** Opens for reading and writing, creating the file when it is missing. */
+export const OPEN_OR_CREATE = constants.O_RDWR | constants.O_CREAT;
+
+/**
+ * Creates the folder of a partition: 64 tiny extents and the auxiliary files, durable before META, and META last, so that a folder with META is complete
+ * after any crash. A folder left by such a crash is completed, but only while all its extents are empty. Value: the folder's path.
+ */
+export function createPartitionFolder(disk: Disk, root: string, meta: PartitionMeta): FolderResult<string> {
+  const name = partitionFolderName(meta.partitionId, meta.sizeBytes);
+  const path = join(root, name);
+  const refusal = existingFolderRefusal(disk, root, meta.partitionId, name);
+  if (refusal !== null) return { ok: false, message: refusal };
+  const made = disk.mkdir(path, FOLDER_MODE);
+  if (made < 0 && made !== -EEXIST) return failed(disk, 'mkdir', path, made);
+  const present = readWholeFile(disk, join(path, FILE.extentMeta), EXTENT_META_FILE_MAX);
+  const files = ensureFiles(disk, path, typeof present === 'number' ? 0 : present.byteLength);
+  if (!files.ok) return files;
+  const durable = disk.fsyncFolder(path);
+  if (durable < 0) return failed(disk, 'sync', path, durable);
+  const saved = writeMeta(disk, path, meta);
+  if (saved < 0) return failed(disk, 'write', join(path, FILE.meta), saved);
+  const synced = disk.fsyncFolder(root);
+  if (synced < 0) return failed(disk, 'sync', root, synced);
+  return { ok: true, value: path };
+}
+
+/** Why a partition with this id cannot be created under `root` (W25); null when it can. */
+function existingFolderRefusal(disk: Disk, root: string, id: number, name: string): string | null {
+  const entries = disk.scan(root);
+  if (typeof entries === 'number') return `readdir ${root}: ${disk.errnoText(entries)}`;
+  const same = entries.find((entry) => parsePartitionFolderName(entry.name)?.id === id);
+  if (same === undefined) return null;
+  if (same.name !== name) return `partition ${id} exists already as ${join(root, same.name)}`;
+  const inside = disk.scan(join(root, name));
+  if (typeof inside === 'number') return `readdir ${join(root, name)}: ${disk.errnoText(inside)}`;
+  const filled = inside.some((entry) => parseExtentName(entry.name) >= 0 && entry.sizeBytes > 0);
+  const complete = inside.some((entry) => entry.name === FILE.meta);
+  return filled || complete ? `folder ${join(root, name)} exists and holds a partition` : null;
+}
+
+/**
+ * Creates what is missing of the files that a fresh store has; an EXTENT_META of `extentMetaBytes` is filled up to 16 bytes with zeros, which leave the
+ * base as it was.
+ */
+function ensureFiles(disk: Disk, path: string, extentMetaBytes: number): FolderResult<null> {
+  const names: string[] = [FILE.extentCrc, FILE.normalDelete, FILE.tinyDelete, FILE.extentMeta];
+  for (let id = TINY_EXTENT_FIRST; id <= TINY_EXTENT_LAST; id += 1) names.push(String(id));
+  const fill = new Uint8Array(Math.max(0, EXTENT_META_BYTES - extentMetaBytes));
+  for (const name of names) {
+    const file = join(path, name);
+    const fd = disk.open(file, OPEN_OR_CREATE, FILE_MODE);
+    if (fd < 0) return failed(disk, 'open', file, fd);
+    let result = 0;
+    if (name === FILE.extentMeta && fill.byteLength > 0) {
+      result = writeFully(disk, fd, fill, extentMetaBytes);
+      if (result >= 0) result = disk.fdatasync(fd);
+    }
+    disk.close(fd);
+    if (result < 0) return failed(disk, 'write', file, result);
+  }
+  return { ok: true, value: null };
+}
+
+/**
+ * Reads the folder `name` under `root`. A missing or bad META, a META of another partition (W25), or a file that cannot be looked at (W18) refuses the
+ * partition. Missing tiny extents and auxiliary files are created, as the reference does.
+ */
+export function readPartitionFolder(disk: Disk, root: string, name: string): FolderResult<PartitionContents> {
+  const path = join(root, name);
+  const told = parsePartitionFolderName(name);
+  if (told === null) return { ok: false, message: `${name} is no partition folder` };
+  const meta = readMeta(disk, path);
+  if (!meta.ok) return meta;
+  if (meta.value.partitionId !== told.id || meta.value.sizeBytes !== told.sizeBytes) {
+    const inside = `partition ${meta.value.partitionId} of ${meta.value.sizeBytes} bytes`;
+    return { ok: false, message: `META of ${path} names ${inside}` };
+  }
+  let entries = disk.scan(path);
+  if (typeof entries === 'number') return failed(disk, 'readdir', path, entries);
+  if (isIncomplete(entries)) {
+    const created = ensureFiles(disk, path, sizeIn(entries, FILE.extentMeta));
+    if (!created.ok) return created;
+    entries = disk.scan(path);
+    if (typeof entries === 'number') return failed(disk, 'readdir', path, entries);
+  }
+  return readContents(disk, path, meta.value, entries);
+}
+
+function readContents(
+  disk: Disk,
+  path: string,
+  meta: PartitionMeta,
+  entries: FolderEntry[],
+): FolderResult<PartitionContents> {
+  const warnings: string[] = [];
+  const extents: FoundExtent[] = [];
+  for (const entry of entries) {
+    const id = parseExtentName(entry.name);
+    if (entry.errno !== 0 && id >= 0) return failed(disk, 'lstat', join(path, entry.name), entry.errno);
+    if (id >= 0 && entry.kind === 'file') {
+      extents.push({ id, sizeBytes: entry.sizeBytes, mtimeMs: entry.mtimeMs, blocks512: entry.blocks512 });
+    } else if (/^\d+$/.test(entry.name)) {
+      warnings.push(`${join(path, entry.name)} is named like an extent but is none: not served`);
+    }
+  }
+  const extentMeta = readWholeFile(disk, join(path, FILE.extentMeta), EXTENT_META_FILE_MAX);
+  if (typeof extentMeta === 'number') return failed(disk, 'read', join(path, FILE.extentMeta), extentMeta);
+  const deleted = readDeletedIds(disk, join(path, FILE.normalDelete), entries);
+  if (typeof deleted === 'number') return failed(disk, 'read', join(path, FILE.normalDelete), deleted);
+  const applied = readApply(disk, path);
+  if (applied.problem !== null) warnings.push(`${path}: ${applied.problem}`);
+  const value: PartitionContents = {
+    meta,
+    extents,
+    storedBase: Math.min(decodeBase(extentMeta), EXTENT_ID_MAX),
+    highestId: extents.reduce<number>((highest, extent) => Math.max(highest, extent.id), deleted),
+    crcBytes: sizeIn(entries, FILE.extentCrc),
+    tinyDeleteBytes: sizeIn(entries, FILE.tinyDelete),
+    appliedIndex: applied.index,
+    warnings,
+  };
+  return { ok: true, value };
+}
+
+/** Highest id in NORMALEXTENT_DELETE, 0 when it is empty; ids that no extent can have are passed over. A negated errno. */
+function readDeletedIds(disk: Disk, path: string, entries: FolderEntry[]): number {
+  if (sizeIn(entries, FILE.normalDelete) === 0) return 0;
+  const bytes = readWholeFile(disk, path, DELETE_LIST_BYTES_MAX);
+  if (typeof bytes === 'number') return bytes;
+  let highest = 0;
+  for (let at = 0; at + BASE_BYTES <= bytes.byteLength; at += BASE_BYTES) {
+    const id = decodeBase(bytes.subarray(at, at + BASE_BYTES));
+    if (id <= EXTENT_ID_MAX) highest = Math.max(highest, id);
+  }
+  return highest;
+}
+
+function isIncomplete(entries: FolderEntry[]): boolean {
+  const names = new Set(entries.map((entry) => entry.name));
+  const auxiliary = [FILE.extentCrc, FILE.extentMeta, FILE.normalDelete, FILE.tinyDelete];
+  if (auxiliary.some((name) => !names.has(name))) return true;
+  for (let id = TINY_EXTENT_FIRST; id <= TINY_EXTENT_LAST; id += 1) {
+    if (!names.has(String(id))) return true;
+  }
+  return sizeIn(entries, FILE.extentMeta) < EXTENT_META_BYTES;
+}
+
+function sizeIn(entries: FolderEntry[], name: string): number {
+  return entries.find((entry) => entry.name === name)?.sizeBytes ?? 0;
+}
+
+/**
+ * Takes a folder out of sight for every loader (W24): renamed and the root fsynced. Value: the path to remove in the background.
+ */
+export function renameForRemoval(
+  disk: Disk,
+  root: string,
+  name: string,
+  nowMs: number,
+): FolderResult<string> {
+  const target = join(root, deletedFolderName(name, nowMs));
+  const renamed = disk.rename(join(root, name), target);
+  if (renamed === -ENOENT) return { ok: true, value: target };
+  if (renamed < 0) return failed(disk, 'rename', join(root, name), renamed);
+  const synced = disk.fsyncFolder(root);
+  return synced < 0 ? failed(disk, 'sync', root, synced) : { ok: true, value: target };
+}
+
+/** Folders of deleted partitions that a crash left behind. */
+export function leftovers(root: string, entries: FolderEntry[]): string[] {
+  return entries.filter((entry) => isDeletedFolderName(entry.name)).map((entry) => join(root, entry.name));
+}
+
+function failed(disk: Disk, call: string, path: string, errno: number): { ok: false; message: string } {
+  return { ok: false, message: `${call} ${path}: ${disk.errnoText(errno)}` };
+}
