@@ -16,14 +16,6 @@ export const TINY_EXTENTS_TO_REPAIR = 10;
 export const RAFT_LOGS_TO_RETAIN = 10;
 /** Disk errors before a disk counts as broken, in the reference's logs; there and here the first one breaks it. */
 export const DISK_ERRORS_MAX = 1;
-/** Which of a disk's error counters an error raises. */
-export const DISK_ERROR_COUNTER = { read: 1, write: 2 } as const;
-/** Probe file in a disk's root. */
-export const DISK_STATUS_FILE = '.diskStatus';
-/** A partition's extents have been found and its load tasks may tell of them. */
-export const EXTENT_HEADERS_LOADED = 1;
-/** A tiny extent has been given back to its queue, which may happen once a packet. */
-export const TINY_EXTENT_RELEASED = 1;
 /** Folder name and switch that the reference declares and nobody uses. */
 export const RAFT_DIR_DEFAULT = 'raft';
 export const BUFFER_WRITE = false;
