@@ -48,8 +48,10 @@ export class EmbeddedMaster implements Cluster {
   readonly #state: MasterState;
   readonly #links = new Map<number, NodeLink>();
   #server: HttpServer | null = null;
-  /** Saves and registrations run one after another. */
-  #lastChange: Promise<unknown> = Promise.resolve();
+  /** The state differs from its file; the save under way, and why the last one failed. */
+  #dirty = false;
+  #saving: Promise<void> | null = null;
+  #saveError = '';
   #onProgress: (() => void) | null = null;
 
   private constructor(options: MasterOptions, state: MasterState) {
@@ -84,18 +86,14 @@ export class EmbeddedMaster implements Cluster {
     return this.#state.partitions.filter((partition) => partition.diskPath !== '').length;
   }
 
-  register(addr: string): Promise<MasterNode> {
-    return this.#change(async () => {
-      const node = registerNode(this.#state, addr);
-      const first = this.#state.nodes[0]!;
-      growPartitions(this.#state, this.#options.partitionCount, PARTITION_BYTES, first);
-      await saveState(this.#options.folder, this.#state);
-      // Not awaited: its last act may be a change, which waits for this one.
-      void this.#links.get(node.id)?.stop();
-      this.#links.set(node.id, this.#linkTo(node));
-      this.#options.log.info({ node: node.id, addr }, 'embedded master: node registered');
-      return node;
-    });
+  async register(addr: string): Promise<MasterNode> {
+    const node = registerNode(this.#state, addr);
+    growPartitions(this.#state, this.#options.partitionCount, PARTITION_BYTES, this.#state.nodes[0]!);
+    await this.#save();
+    void this.#links.get(node.id)?.stop();
+    this.#links.set(node.id, this.#linkTo(node));
+    this.#options.log.info({ node: node.id, addr }, 'embedded master: node registered');
+    return node;
   }
 
   heartbeatOf(node: MasterNode): { response: HeartbeatResponse; atMs: number } | null {
@@ -106,15 +104,17 @@ export class EmbeddedMaster implements Cluster {
 
   received(node: MasterNode, response: HeartbeatResponse): void {
     this.#links.get(node.id)?.received(response);
+    if (this.#dirty) this.#saveInBackground();
     this.#onProgress?.();
   }
 
   /**
-   * Waits until every partition is created and every node that has some has answered a heartbeat since it registered. Null then; after `timeoutMs`, or when
-   * `signal` is aborted, one line that says what is missing.
+   * Waits until every partition is created and every node that has some has answered a heartbeat since it registered. Null then; when `signal` is aborted, or
+   * no partition is created for `idleTimeoutMs`, one line that says what is missing.
    */
-  waitServing(timeoutMs: number, signal: AbortSignal): Promise<string | null> {
+  waitServing(idleTimeoutMs: number, signal: AbortSignal): Promise<string | null> {
     return new Promise((resolve) => {
+      let created = this.createdCount;
       const end = (outcome: string | null): void => {
         clearTimeout(timer);
         signal.removeEventListener('abort', onAbort);
@@ -122,10 +122,12 @@ export class EmbeddedMaster implements Cluster {
         resolve(outcome);
       };
       const onAbort = (): void => end('aborted');
-      const timer = setTimeout(() => end(this.#missing()), timeoutMs);
+      const timer = setTimeout(() => end(this.#missing()), idleTimeoutMs);
       signal.addEventListener('abort', onAbort);
       this.#onProgress = () => {
         if (this.#missing() === null) end(null);
+        else if (this.createdCount !== created) timer.refresh();
+        created = this.createdCount;
       };
       if (signal.aborted) onAbort();
       else this.#onProgress();
@@ -135,7 +137,7 @@ export class EmbeddedMaster implements Cluster {
   /** Stops tasks to nodes, then the HTTP server. */
   async stop(): Promise<void> {
     await Promise.all([...this.#links.values()].map((link) => link.stop()));
-    await this.#lastChange;
+    await this.#saving?.catch(() => {});
     await this.#server?.close(1_000);
   }
 
@@ -152,6 +154,8 @@ export class EmbeddedMaster implements Cluster {
         this.heartbeatOf(node) === null &&
         partitions.some((partition) => partition.hosts.includes(node.addr)),
     );
+    if (silent.length === 0 && (this.#dirty || this.#saving !== null))
+      return this.#saveError || 'the state is being written';
     return silent.length === 0 ? null : `node ${silent[0]!.addr} has not answered a heartbeat${because}`;
   }
 
@@ -162,25 +166,42 @@ export class EmbeddedMaster implements Cluster {
       masterAddr: this.address,
       heartbeatIntervalMs: this.#options.heartbeatIntervalMs ?? HEARTBEAT_INTERVAL_MS,
       pending: () => pendingOn(this.#state, node.addr),
-      onCreated: (partition, diskPath) =>
-        this.#change(async () => {
-          partition.diskPath = diskPath;
-          try {
-            await saveState(this.#options.folder, this.#state);
-          } catch (error) {
-            // What is not remembered is asked for again; the node answers the same.
-            partition.diskPath = '';
-            throw error;
-          }
-          this.#onProgress?.();
-        }),
+      onCreated: (partition, diskPath) => {
+        partition.diskPath = diskPath;
+        this.#saveInBackground();
+      },
       log: this.#options.log,
     });
   }
 
-  #change<T>(change: () => Promise<T>): Promise<T> {
-    const mine = this.#lastChange.then(change);
-    this.#lastChange = mine.catch(() => {});
-    return mine;
+  /** Resolves when the state as it is now is on disk; changes made meanwhile share the next write. */
+  #save(): Promise<void> {
+    this.#dirty = true;
+    this.#saving ??= this.#saveWhileDirty();
+    return this.#saving;
+  }
+
+  async #saveWhileDirty(): Promise<void> {
+    try {
+      while (this.#dirty) {
+        this.#dirty = false;
+        await saveState(this.#options.folder, this.#state);
+      }
+      this.#saveError = '';
+    } catch (error) {
+      this.#dirty = true;
+      this.#saveError = `the embedded master cannot write its state: ${(error as Error).message}`;
+      throw error;
+    } finally {
+      this.#saving = null;
+    }
+  }
+
+  /** A save that fails is repeated with the next heartbeat. A partition that was not remembered is created again, which changes nothing. */
+  #saveInBackground(): void {
+    this.#save().then(
+      () => this.#onProgress?.(),
+      () => this.#options.log.error(this.#saveError),
+    );
   }
 }

@@ -28,9 +28,9 @@ export interface NodeLinkOptions {
   heartbeatIntervalMs: number;
   /** Partitions that the node has not created yet. */
   pending(): MasterPartition[];
-  /** The node has created one; resolves when that is remembered. */
-  onCreated(partition: MasterPartition, diskPath: string): Promise<void>;
-  log: Pick<Logger, 'info' | 'warn' | 'error'>;
+  /** The node has created one. */
+  onCreated(partition: MasterPartition, diskPath: string): void;
+  log: Pick<Logger, 'warn'>;
 }
 
 export class NodeLink {
@@ -45,6 +45,8 @@ export class NodeLink {
   #heartbeatAtMs = 0;
   /** Why the node did not do what it was last asked; empty: it did. */
   #lastError = '';
+  /** The last creation was refused. */
+  #refused = false;
 
   constructor(options: NodeLinkOptions) {
     this.#options = options;
@@ -123,16 +125,14 @@ export class NodeLink {
       const task = newAdminTask(OP.createDataPartition, node.addr, partition.id, unixSeconds(), request);
       const result = await this.#send(task, CREATE_TIMEOUT_MS);
       if (!result.ok) {
-        if (!this.#stopped) log.warn({ partition: partition.id, reason: result.message }, 'not created');
+        // It is tried again every second; one line is enough until something succeeds.
+        if (!this.#refused && !this.#stopped)
+          log.warn({ partition: partition.id, reason: result.message }, 'embedded master: creation refused');
+        this.#refused = true;
         return false;
       }
-      try {
-        await onCreated(partition, result.body);
-      } catch (error) {
-        this.#lastError = `partition ${partition.id} cannot be remembered: ${(error as Error).message}`;
-        log.error({ err: error }, 'the embedded master cannot write its state');
-        return false;
-      }
+      this.#refused = false;
+      onCreated(partition, result.body);
     }
     return true;
   }
