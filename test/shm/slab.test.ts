@@ -7,9 +7,9 @@ import { SLOT_KIND, type SlotKind } from '../../src/shm/slabShare.js';
 const CLASSES = [
   { bytes: 64, slots: 16 },
   { bytes: 256, slots: 8 },
-  { bytes: 1024, slots: 4 },
+  { bytes: 1024, slots: 6 },
 ];
-const TOTAL_BYTES = 64 * 16 + 256 * 8 + 1024 * 4;
+const TOTAL_BYTES = 64 * 16 + 256 * 8 + 1024 * 6;
 
 interface Held {
   handle: number;
@@ -132,8 +132,8 @@ t.test('the slab does what a plain list with the same rules does', async (t) => 
 t.test('slots do not overlap, lie on 64 bytes, and have their headroom', async (t) => {
   const memory = createSlab({ classes: CLASSES, prefault: true });
   const slab = new Slab(memory);
-  t.equal(slab.slotCount, 28);
-  t.equal(memory.sab.byteLength, TOTAL_BYTES + 28 * HEADROOM_BYTES);
+  t.equal(slab.slotCount, 30);
+  t.equal(memory.sab.byteLength, TOTAL_BYTES + 30 * HEADROOM_BYTES);
   let end = 0;
   for (let handle = 0; handle < slab.slotCount; handle++) {
     const offset = slab.payloadOffset(handle);
