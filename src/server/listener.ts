@@ -120,7 +120,7 @@ export class Listener {
       return connection;
     };
     let socket = accepted;
-    if (this.#useOnread) socket = wrapAccepted(accepted, attach);
+    if (this.#useOnread) socket = wrapAccepted(accepted, this.#net.scratch, attach);
     else attachData(socket, attach(socket));
     this.#net.addConnection(this.#peers.get(index)!.connection);
     socket.setNoDelay(true);

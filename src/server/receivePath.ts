@@ -21,19 +21,25 @@ interface WithHandle {
 
 const SELF_TEST_MS = 2_000;
 
-/** Takes over the handle of an accepted, paused socket; bytes go to `receiver`. The returned socket has not begun to read: call `resume`. */
-export function wrapAccepted(accepted: Socket, makeReceiver: (socket: Socket) => Receiver): Socket {
+/**
+ * Takes over the handle of an accepted, paused socket; bytes go to `receiver`, the first ones in `firstBuffer`, which Node asks for before the socket exists. The
+ * returned socket has not begun to read: call `resume`.
+ */
+export function wrapAccepted(
+  accepted: Socket,
+  firstBuffer: Buffer,
+  makeReceiver: (socket: Socket) => Receiver,
+): Socket {
   const shell = accepted as unknown as WithHandle;
   const handle = shell._handle;
   shell._handle = null;
   let receiver: Receiver | null = null;
-  const empty = Buffer.alloc(1);
   // `handle` and `onread` together are accepted by the constructor although the types know only one of them.
   const options = {
     handle,
     allowHalfOpen: true,
     onread: {
-      buffer: () => receiver?.nextBuffer() ?? empty,
+      buffer: () => receiver?.nextBuffer() ?? firstBuffer,
       callback: (count: number, buffer: Uint8Array) => receiver!.received(count, buffer),
     },
   };
@@ -61,7 +67,7 @@ export async function onreadWorks(): Promise<boolean> {
       setTimeout(() => resolve(false), SELF_TEST_MS).unref();
       server.on('connection', (accepted) => {
         const buffer = Buffer.alloc(64);
-        const wrapped = wrapAccepted(accepted, (socket) => ({
+        const wrapped = wrapAccepted(accepted, buffer, (socket) => ({
           nextBuffer: () => buffer,
           received: (count, into) => {
             socket.end(Buffer.from(into.subarray(0, count)));
