@@ -165,7 +165,7 @@ function readContents(
   const extentMeta = readWholeFile(disk, join(path, FILE.extentMeta), EXTENT_META_FILE_MAX);
   if (typeof extentMeta === 'number') return failed(disk, 'read', join(path, FILE.extentMeta), extentMeta);
   const deleted = readDeletedIds(disk, join(path, FILE.normalDelete), entries);
-  if (typeof deleted === 'number') return failed(disk, 'read', join(path, FILE.normalDelete), deleted);
+  if (deleted < 0) return failed(disk, 'read', join(path, FILE.normalDelete), deleted);
   const applied = readApply(disk, path);
   if (applied.problem !== null) warnings.push(`${path}: ${applied.problem}`);
   const value: PartitionContents = {
