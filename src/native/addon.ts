@@ -146,7 +146,7 @@ export interface DiskIo {
 
 /** Entries found by `scanFolder`, in the file system's order, without `.` and `..`. Symbolic links are not followed. */
 export interface FolderScan {
-  /** Names, `/`-joined (no name can hold a slash). Empty string for an empty folder. */
+  /** Names, `/`-joined (no name can hold a slash); bytes that are not UTF-8 come as U+FFFD. Empty string for an empty folder. */
   names: string;
   /** Five numbers a name: kind (1 regular file, 2 folder, 3 other), size bytes, mtime unix ms, blocks of 512 bytes, errno of the stat (0). */
   stats: Float64Array;
@@ -252,7 +252,7 @@ export interface NativeAddon {
   recordMark(text: string): void;
   /**
    * Takes the record: lines `code fd offset length result path-or-mark`, e.g. `pwrite 21 4096 4096 4096 -`, `open -1 0 0 21 /a/b`,
-   * `rename -1 0 0 0 /a -> /b`, `mark -1 0 0 0 text`. Of all disks, the synchronous calls included (flock, statfs's and scanFolder's reads aside).
+   * `rename -1 0 0 0 /a -> /b`, `mark -1 0 0 0 text`. Of all disks, the synchronous calls included (flock and scanFolder aside).
    */
   takeIoRecord(): string[];
 }

@@ -139,7 +139,8 @@ export class NativeDisk implements Disk {
     this.#draining = true;
     try {
       let drained = this.#drainRefused();
-      let count = COMPLETIONS;
+      // The call costs 0.4 µs, which the usual drain of a worker without submitted work saves.
+      let count = this.#pending === this.#refused.length ? 0 : COMPLETIONS;
       while (count === COMPLETIONS) {
         count = this.#io.takeCompletions(COMPLETIONS);
         for (let index = 0; index < count; index++) this.#complete(index);
