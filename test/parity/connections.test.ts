@@ -1,0 +1,16 @@
+/** Open client connections are counted on accept and on close, over real sockets (the reference never takes one off). */
+import t from 'tap';
+import { FakeClient, FakeNode, until } from '../server/fakeNode.js';
+
+t.test('the connection count follows accept and close', async (t) => {
+  const node = new FakeNode({ work: () => null });
+  await node.start();
+  t.teardown(() => node.stop());
+  t.equal(node.listener.connectionCount, 0);
+  const clients = [new FakeClient(node.port), new FakeClient(node.port), new FakeClient(node.port)];
+  await until('three connections', () => node.listener.connectionCount === 3);
+  clients[0]!.socket.destroy();
+  await until('two connections', () => node.listener.connectionCount === 2);
+  for (const client of clients) client.socket.destroy();
+  await until('no connection', () => node.listener.connectionCount === 0);
+});

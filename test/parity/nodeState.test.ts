@@ -1,0 +1,217 @@
+/** The node-wide maps of disks and partitions that the Go API calls Disk and SpaceManager, over real shared tables and workers that only answer. */
+import t from 'tap';
+import type { AttachedPartition, CommandAnswer } from '../../src/partition/messages.js';
+import type { NetworkThread } from '../../src/server/networkThread.js';
+import { NodeState } from '../../src/server/nodeState.js';
+import type { WorkerHandle } from '../../src/server/workerHandle.js';
+import {
+  createDiskTable,
+  createPartitionTable,
+  DiskTable,
+  PARTITION_FLAG,
+  PartitionTable,
+} from '../../src/shm/tables.js';
+
+const GiB = 1024 ** 3;
+
+interface FakeWorker {
+  handle: WorkerHandle;
+  asked: { kind: number; value: unknown }[];
+  answer: CommandAnswer;
+}
+
+/** A worker of disk `disk` that answers every command with `answer`. */
+function fakeWorker(disk: number): FakeWorker {
+  const fake: FakeWorker = {
+    asked: [],
+    answer: { ok: true, value: null },
+    handle: {
+      index: disk,
+      disk,
+      member: 0,
+      failure: '',
+      port: { refusal: '' },
+      ask: async (kind: number, value: unknown) => {
+        fake.asked.push({ kind, value });
+        return fake.answer;
+      },
+    } as unknown as WorkerHandle,
+  };
+  return fake;
+}
+
+function attached(id: number, row: number, sizeBytes: number): AttachedPartition {
+  return {
+    id,
+    volume: 'vol1',
+    sizeBytes,
+    path: `/d/datapartition_${id}_${sizeBytes}`,
+    hosts: ['10.0.0.1:17310'],
+    peers: [{ id: 2, addr: '10.0.0.1:17310' }],
+    row,
+  };
+}
+
+/** Two disks, /d0 and /d1, of one worker each, without partitions. */
+function setUp() {
+  const workers = [fakeWorker(0), fakeWorker(1)];
+  const disks = createDiskTable(2);
+  const workerRows = createDiskTable(2);
+  const tables = [createPartitionTable(8), createPartitionTable(8)];
+  const routes = new Map<number, unknown>();
+  let connections = 0;
+  const state = new NodeState(
+    { routes } as unknown as NetworkThread,
+    workers.map(({ handle }, index) => ({ path: `/d${index}`, handles: [handle] })),
+    disks,
+    workerRows,
+    tables,
+    () => connections,
+  );
+  const space = new DiskTable(disks);
+  for (const row of [0, 1]) {
+    space.setTotalBytes(row, 100 * GiB);
+    space.setAvailableBytes(row, 60 * GiB);
+  }
+  return {
+    state,
+    workers,
+    space,
+    health: new DiskTable(workerRows),
+    partitions: tables.map((table) => new PartitionTable(table)),
+    routes,
+    setConnections: (count: number) => {
+      connections = count;
+    },
+  };
+}
+
+t.test('a disk is its path, the numbers of its table and the errors of its workers', async (t) => {
+  const { state, space, health } = setUp();
+  space.setUsedBytes(1, 40 * GiB);
+  space.setReservedBytes(1, 5 * GiB);
+  health.setReadErrors(1, 3);
+  health.setWriteErrors(1, 4);
+  t.match(state.disks()[1], {
+    path: '/d1',
+    total: 100 * GiB,
+    used: 40 * GiB,
+    available: 60 * GiB,
+    reserved: 5 * GiB,
+    readErrors: 3,
+    writeErrors: 4,
+    status: 2,
+    responsive: true,
+  });
+  t.same(
+    state.disks().map((disk) => disk.path),
+    ['/d0', '/d1'],
+  );
+});
+
+t.test('attached partitions are allocated on their disk, once', async (t) => {
+  const { state, workers, routes } = setUp();
+  t.equal(state.attach(workers[0]!.handle, attached(7, 0, 10 * GiB)), null);
+  t.equal(state.attach(workers[0]!.handle, attached(7, 0, 10 * GiB)), null);
+  t.equal(state.attach(workers[0]!.handle, attached(8, 1, 95 * GiB)), null);
+  t.match(state.disks(), [
+    { allocated: 105 * GiB, unallocated: 0, partitionCount: 2 },
+    { allocated: 0, unallocated: 100 * GiB, partitionCount: 0 },
+  ]);
+  t.same([...routes.keys()], [7, 8]);
+  t.match(state.attach(workers[1]!.handle, attached(7, 0, 10 * GiB)), /partition 7 is on \/d0 too/);
+});
+
+t.test('a full disk is read-only, a disk with a broken worker unavailable', async (t) => {
+  const { state, workers, space, health } = setUp();
+  space.setAvailableBytes(0, 0);
+  health.setStatus(1, -1);
+  t.same(
+    state.disks().map((disk) => disk.status),
+    [1, -1],
+  );
+  health.setStatus(1, 2);
+  workers[1]!.handle.failure = 'thread ended';
+  t.equal(state.disks()[1]?.status, -1);
+});
+
+t.test('a partition is found by id, with the numbers of its table', async (t) => {
+  const { state, workers, partitions } = setUp();
+  const table = partitions[0]!;
+  const row = table.claim(7);
+  table.setUsedBytes(row, 123);
+  table.setExtentCount(row, 66);
+  table.setStatus(row, 2);
+  table.setFlags(row, PARTITION_FLAG.leader);
+  state.attach(workers[0]!.handle, attached(7, row, 10 * GiB));
+  t.same(state.partition(7), {
+    id: 7,
+    volume: 'vol1',
+    sizeBytes: 10 * GiB,
+    usedBytes: 123,
+    extentCount: 66,
+    status: 2,
+    path: `/d/datapartition_7_${10 * GiB}`,
+    diskPath: '/d0',
+    hosts: ['10.0.0.1:17310'],
+    peers: [{ id: 2, addr: '10.0.0.1:17310' }],
+    isLeader: true,
+  });
+  t.equal(state.partition(8), undefined);
+  t.same(
+    state.partitions().map((partition) => partition.id),
+    [7],
+  );
+});
+
+t.test('a partition is created by the worker of the chosen disk, once', async (t) => {
+  const { state, workers } = setUp();
+  workers[1]!.answer = { ok: true, value: attached(9, 0, GiB) };
+  const request = {
+    partitionId: 9,
+    sizeBytes: GiB,
+    volume: 'vol1',
+    members: [],
+    hosts: ['10.0.0.1:17310'],
+    createType: 0 as const,
+  };
+  t.same(await state.createPartition(request, '/d1'), { ok: true, value: '/d1' });
+  t.equal(state.partition(9)?.diskPath, '/d1');
+  t.same(await state.createPartition(request, '/d0'), { ok: true, value: '/d1' });
+  t.equal(workers[0]!.asked.length + workers[1]!.asked.length, 1);
+});
+
+t.test('a disk that is not configured is an error', async (t) => {
+  const { state } = setUp();
+  const request = {
+    partitionId: 9,
+    sizeBytes: GiB,
+    volume: 'v',
+    members: [],
+    hosts: [],
+    createType: 0 as const,
+  };
+  t.same(await state.createPartition(request, '/nowhere'), {
+    ok: false,
+    message: 'disk(/nowhere) not exsit',
+  });
+});
+
+t.test('a deleted partition leaves the maps; an unknown one is gone already', async (t) => {
+  const { state, workers, routes } = setUp();
+  state.attach(workers[0]!.handle, attached(7, 0, GiB));
+  t.same(await state.deletePartition(7), { ok: true, value: null });
+  t.equal(state.partition(7), undefined);
+  t.equal(routes.size, 0);
+  t.equal(state.disks()[0]?.partitionCount, 0);
+  t.same(await state.deletePartition(7), { ok: true, value: null });
+  t.equal(workers[0]!.asked.length, 1);
+});
+
+t.test('the number of open connections is told as it is now', async (t) => {
+  const { state, setConnections } = setUp();
+  setConnections(5);
+  t.equal(state.connectionCount(), 5);
+  setConnections(0);
+  t.equal(state.connectionCount(), 0);
+});
