@@ -1,6 +1,6 @@
 /**
- * Space and status rules of disks as the control plane applies them (`admin.md` 8): where a new partition goes, what a disk's status is, what
- * the node reports in sum. Pure. Space numbers of one disk come from `partition/diskSpace.ts`.
+ * Space and status rules of disks as the control plane applies them (`admin.md` 8): where a new partition goes, and what
+ * the node reports. Pure. Space numbers of one disk come from `partition/diskSpace.ts`.
  */
 import type { DiskInfo, Status } from './nodeView.js';
 
@@ -41,12 +41,6 @@ export function chooseDisk(
     }
   }
   return best;
-}
-
-/** Status of a disk after a look at its space (`admin.md` 8.2): unavailable is for good, a full disk is read-only. */
-export function diskStatus(current: Status, availableBytes: number): Status {
-  if (current === -1) return -1;
-  return availableBytes === 0 ? 1 : 2;
 }
 
 /** Status that is told to the master: the worse one of the partition's own and its disk's (`admin.md` 7.2). */

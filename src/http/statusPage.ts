@@ -41,11 +41,9 @@ export function renderStatusPage(overview: Overview, nowMs: number): string {
 <body><h1>extentd <small>${text(overview.address)}</small></h1>
 <dl class="facts">${facts.map(([name, value]) => `<div><dt>${name}</dt><dd>${text(value)}</dd></div>`).join('')}</dl>
 <h2>Disks</h2>
-<div class="scroll"><table><thead><tr><th>Path</th><th>Status</th><th>Used</th><th class="n">Available</th><th class="n">Allocated</th><th class="n">Partitions</th><th class="n">Errors (read / write)</th></tr></thead>
-<tbody>${overview.disks.map(diskRow).join('\n')}</tbody></table></div>
+${table(DISK_HEADINGS, overview.disks.map(diskRow))}
 <h2>Partitions</h2>
-<div class="scroll"><table><thead><tr><th class="n">Id</th><th>Volume</th><th>Status</th><th>Used</th><th class="n">Size</th><th class="n">Extents</th><th>Leader</th><th>Hosts</th></tr></thead>
-<tbody>${overview.partitions.map(partitionRow).join('\n')}</tbody></table></div>
+${table(PARTITION_HEADINGS, overview.partitions.map(partitionRow))}
 ${more(overview)}
 <h2>As JSON</h2>
 <nav><a href="/stats">/stats</a><a href="/disks">/disks</a><a href="/partitions">/partitions</a><a href="/healthz">/healthz</a></nav>
@@ -53,15 +51,73 @@ ${more(overview)}
 `;
 }
 
+const DISK_HEADINGS = [
+  'Path',
+  'Status',
+  'Used',
+  number('Available'),
+  number('Allocated'),
+  number('Partitions'),
+  number('Errors (read / write)'),
+];
+
+const PARTITION_HEADINGS = [
+  number('Id'),
+  'Volume',
+  'Status',
+  'Used',
+  number('Size'),
+  number('Extents'),
+  'Leader',
+  'Hosts',
+];
+
+function table(headings: readonly Cell[], rows: readonly string[]): string {
+  const body = `<thead>${row(headings, 'th')}</thead>\n<tbody>${rows.join('\n')}</tbody>`;
+  return `<div class="scroll"><table>${body}</table></div>`;
+}
+
 function diskRow(disk: OverviewDisk): string {
-  const status =
-    disk.responsive || disk.status === -1 ? statusText(disk.status) : '<span class="bad">hanging</span>';
-  return `<tr><td>${text(disk.path)}</td><td>${status}</td><td>${bar(disk.used, disk.total)}</td><td class="n">${bytesText(disk.available)}</td><td class="n">${bytesText(disk.allocated)}</td><td class="n">${disk.partitions}</td><td class="n">${disk.readErrors} / ${disk.writeErrors}</td></tr>`;
+  const hanging = !disk.responsive && disk.status !== -1;
+  return row([
+    text(disk.path),
+    hanging ? '<span class="bad">hanging</span>' : statusText(disk.status),
+    bar(disk.used, disk.total),
+    number(bytesText(disk.available)),
+    number(bytesText(disk.allocated)),
+    number(disk.partitions),
+    number(`${disk.readErrors} / ${disk.writeErrors}`),
+  ]);
 }
 
 function partitionRow(partition: OverviewPartition): string {
   const { id } = partition;
-  return `<tr><td class="n"><a href="/partition?id=${id}">${id}</a></td><td>${text(partition.volume)}</td><td>${statusText(partition.status)}</td><td>${bar(partition.used, partition.size)}</td><td class="n">${bytesText(partition.size)}</td><td class="n">${partition.extents}</td><td>${partition.leader ? 'yes' : 'no'}</td><td>${text(partition.hosts.join(', '))}</td></tr>`;
+  return row([
+    number(`<a href="/partition?id=${id}">${id}</a>`),
+    text(partition.volume),
+    statusText(partition.status),
+    bar(partition.used, partition.size),
+    number(bytesText(partition.size)),
+    number(partition.extents),
+    partition.leader ? 'yes' : 'no',
+    text(partition.hosts.join(', ')),
+  ]);
+}
+
+/** HTML of a cell; `right`: a number, aligned as such. */
+type Cell = string | { right: string | number };
+
+function number(right: string | number): Cell {
+  return { right };
+}
+
+function row(contents: readonly Cell[], tag: 'td' | 'th' = 'td'): string {
+  const cells = contents.map((content) =>
+    typeof content === 'string'
+      ? `<${tag}>${content}</${tag}>`
+      : `<${tag} class="n">${content.right}</${tag}>`,
+  );
+  return `<tr>${cells.join('')}</tr>`;
 }
 
 function more(overview: Overview): string {

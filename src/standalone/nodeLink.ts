@@ -84,15 +84,19 @@ export class NodeLink {
 
   async #run(): Promise<void> {
     let heartbeatDueMs = 0;
+    let creationDueMs = 0;
     while (!this.#stopped) {
       this.#woken = false;
       if (performance.now() >= heartbeatDueMs) {
         const sent = await this.#sendHeartbeat();
         heartbeatDueMs = performance.now() + (sent ? this.#options.heartbeatIntervalMs : CONNECT_RETRY_MS);
       }
-      const created = this.#heartbeat === null || (await this.#createPending());
-      const pauseMs = heartbeatDueMs - performance.now();
-      await this.#sleep(created ? pauseMs : Math.min(pauseMs, CREATE_RETRY_MS));
+      if (this.#heartbeat !== null && performance.now() >= creationDueMs) {
+        const created = await this.#createPending();
+        creationDueMs = created ? 0 : performance.now() + CREATE_RETRY_MS;
+      }
+      const dueMs = creationDueMs === 0 ? heartbeatDueMs : Math.min(heartbeatDueMs, creationDueMs);
+      await this.#sleep(dueMs - performance.now());
     }
   }
 

@@ -1,6 +1,6 @@
-/** Disk choice, statuses and sums (`admin.md` 8), and the space formula against numbers recorded from the reference. */
+/** Disk choice, reported status and sums (`admin.md` 8), and the space formula against numbers recorded from the reference. */
 import t from 'tap';
-import { chooseDisk, diskStatus, reportedStatus, totalsOf } from '../../src/control/space.js';
+import { chooseDisk, reportedStatus, totalsOf } from '../../src/control/space.js';
 import { spaceOf } from '../../src/partition/diskSpace.js';
 import { diskOf } from './fakeView.js';
 
@@ -54,13 +54,6 @@ t.test('space numbers: bounds of the reserve, small and full disks', async (t) =
   t.strictSame(spaceOf(4, 4, GiB), { total: 0, available: 0, used: 0, reserved: 5 * GiB });
   t.strictSame(spaceOf(100, 3, GiB), { total: 95 * GiB, available: 0, used: 95 * GiB, reserved: 5 * GiB });
   t.strictSame(spaceOf(0, 0, 4096), { total: 0, available: 0, used: 0, reserved: 5 * GiB });
-});
-
-t.test('disk status follows the space, but unavailable is for good', async (t) => {
-  t.equal(diskStatus(2, 0), 1);
-  t.equal(diskStatus(1, 1), 2);
-  t.equal(diskStatus(2, 1), 2);
-  t.equal(diskStatus(-1, 100 * GiB), -1);
 });
 
 t.test('the worse of partition and disk is reported', async (t) => {
