@@ -42,10 +42,10 @@ export interface CreateRequest {
 
 const createType: JsonCodec<CreateType> = {
   zero: () => CREATE_TYPE.normal,
-  decode(value, path, fault) {
+  decode(value, fault) {
     if (value === null || value === CREATE_TYPE.normal) return CREATE_TYPE.normal;
     if (value === CREATE_TYPE.decommissioned) return CREATE_TYPE.decommissioned;
-    fault.message ??= `${path}: must be 0 or 1`;
+    fault.wanted = 'must be 0 or 1';
     return CREATE_TYPE.normal;
   },
   encode: String,

@@ -7,31 +7,33 @@
 import assert from 'node:assert';
 import { type Decoded, type JsonValue, jsonString, jsonText, parseJson } from './jsonText.js';
 
-/** Collects the first complaint of one decoding. */
+/** The first complaint of one decoding. Its place is put together on the way out, so that good bodies pay nothing for it. */
 export interface Fault {
-  message: string | null;
+  wanted: string | null;
+  place: string;
 }
 
 export interface JsonCodec<T> {
   zero(): T;
-  /** Returns the zero value and notes a fault where `value` does not fit. `path` names the place for the message. */
-  decode(value: JsonValue, path: string, fault: Fault): T;
+  /** Returns the value; where it does not fit notes what was wanted in `fault` and returns anything. */
+  decode(value: JsonValue, fault: Fault): T;
   /** Compact JSON text. */
   encode(value: T): string;
 }
 
-function complain(fault: Fault, path: string, wanted: string): void {
-  fault.message ??= `${path === '' ? 'body' : path}: ${wanted}`;
+/** `Members`, `[0].id` → `Members[0].id`. */
+function inside(outer: string, place: string): string {
+  return place === '' || place.startsWith('[') ? outer + place : `${outer}.${place}`;
 }
 
 function integer(min: number, max: number): JsonCodec<number> {
   return {
     zero: () => 0,
-    decode(value, path, fault) {
+    decode(value, fault) {
       if (value === null) return 0;
       if (typeof value === 'number' && Number.isSafeInteger(value) && value >= min && value <= max)
         return value + 0;
-      complain(fault, path, `must be an integer from ${min} to ${max}`);
+      fault.wanted = `must be an integer from ${min} to ${max}`;
       return 0;
     },
     encode(value) {
@@ -50,9 +52,9 @@ export const i64 = integer(Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
 
 export const bool: JsonCodec<boolean> = {
   zero: () => false,
-  decode(value, path, fault) {
+  decode(value, fault) {
     if (value === null || typeof value === 'boolean') return value ?? false;
-    complain(fault, path, 'must be true or false');
+    fault.wanted = 'must be true or false';
     return false;
   },
   encode: String,
@@ -62,10 +64,10 @@ export const bool: JsonCodec<boolean> = {
 export function text(charactersMax: number): JsonCodec<string> {
   return {
     zero: () => '',
-    decode(value, path, fault) {
+    decode(value, fault) {
       if (value === null) return '';
       if (typeof value === 'string' && value.length <= charactersMax) return value;
-      complain(fault, path, `must be a string of at most ${charactersMax} characters`);
+      fault.wanted = `must be a string of at most ${charactersMax} characters`;
       return '';
     },
     encode: jsonString,
@@ -83,15 +85,18 @@ export const anything: JsonCodec<JsonValue> = {
 export function list<T>(element: JsonCodec<T>, countMax: number): JsonCodec<T[]> {
   return {
     zero: () => [],
-    decode(value, path, fault) {
+    decode(value, fault) {
       if (value === null) return [];
       if (!Array.isArray(value) || value.length > countMax) {
-        complain(fault, path, `must be an array of at most ${countMax}`);
+        fault.wanted = `must be an array of at most ${countMax}`;
         return [];
       }
       const elements: T[] = [];
-      for (let i = 0; i < value.length && fault.message === null; i += 1) {
-        elements.push(element.decode(value[i]!, `${path}[${i}]`, fault));
+      for (let i = 0; i < value.length; i += 1) {
+        elements.push(element.decode(value[i]!, fault));
+        if (fault.wanted === null) continue;
+        fault.place = inside(`[${i}]`, fault.place);
+        break;
       }
       return elements;
     },
@@ -115,25 +120,27 @@ export function struct<T extends object>(shape: Shape<T>): JsonCodec<T> {
   ).map(([name, [wireKey, codec]]) => ({ name, wireKey, codec: codec as JsonCodec<unknown> }));
   const byKey = new Map(plans.map((plan) => [plan.wireKey, plan]));
   const byFoldedKey = new Map(plans.map((plan) => [plan.wireKey.toLowerCase(), plan]));
-  const zero = (): Record<string, unknown> =>
-    Object.fromEntries(plans.map(({ name, codec }) => [name, codec.zero()]));
+  const zero = (): Record<string, unknown> => {
+    const fields: Record<string, unknown> = {};
+    for (const { name, codec } of plans) fields[name] = codec.zero();
+    return fields;
+  };
   return {
     zero: () => zero() as T,
-    decode(value, path, fault) {
+    decode(value, fault) {
       const into = zero();
       if (value === null) return into as T;
       if (typeof value !== 'object' || Array.isArray(value)) {
-        complain(fault, path, 'must be an object');
+        fault.wanted = 'must be an object';
         return into as T;
       }
       for (const key of Object.keys(value)) {
         const plan = byKey.get(key) ?? byFoldedKey.get(key.toLowerCase());
         if (plan === undefined) continue;
-        into[plan.name] = plan.codec.decode(
-          value[key]!,
-          path === '' ? plan.wireKey : `${path}.${plan.wireKey}`,
-          fault,
-        );
+        into[plan.name] = plan.codec.decode(value[key]!, fault);
+        if (fault.wanted === null) continue;
+        fault.place = inside(plan.wireKey, fault.place);
+        break;
       }
       return into as T;
     },
@@ -146,9 +153,10 @@ export function struct<T extends object>(shape: Shape<T>): JsonCodec<T> {
 
 /** Decodes an already parsed value. */
 export function decodeValue<T>(codec: JsonCodec<T>, value: JsonValue): Decoded<T> {
-  const fault: Fault = { message: null };
-  const decoded = codec.decode(value, '', fault);
-  return fault.message === null ? { ok: true, value: decoded } : { ok: false, message: fault.message };
+  const fault: Fault = { wanted: null, place: '' };
+  const decoded = codec.decode(value, fault);
+  if (fault.wanted === null) return { ok: true, value: decoded };
+  return { ok: false, message: `${fault.place === '' ? 'body' : fault.place}: ${fault.wanted}` };
 }
 
 /** Parses and decodes a body. */
