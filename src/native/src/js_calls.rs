@@ -66,7 +66,8 @@ pub fn copy_many(env: Env, from: View<U8>, to: View<U8>, moves: View<F64>, count
         let (Some(source), Some(target), Some(length)) = (whole(source), whole(target), whole(length)) else {
             return Err(type_error(env.raw(), "a move must be of whole numbers"));
         };
-        let fits = |offset: i64, limit: usize| offset.checked_add(length).is_some_and(|end| end <= limit as i64);
+        let fits =
+            |offset: i64, limit: usize| offset.checked_add(length).is_some_and(|end| end <= limit as i64);
         if !fits(source, from.length) || !fits(target, to.length) {
             return Err(type_error(env.raw(), "a move outside its buffers"));
         }
