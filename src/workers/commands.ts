@@ -24,9 +24,9 @@ export class CommandReader {
     this.#stop = stop;
   }
 
-  /** Executes at most one command (they touch files); none while a batch is away. Returns how many. */
-  read(batchAway: boolean): number {
-    if (batchAway || this.#ring.isEmpty()) return 0;
+  /** Executes at most one command: they touch files, and requests wait meanwhile. The batch must be empty. Returns how many. */
+  read(): number {
+    if (this.#ring.isEmpty()) return 0;
     return this.#ring.read((kind, number, _b, payload) => {
       // TextDecoder refuses shared memory: decode a copy.
       const text = decoder.decode(payload.slice());

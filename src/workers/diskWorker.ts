@@ -163,9 +163,13 @@ export class DiskWorker implements StoreHost {
   /** One turn of the loop; returns how much there was to do. */
   #turn(): number {
     let work = this.disk.drainCompletions();
-    work += this.#commands.read(this.#batchAway);
     if (!this.#batchAway) {
       this.stores.advance();
+      this.#runBatches();
+    }
+    // Commands open, close and remove files: only with an empty batch.
+    if (!this.#batchAway) work += this.#commands.read();
+    if (!this.#batchAway) {
       work += this.#takeRequests();
       this.#runBatches();
     }
@@ -371,7 +375,7 @@ export class DiskWorker implements StoreHost {
 
   #end(): void {
     const clean = this.#partitions.close();
-    this.disk.shutdown(CONNECTION_LIMITS.lingerMs);
+    this.disk.stop(CONNECTION_LIMITS.lingerMs);
     this.events.json(EVENT.stopped, 0, { clean });
     this.#tellMain();
   }
