@@ -119,9 +119,9 @@ export function formatComparison(comparison: Comparison): string {
     '',
     'errors',
   ];
-  const rows = comparison.targets.map((target, index) => {
+  const rows = comparison.targets.map((target) => {
     const { medians, ratios } = target;
-    const times = (ratio: number | null) => (index === 0 || ratio === null ? '' : `×${ratio.toFixed(2)}`);
+    const times = (ratio: number | null) => (ratio === null ? '' : `×${ratio.toFixed(2)}`);
     return [
       target.name,
       rate(medians.opsPerSecond),

@@ -7,6 +7,7 @@ import { HTML_STYLE } from './htmlStyle.js';
 import { KINDS } from './kinds.js';
 import { describeRun } from './report.js';
 import { isGood, type KindResult, type RunResult } from './result.js';
+import type { Sample } from './sampler.js';
 import {
   type Chart,
   escapeHtml,
@@ -23,7 +24,7 @@ import { bytes, counted, megabytes, milliseconds, rate, whole } from './words.js
 const COLORS = ['var(--one)', 'var(--two)', 'var(--three)', 'var(--four)', 'var(--five)', 'var(--six)'];
 /** Bars of the distribution chart in each power of ten. */
 const BARS_PER_DECADE = 24;
-const PERCENTILES = [0, 50, 90, 99, 99.9, 99.99, 99.999];
+const PERCENTILES = [50, 90, 99, 99.9, 99.99, 99.999];
 
 /** The page. `runs`: one a node; of a comparison, the median one of each. */
 export function renderPage(
@@ -74,8 +75,7 @@ function cards(run: RunResult): string {
 function comparisonTable(comparison: Comparison, rounds: number): string {
   const best = Math.max(...comparison.targets.map((target) => target.medians.opsPerSecond), 1e-9);
   const rows = comparison.targets.map(({ name, medians, ratios, errorCount, mismatches }, index) => {
-    const times = (ratio: number | null) =>
-      index === 0 || ratio === null ? '' : ` <i>×${ratio.toFixed(2)}</i>`;
+    const times = (ratio: number | null) => (ratio === null ? '' : ` <i>×${ratio.toFixed(2)}</i>`);
     const width = ((medians.opsPerSecond / best) * 100).toFixed(1);
     return (
       `<tr><th><s style="background:${colorOf(index)}"></s>${escapeHtml(name)}</th>` +
@@ -126,11 +126,11 @@ function throughput(runs: readonly RunResult[], time: Scale): Chart {
   return {
     label: 'operations a second over time',
     x: time,
-    y: linearScale(max, (value) => (max >= 10_000 ? `${value / 1000} k` : rate(value))),
+    y: linearScale(max, (value) => (max >= 10_000 ? (value === 0 ? '0' : `${value / 1000} k`) : rate(value))),
     xName: 'seconds',
     yName: 'operations a second',
     marks: runs.flatMap((run, index) => {
-      const points = run.timeline.map((sample) => [sample.atSeconds, sample.opsPerSecond] as const);
+      const points = lineOver(run.timeline, (sample) => sample.opsPerSecond);
       const line: Mark = { shape: 'line', color: colorOf(index), points };
       return only === null ? [line] : [{ ...line, shape: 'area' }, line];
     }),
@@ -147,7 +147,7 @@ function latencyOverTime(runs: readonly RunResult[], time: Scale): Chart {
     y: logScale(
       Math.min(1000, ...samples.map((sample) => sample.p50Ms)),
       Math.max(0.001, ...samples.map((sample) => sample.p99Ms)),
-      milliseconds,
+      tickText,
     ),
     xName: 'seconds',
     yName: 'milliseconds, logarithmic',
@@ -157,17 +157,28 @@ function latencyOverTime(runs: readonly RunResult[], time: Scale): Chart {
         {
           shape: only === null ? 'dashed' : 'line',
           color: colorOf(index),
-          points: own.map((sample) => [sample.atSeconds, sample.p50Ms]),
+          points: lineOver(own, (sample) => sample.p50Ms),
         },
         {
           shape: 'line',
           color: only === null ? colorOf(index) : COLORS[1]!,
-          points: own.map((sample) => [sample.atSeconds, sample.p99Ms]),
+          points: lineOver(own, (sample) => sample.p99Ms),
         },
       ];
     }),
     hints: only === null ? [] : hintsOf(only),
   };
+}
+
+/** `0.3`, `10`, `0.05`. */
+function tickText(value: number): string {
+  return String(Number(value.toPrecision(3)));
+}
+
+/** A line from 0 on: the first sample stands for the time before it. */
+function lineOver(samples: readonly Sample[], figureOf: (sample: Sample) => number): [number, number][] {
+  const points = samples.map((sample): [number, number] => [sample.atSeconds, figureOf(sample)]);
+  return points.length === 0 ? [] : [[0, points[0]![1]], ...points];
 }
 
 function hintsOf(run: RunResult): { from: number; to: number; text: string }[] {
@@ -196,7 +207,7 @@ function distribution(runs: readonly RunResult[]): Chart {
   const edge = (bar: number) => 10 ** (bar / BARS_PER_DECADE);
   return {
     label: 'share of operations by latency',
-    x: logScale(Math.min(...ranges), Math.max(...ranges), milliseconds),
+    x: logScale(Math.min(...ranges), Math.max(...ranges), tickText),
     y: linearScale(max, (value) => `${Number(value.toFixed(1))} %`),
     xName: 'milliseconds, logarithmic',
     yName: 'share of operations',
@@ -244,7 +255,7 @@ function percentiles(runs: readonly RunResult[]): Chart {
       ticks: PERCENTILES.map(nines).filter((tick) => tick <= end + 1e-9),
       format: (tick) => `${PERCENTILES.find((percent) => Math.abs(nines(percent) - tick) < 1e-6)} %`,
     },
-    y: logScale(Math.min(...values), Math.max(...values), milliseconds),
+    y: logScale(Math.min(...values), Math.max(...values), tickText),
     xName: 'percentile',
     yName: 'milliseconds, logarithmic',
     marks: lines.map((line, index): Mark => {

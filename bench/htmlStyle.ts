@@ -25,7 +25,7 @@ figure{margin:0;padding:16px 16px 8px;min-width:0}
 figcaption{display:flex;justify-content:space-between;flex-wrap:wrap;gap:0 16px}
 figcaption h2{margin:0 0 2px}
 section:not(.cards){padding:16px 18px;margin:14px 0}
-svg{display:block;width:100%;height:auto}
+svg{display:block;width:100%;height:auto;overflow:visible}
 svg text{font:12px system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;fill:var(--soft)}
 svg .note{fill:var(--ink)}
 .grid{stroke:var(--line);stroke-width:1}.faint{stroke-opacity:.55}

@@ -166,7 +166,9 @@ export class Payload {
     const inUnit = (offset + at) % this.unitBytes;
     const cellAt = at - (inUnit % CELL_BYTES);
     const place = `partition ${partitionId} extent ${extentId}: byte ${offset + at}`;
-    return `${place} is not what was written; its cell holds ${this.#describeCell(found, cellAt)}`;
+    const stamped = at - cellAt >= STAMP_BYTES;
+    const what = stamped ? 'the right stamp and other bytes' : this.#describeCell(found, cellAt);
+    return `${place} is not what was written; its cell holds ${what}`;
   }
 
   #describeCell(found: Uint8Array, at: number): string {

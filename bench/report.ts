@@ -17,7 +17,7 @@ export function describeRun(options: LoadOptions): string {
   const name =
     op === 'mixed' ? mix.map(([kind, share]) => `${KINDS[kind]!.name} ${share} %`).join(' + ') : op;
   const parts = [
-    onlyCreates(mix) ? name : `${name} ${bytes(sizeBytes)}`,
+    onlyCreates(mix) ? name : `${name}${mix.length > 1 ? ',' : ''} ${bytes(sizeBytes)}`,
     `${counted(conns, 'connection')} × ${depth} in flight`,
     count === null ? `${seconds} s` : counted(count, 'operation'),
   ];
@@ -52,6 +52,7 @@ function notes(result: RunResult): string[] {
   const lines: string[] = [];
   for (const { code, count, example } of failures)
     lines.push(`error      ${whole(count)} × ${code}: ${example}`);
+  if (result.total.ops + result.total.errors === 0) lines.push('nothing was measured');
   if (mismatches > 0) lines.push(`mismatch   ${counted(mismatches, 'packet')} with wrong content`);
   for (const text of result.mismatchTexts) lines.push(`           ${text}`);
   if (result.verifiedBytes !== null && mismatches === 0) {

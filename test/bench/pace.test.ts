@@ -1,0 +1,86 @@
+/** Open-loop schedules, the gate between reads and writes, and how connections are divided. */
+import t from 'tap';
+import { KIND } from '../../bench/kinds.js';
+import { MixGate, OpenLoopSchedule } from '../../bench/pace.js';
+import { classConnections, defaultThreads, divide } from '../../bench/topology.js';
+
+t.test('operations fall due at even intervals', async (t) => {
+  const schedule = new OpenLoopSchedule(1000, 100);
+  t.notOk(schedule.due(99.9));
+  t.ok(schedule.due(100));
+  schedule.take(100);
+  t.notOk(schedule.due(100.5));
+  t.ok(schedule.due(101));
+});
+
+t.test('an operation sent at the next tick counts from when it was sent', async (t) => {
+  const schedule = new OpenLoopSchedule(1000, 100);
+  schedule.ticked(99.5);
+  t.equal(schedule.take(100.6), 100.6);
+});
+
+t.test('an operation held back by the server counts from its intended start', async (t) => {
+  const schedule = new OpenLoopSchedule(1000, 100);
+  // The tick at 100.5 found no free slot: 400 ms later the server answers, and the backlog is sent.
+  schedule.ticked(100.5);
+  t.equal(schedule.take(500), 100);
+  t.equal(schedule.take(500), 101);
+  schedule.ticked(500);
+  t.equal(schedule.overdue(), 399, 'due from 102 to 500');
+});
+
+t.test('a tick that comes far too late is charged, too', async (t) => {
+  const schedule = new OpenLoopSchedule(1000, 100);
+  t.equal(schedule.take(150), 100);
+});
+
+t.test('the gate keeps two classes in proportion and never blocks both', async (t) => {
+  for (const share of [
+    [50, 50],
+    [90, 10],
+    [1, 99],
+  ] as const) {
+    const gate = new MixGate(share, 8);
+    const sent = [0, 0];
+    for (let step = 0; step < 10_000; step++) {
+      // The faster class is always tried first.
+      const side = gate.maySend(0) ? 0 : 1;
+      if (!gate.maySend(side)) t.fail('one class may always send');
+      gate.sent(side);
+      sent[side]!++;
+    }
+    const wanted = (10_000 * share[0]) / (share[0] + share[1]);
+    t.ok(Math.abs(sent[0]! - wanted) <= 10, `${share}: ${sent}`);
+  }
+});
+
+t.test('connections are divided by class, thread and partition', async (t) => {
+  const mix = [
+    [KIND.write, 75],
+    [KIND.read, 25],
+  ] as const;
+  t.same(classConnections(mix, 8), { append: 6, read: 2 });
+  t.same(classConnections(mix, 2), { append: 1, read: 1 }, 'at least one of each');
+  t.same(classConnections([[KIND.read, 100]], 3), { append: 0, read: 3 });
+  const settings = { conns: 8, extents: 2, partitions: [1, 2, 3], mix, rate: 800, threads: 4 };
+  const workers = divide(settings);
+  t.equal(workers.length, 2, 'every thread needs a connection of each class');
+  for (const worker of workers) {
+    t.same(
+      worker.map((part) => part.class),
+      ['append', 'append', 'append', 'read'],
+    );
+  }
+  const all = workers.flat();
+  t.same(all.map((part) => part.index).sort(), [0, 1, 2, 3, 4, 5, 6, 7]);
+  t.same(all.find((part) => part.index === 1)!.lanePartitions, [3, 1], 'partitions in turn over all extents');
+  const rate = all.reduce((sum, part) => sum + part.ratePerSecond!, 0);
+  t.ok(Math.abs(rate - 800) < 1e-9, 'the rates add up');
+});
+
+t.test('the default leaves half of the cores to the node', async (t) => {
+  t.equal(defaultThreads(4, 2), 1);
+  t.equal(defaultThreads(4, 1), 1);
+  t.equal(defaultThreads(64, 64), 4);
+  t.equal(defaultThreads(1, 64), 1);
+});
