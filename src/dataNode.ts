@@ -107,6 +107,7 @@ class RunningNode implements DataNode {
       sockets: () => this.#listener!,
     });
     this.#server = server;
+    server.connectionCount = () => this.#listener?.connectionCount ?? 0;
     this.#listener = new Listener(server.network, CONNECTIONS_MAX, useOnread, {
       refused: (reason) => this.#peerLog.write('warn', 'refused', 'connection refused', { reason }),
       closed: (remote, reason) =>
@@ -171,6 +172,7 @@ class RunningNode implements DataNode {
     }
     this.#listener?.close();
     await this.#http?.close();
+    this.#poster.stop();
     this.#server?.close();
     this.#stopPeerLog();
     this.life = 'Stopped';

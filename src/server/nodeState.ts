@@ -120,8 +120,12 @@ export class NodeState implements NodeView {
     if (registered === undefined) return { ok: true, value: null };
     this.#net.routes.delete(id);
     const answer = await registered.handle.ask(COMMAND.deletePartition, { id });
-    if (answer.ok) this.#partitions.delete(id);
-    return answer.ok ? { ok: true, value: null } : answer;
+    if (answer.ok) {
+      this.#partitions.delete(id);
+      return { ok: true, value: null };
+    }
+    this.#net.routes.set(id, { port: registered.handle.port });
+    return answer;
   }
 
   async query(
