@@ -172,7 +172,7 @@ class RunningNode implements DataNode {
     }
     this.#listener?.close();
     await this.#http?.close();
-    this.#poster.stop();
+    await this.#poster.stop();
     this.#server?.close();
     this.#stopPeerLog();
     this.life = 'Stopped';
