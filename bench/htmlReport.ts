@@ -289,7 +289,7 @@ function detail(run: RunResult, named: boolean): string {
   for (const { code, count, example } of run.failures) facts.push(`${whole(count)} × ${code}: ${example}`);
   facts.push(...run.mismatchTexts);
   if (run.unsent > 0)
-    facts.push(`${counted(run.unsent, 'operation')} of the schedule never sent: the node did not keep up`);
+    facts.push(`${counted(run.unsent, 'operation')} of the schedule still held back at the end`);
   if (run.verifiedBytes !== null) {
     const outcome = run.mismatches === 0 ? 'all as written' : counted(run.mismatches, 'mismatching packet');
     facts.push(`read back ${bytes(run.verifiedBytes)}: ${outcome}`);

@@ -60,7 +60,7 @@ function notes(result: RunResult): string[] {
   }
   if (result.unsent > 0) {
     lines.push(
-      `behind     ${counted(result.unsent, 'operation')} of the schedule never sent: the node did not keep up`,
+      `behind     ${counted(result.unsent, 'operation')} of the schedule still held back at the end`,
     );
   }
   if (server !== null) {

@@ -12,7 +12,7 @@ import { isGood, makeResult, type RunResult } from '../../bench/result.js';
 import { Sampler } from '../../bench/sampler.js';
 import { Stats } from '../../bench/stats.js';
 import { linearScale, logScale } from '../../bench/svgChart.js';
-import { bytesToWarm } from '../../bench/warmMemory.js';
+import { bytesToWarm, warmMemory } from '../../bench/warmMemory.js';
 
 function optionsOf(...args: string[]): LoadOptions {
   const outcome = parseFlags(args);
@@ -246,4 +246,5 @@ t.test('memory is warmed within what is free and allowed', async (t) => {
   t.equal(bytesToWarm(meminfo, 0), 819_200);
   t.equal(bytesToWarm(meminfo, 100_000), 80_000);
   t.equal(bytesToWarm('', 0), 0);
+  t.equal(await warmMemory(1 << 20), 1 << 20, 'the process that touches it ends well');
 });
