@@ -33,7 +33,9 @@ export function renderPage(
   comparison: Comparison | null,
 ): string {
   const title = describeRun(options);
-  const good = runs.every(isGood);
+  // A comparison shows the median runs, but an error in any round counts.
+  const compared = comparison?.targets.every((target) => target.errorCount + target.mismatches === 0) ?? true;
+  const good = compared && runs.every(isGood);
   const names = runs.map((run) => (run.name === run.address ? run.name : `${run.name} (${run.address})`));
   const body = [
     '<header>',

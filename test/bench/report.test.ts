@@ -160,6 +160,8 @@ t.test('the page needs nothing but itself', async (t) => {
     t.notMatch(page, /NaN|Infinity|undefined/);
     t.match(page, /prefers-color-scheme:dark/);
   }
+  const comparison = compareResults(options.targets, [...runs, { ...runs[0]!, errorCount: 1 }]);
+  t.match(renderPage(options, runs, comparison), /with errors/, 'an error in a round that is not shown');
   const hostile = { ...runs[0]!, failures: [{ code: 'x', count: 1, example: '<b>&"' }] };
   t.match(renderPage(optionsOf(), [hostile], null), /&lt;b&gt;&amp;&quot;/, 'texts of the node are escaped');
 });
