@@ -50,9 +50,14 @@ export class SimRig extends StoreRig {
     return problems;
   }
 
-  /** The next process on the same disk, with the partitions loaded. */
+  /** The next process on a disk, with nothing loaded. */
+  bare(disk: SimDisk): SimRig {
+    return new SimRig(disk, this.simClock, [...this.regions], this.settings);
+  }
+
+  /** The next process on a disk, with its partitions loaded. */
   next(disk: SimDisk): SimRig {
-    const rig = new SimRig(disk, this.simClock, [...this.regions], this.settings);
+    const rig = this.bare(disk);
     rig.load(ROOT);
     return rig;
   }

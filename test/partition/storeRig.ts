@@ -18,9 +18,9 @@ import type { Clock, Disk } from '../../src/storage/io.js';
 
 export const BATCH_CAPACITY = 64;
 const SLOT_CLASSES: [bytes: number, count: number][] = [
-  [4096, 512],
+  [4096, 256],
   [131072, 48],
-  [2 * 1024 * 1024, 2],
+  [512 * 1024, 16],
 ];
 
 /** An operation sent, and what came of it. */

@@ -1,0 +1,291 @@
+/**
+ * Partitions come up and go down: creation, loading, refusal, removal, the lock, on a simulated disk.
+ */
+import t, { type Test } from 'tap';
+import { answerQuery } from '../../src/partition/debugQuery.js';
+import {
+  createPartition,
+  deletePartition,
+  loadDisk,
+  loadPartition,
+  lockDisk,
+  type NewPartition,
+} from '../../src/partition/diskLoad.js';
+import { OP } from '../../src/protocol/opcodes.js';
+import type { FolderEntry } from '../../src/storage/io.js';
+import { ROOT, SimRig } from './simRig.js';
+import { pattern, type Sent } from './storeRig.js';
+
+const NAME = 'datapartition_7_1073741824';
+const FOLDER = `${ROOT}/${NAME}`;
+const request: NewPartition = {
+  partitionId: 7,
+  sizeBytes: 1 << 30,
+  volume: 'vol',
+  members: [],
+  hosts: ['a:1'],
+  createType: 0,
+};
+
+function run(rig: SimRig, sent: Sent): Sent {
+  rig.run();
+  return sent;
+}
+
+function names(rig: SimRig, path: string): string[] {
+  return (rig.sim.scan(path) as FolderEntry[]).map(({ name }) => name).sort();
+}
+
+/** Reasons of the folders that are refused at a fresh load. */
+function refusals(rig: SimRig): string[] {
+  const loaded = loadDisk(rig.stores, ROOT, () => true, false);
+  return loaded.ok ? loaded.value.refused.map(({ reason }) => reason) : [loaded.message];
+}
+
+t.test('a fresh partition holds exactly what the reference creates', async (t) => {
+  const rig = SimRig.start();
+  const partition = rig.create(ROOT, { hosts: ['a:1'], members: [{ id: 3, addr: 'a:1' }] });
+  const tiny = Array.from({ length: 64 }, (_, i) => String(i + 1));
+  const files = ['EXTENT_CRC', 'EXTENT_META', 'META', 'NORMALEXTENT_DELETE', 'TINYEXTENT_DELETE'];
+  t.same(names(rig, FOLDER), [...tiny, ...files].sort());
+  t.same([partition.extentCount, partition.usedBytes, partition.status], [64, 0, 2]);
+  t.match(Buffer.from(rig.sim.content(`${FOLDER}/META`)).toString(), /^\{"VolumeID":"vol","PartitionID":7,/);
+});
+
+t.test('after a power loss in the middle of a creation the partition is whole or not there', async (t) => {
+  const seen = { whole: 0, none: 0 };
+  for (let seed = 1; seed <= 80; seed += 1) {
+    const rig = SimRig.start({}, seed);
+    const calls = ['mkdir', 'open', 'pwrite', 'fdatasync', 'fsyncFolder', 'rename'] as const;
+    rig.sim.addFault({ call: calls[seed % 6]!, path: seed % 12 < 6 ? /./ : /META|meta/, errno: 5, count: 1 });
+    const outcome = createPartition(rig.stores, ROOT, request);
+    const disk = rig.sim.powerLoss(seed);
+    const loaded = loadDisk(rig.bare(disk).stores, ROOT, () => true, false);
+    if (!loaded.ok) t.fail(loaded.message);
+    else if (loaded.value.partitions.length === 1) {
+      seen.whole += 1;
+      t.equal(loaded.value.partitions[0]!.extentCount, 64);
+    } else {
+      seen.none += 1;
+      t.notOk(outcome.ok, 'a created partition stays');
+    }
+  }
+  t.ok(seen.whole > 10 && seen.none > 10, JSON.stringify(seen));
+});
+
+t.test('a folder that a crash left without META is completed by the same creation', async (t) => {
+  const rig = SimRig.start();
+  rig.sim.addFault({ call: 'rename', path: /meta/, errno: 5, count: 1 });
+  t.notOk(createPartition(rig.stores, ROOT, request).ok);
+  t.match(refusals(rig), [/META: no such file/]);
+  t.ok(createPartition(rig.stores, ROOT, request).ok);
+});
+
+t.test('a creation does not take over data, nor another size', async (t) => {
+  const rig = SimRig.start();
+  rig.create(ROOT);
+  run(rig, rig.sendCreate());
+  run(rig, rig.sendWrite(1025, 0, pattern(10, 1)));
+  const again = createPartition(rig.stores, ROOT, request);
+  t.match(again, { ok: false, message: /exists and holds a partition/ });
+  rig.sim.unlink(`${FOLDER}/META`);
+  t.notOk(createPartition(rig.stores, ROOT, request).ok, 'META lost, data there');
+  const other = createPartition(rig.stores, ROOT, { ...request, sizeBytes: 5 });
+  t.match(other, { ok: false, message: /partition 7 exists already/ });
+  t.notOk(createPartition(rig.stores, ROOT, { ...request, partitionId: 8, volume: ' ' }).ok);
+});
+
+t.test('sizes, ids and space come back from the files', async (t) => {
+  const rig = SimRig.start();
+  rig.create(ROOT);
+  run(rig, rig.sendCreate());
+  run(rig, rig.sendWrite(1025, 0, pattern(5000, 2)));
+  const fd = rig.sim.open(`${FOLDER}/9`, 2, 0);
+  rig.sim.write(fd, pattern(5000, 3), 0);
+  t.same(rig.stop(), []);
+  const next = rig.next(rig.sim.processEnd(1));
+  const partition = next.partitions.get(7)!;
+  t.equal(partition.usedBytes, 5000 + 8192, 'normal by length, tiny by blocks');
+  t.same(answerQuery(partition, { kind: 'extent', partitionId: 7, extentId: 9 }), {
+    ok: true,
+    value: { fileId: 9, size: 8192, Crc: 0, deleted: false, modTime: 0, src: '' },
+  });
+  t.match(run(next, next.sendWrite(1025, 5001, pattern(1, 4))).error, /parameter mismatch/);
+  t.ok(run(next, next.sendWrite(1025, 5000, pattern(1, 4))).ok);
+});
+
+t.test('names that look like extents', async (t) => {
+  const rig = SimRig.start();
+  rig.create(ROOT);
+  for (const name of ['0099', '99999999999999999999', '70']) rig.sim.open(`${FOLDER}/${name}`, 0o102, 0);
+  rig.sim.mkdir(`${FOLDER}/1500`, 0o755);
+  const next = rig.next(rig.sim.processEnd(1));
+  t.equal(next.partitions.get(7)!.extentCount, 65, 'only 70 is one');
+  t.equal(next.complaints.length, 3);
+});
+
+t.test('ids in NORMALEXTENT_DELETE are not handed out again', async (t) => {
+  const rig = SimRig.start();
+  rig.create(ROOT);
+  const fd = rig.sim.open(`${FOLDER}/NORMALEXTENT_DELETE`, 2, 0);
+  rig.sim.write(fd, Uint8Array.of(0, 0, 0, 0, 0, 0, 8, 0, 255, 255, 255, 255, 255, 255, 255, 255, 1), 0);
+  const next = rig.next(rig.sim.processEnd(1));
+  t.equal(run(next, next.sendCreate()).extentId, 2049);
+});
+
+t.test('a folder without tiny extents or auxiliary files is completed', async (t) => {
+  const rig = SimRig.start();
+  rig.create(ROOT);
+  for (const name of ['5', 'EXTENT_META', 'EXTENT_CRC']) rig.sim.unlink(`${FOLDER}/${name}`);
+  const next = rig.next(rig.sim.processEnd(1));
+  t.equal(next.partitions.get(7)!.extentCount, 64);
+  t.same(next.sim.content(`${FOLDER}/EXTENT_META`), new Uint8Array(16));
+});
+
+t.test('what cannot be trusted is refused, and the rest is loaded', async (t) => {
+  const rig = SimRig.start();
+  rig.create(ROOT);
+  rig.create(ROOT, { partitionId: 8 });
+  rig.create(ROOT, { partitionId: 9 });
+  rig.sim.rename(`${ROOT}/datapartition_8_1073741824`, `${ROOT}/datapartition_8_5`);
+  rig.sim.unlink(`${ROOT}/datapartition_9_1073741824/META`);
+  rig.sim.mkdir(`${ROOT}/datapartition_7_6`, 0o755);
+  const loaded = loadDisk(rig.bare(rig.sim.processEnd(1)).stores, ROOT, () => true, false);
+  t.ok(loaded.ok);
+  if (!loaded.ok) return;
+  t.same(
+    loaded.value.partitions.map(({ id }) => id),
+    [7],
+  );
+  t.same(loaded.value.refused.map(({ name }) => name).sort(), [
+    'datapartition_7_6',
+    'datapartition_8_5',
+    'datapartition_9_1073741824',
+  ]);
+});
+
+t.test('a file that cannot be looked at refuses its partition', async (t) => {
+  const rig = SimRig.start();
+  rig.create(ROOT);
+  rig.sim.addFault({ call: 'open', path: /^stat .*\/12$/, errno: 5, count: 1 });
+  t.match(loadPartition(rig.stores, ROOT, NAME), { ok: false, message: /12: input\/output error/ });
+  rig.sim.addFault({ call: 'scan', path: /datapartition/, errno: 5, count: 1 });
+  t.match(loadPartition(rig.stores, ROOT, NAME), { ok: false, message: /input\/output error/ });
+});
+
+t.test('several workers share a disk by partition id', async (t) => {
+  const rig = SimRig.start();
+  for (const partitionId of [1, 2, 3]) rig.create(ROOT, { partitionId });
+  const loaded = loadDisk(rig.stores, ROOT, (id) => id % 2 === 1, false);
+  t.same(loaded.ok && loaded.value.partitions.map(({ id }) => id), [1, 3]);
+});
+
+/** A partition that is deleted while operations wait. */
+function deleted(t: Test): SimRig {
+  const rig = SimRig.start();
+  const partition = rig.create(ROOT);
+  run(rig, rig.sendCreate());
+  run(rig, rig.sendWrite(1025, 0, pattern(10, 5)));
+  const parked = [rig.sendSyncWrite(1025, 10, pattern(10, 6)), rig.sendCreate()];
+  rig.turn();
+  rig.partitions.delete(7);
+  t.same(deletePartition(rig.stores, partition), { ok: true, value: null });
+  t.match(parked[0]!.error, /data partition not exists/);
+  t.match(parked[1]!.error, /data partition not exists/);
+  t.match(names(rig, ROOT), [/^deleted_datapartition_7_1073741824_\d+$/]);
+  return rig;
+}
+
+t.test('deletion: out of sight at once, then removed', async (t) => {
+  const rig = deleted(t);
+  rig.run();
+  t.same(names(rig, ROOT), []);
+  t.same([rig.sim.openFds(), rig.unanswered, rig.stores.parkedOperations], [0, 0, 0]);
+});
+
+t.test('what a crash leaves of a deletion is removed at the next start', async (t) => {
+  const rig = deleted(t);
+  const next = rig.bare(rig.sim.powerLoss(4));
+  t.match(names(next, ROOT), [/^deleted_/]);
+  next.load(ROOT);
+  next.run();
+  t.same(names(next, ROOT), []);
+});
+
+t.test('deletion in the middle of everything leaves nothing open and nobody waiting', async (t) => {
+  for (let seed = 1; seed <= 100; seed += 1) {
+    const rig = SimRig.start({ openExtentsMax: 3 }, seed);
+    const partition = rig.create(ROOT);
+    for (let i = 0; i < 6; i += 1) rig.sendCreate();
+    rig.run();
+    rig.sim.coldReads = 0.5;
+    for (let i = 0; i < 12; i += 1) {
+      const id = 1025 + (i % 6);
+      if (i % 3 === 0) rig.sendSyncWrite(id, 0, pattern(100, i));
+      else if (i % 3 === 1) rig.sendRead(id, 0, 50);
+      else rig.sendCreate();
+    }
+    for (let turns = 0; turns < seed % 17; turns += 1) {
+      rig.turn();
+      rig.sim.step();
+    }
+    rig.turn();
+    rig.partitions.delete(7);
+    t.ok(deletePartition(rig.stores, partition).ok);
+    rig.run();
+    t.same([rig.sim.openFds(), rig.unanswered, rig.stores.parkedOperations], [0, 0, 0], `seed ${seed}`);
+  }
+});
+
+t.test('one process a disk', async (t) => {
+  const rig = SimRig.start();
+  const held = lockDisk(rig.sim, ROOT);
+  t.ok(held.ok);
+  t.same(lockDisk(rig.sim, ROOT), { ok: false, message: `disk ${ROOT} is in use by another process` });
+  if (held.ok) rig.sim.close(held.value);
+  t.ok(lockDisk(rig.sim, ROOT).ok);
+});
+
+t.test('watermarks, sizes and the debug API', async (t) => {
+  const rig = SimRig.start();
+  const partition = rig.create(ROOT);
+  run(rig, rig.sendCreate());
+  run(rig, rig.sendCreate());
+  run(rig, rig.sendWrite(1025, 0, pattern(131072 + 5, 7)));
+  const watermarks = (type: number, body = ''): Sent =>
+    run(rig, rig.send({ opcode: OP.getAllWatermarks, extentType: type }, Buffer.from(body)));
+  t.equal(Buffer.from(watermarks(1).body).toString(), '[]', 'too young');
+  rig.simClock.advance(62_000);
+  const list = JSON.parse(Buffer.from(watermarks(1).body).toString());
+  t.match(
+    list,
+    [{ fileId: 1025, size: 131077, Crc: 0, deleted: false, src: '' }],
+    'the empty one is not told',
+  );
+  t.equal(
+    Buffer.from(watermarks(0, '[3,1025]').body).toString(),
+    '[{"fileId":3,"size":0,"Crc":0,"deleted":false,"modTime":0,"src":""}]',
+  );
+  t.equal(watermarks(0).error, 'ActionGetAllExtentWatermarks:_unexpected end of JSON input');
+  const size = run(rig, rig.send({ opcode: OP.getPartitionSize, extentId: 1025, extentType: 0 }));
+  t.equal(Buffer.from(size.body).toString('hex'), '0000000000020005');
+  const most = run(rig, rig.send({ opcode: OP.getMaxExtentIdAndPartitionSize, extentType: 0 }));
+  t.equal(Buffer.from(most.body).toString('hex'), '00000000000004020000000000020005');
+  const ask = (kind: 'partition' | 'extent' | 'block', extentId = 0) =>
+    answerQuery(partition, { kind, partitionId: 7, extentId });
+  t.match(ask('partition'), { ok: true, value: { tinyDeleteRecordSize: 0 } });
+  t.match(ask('block', 1025), { ok: true, value: [{ BlockNo: 0 }, { BlockNo: 1, Crc: 0 }] });
+  t.match(ask('extent', 1), { ok: true, value: { fileId: 1, size: 0 } });
+  const missing = { ok: false, message: 'e extent 7_99 not exist', httpStatus: 500 };
+  t.same([ask('extent', 99), ask('block', 99)], [missing, missing]);
+});
+
+t.test('a watermark list that is larger than its slot comes by itself', async (t) => {
+  const rig = SimRig.start();
+  rig.create(ROOT);
+  const ids = JSON.stringify(Array.from({ length: 64 }, (_, i) => i + 1));
+  const sent = rig.send({ opcode: OP.getAllWatermarks, extentType: 0 }, Buffer.from(ids));
+  rig.run();
+  t.ok(sent.op.replyBody !== null);
+  t.equal(JSON.parse(Buffer.from(sent.body).toString()).length, 64);
+});
