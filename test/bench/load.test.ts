@@ -1,64 +1,15 @@
-/** The generator end to end: the compiled program as a process of its own, against the sink and a sink that misbehaves. */
+/** The generator end to end: the compiled program as a process of its own, against the sink. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import t, { type Test } from 'tap';
+import t from 'tap';
 import { KINDS } from '../../bench/kinds.js';
 import type { RunResult } from '../../bench/result.js';
-import { type Misbehaviour, Sink, type SinkOptions } from '../../bench/sink.js';
+import { Sink } from '../../bench/sink.js';
 import type { PacketHeader } from '../../src/protocol/header.js';
 import { isReadOp, OP } from '../../src/protocol/opcodes.js';
-
-const LOAD = fileURLToPath(new URL('../../bench/load.js', import.meta.url));
-
-const folder = mkdtempSync(join(tmpdir(), 'extentd-load-'));
-t.teardown(() => rmSync(folder, { recursive: true }));
-
-interface Ended {
-  code: number | null;
-  out: string;
-  err: string;
-}
-
-async function load(...args: string[]): Promise<Ended> {
-  const child = spawn(process.execPath, [LOAD, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
-  let out = '';
-  let err = '';
-  child.stdout.on('data', (chunk) => (out += chunk));
-  child.stderr.on('data', (chunk) => (err += chunk));
-  const [code] = (await once(child, 'close')) as [number | null];
-  return { code, out, err };
-}
-
-let files = 0;
-
-/** Runs against a new sink; the first result of the JSON file with the exit code and the text. */
-async function drive(
-  t: Test,
-  options: SinkOptions,
-  ...args: string[]
-): Promise<Ended & { result: RunResult; sink: Sink }> {
-  const sink = await Sink.listen(0, options);
-  t.teardown(() => sink.close());
-  const file = join(folder, `${++files}.json`);
-  const ended = await load('--addr', `127.0.0.1:${sink.port}`, '--json', file, '--quiet', ...args);
-  const parsed = JSON.parse(readFileSync(file, 'utf8')) as { results: RunResult[] };
-  return { ...ended, result: parsed.results[0]!, sink };
-}
-
-/** Does `fault` to the packet of this opcode that comes at this place, counted from 1. */
-function faultAt(opcode: number, place: number, fault: Misbehaviour): SinkOptions {
-  let seen = 0;
-  const misbehave = (header: PacketHeader) => (header.opcode === opcode && ++seen === place ? fault : null);
-  return { keepData: true, misbehave };
-}
-
-function failures(result: RunResult): Record<string, number> {
-  return Object.fromEntries(result.failures.map(({ code, count }) => [code, count]));
-}
+import { drive, failures, folder, LOAD, load } from './driver.js';
 
 for (const { name, opcode } of KINDS) {
   t.test(`${name}: every operation is done and counted once`, async (t) => {
@@ -216,127 +167,6 @@ t.test('a mix keeps its shares, and reads never share a connection with other op
     const target = wanted[kind.name as keyof typeof wanted];
     t.ok(Math.abs(kind.ops - target) <= 130, `${kind.name}: ${kind.ops} for ${target}`);
   }
-});
-
-t.test(
-  'an error reply is counted by its code, what was behind it as unanswered, and the run goes on',
-  async (t) => {
-    const fault = { error: 0xf6, text: 'ActionPreparePkt_no space left on the device' };
-    const { code, out, result } = await drive(
-      t,
-      faultAt(OP.write, 20, fault),
-      '--count',
-      '200',
-      '--conns',
-      '1',
-      '--verify',
-    );
-    t.equal(code, 1);
-    const counts = failures(result);
-    t.equal(counts['0xF6 OpDiskNoSpaceErr'], 1);
-    t.equal(result.errorCount, 1 + (counts['unanswered'] ?? 0));
-    t.equal(result.total.ops + result.errorCount, 200, 'every operation has one outcome');
-    t.equal(result.mismatches, 0, 'what was acknowledged reads back');
-    t.match(out, /error +1 × 0xF6 OpDiskNoSpaceErr: ActionPreparePkt_no space left on the device/);
-  },
-);
-
-t.test('a node that hangs up, falls silent or answers nonsense', async (t) => {
-  const cases: [string, Misbehaviour, string[]][] = [
-    ['closed', { hangUp: true }, []],
-    ['timeout', { silent: true }, ['--timeout', '0.3', '--depth', '1']],
-    ['protocol', { silent: true }, []],
-  ];
-  for (const [expected, fault, args] of cases) {
-    const { code, result } = await drive(
-      t,
-      faultAt(OP.write, 20, fault),
-      '--count',
-      '100',
-      '--conns',
-      '1',
-      ...args,
-    );
-    t.equal(code, 1, expected);
-    t.ok(failures(result)[expected]! >= 1, `${expected}: ${JSON.stringify(failures(result))}`);
-    t.equal(result.total.ops + result.errorCount, 100, `${expected}: every operation has one outcome`);
-  }
-});
-
-t.test('wrong content and wrong checksums are found', async (t) => {
-  const read = await drive(
-    t,
-    faultAt(OP.streamRead, 50, { wrongBody: true }),
-    '--op',
-    'read',
-    '--count',
-    '200',
-    '--fill',
-    '1m',
-    '--verify',
-  );
-  t.match(read, { code: 1, result: { mismatches: 1, errorCount: 0 } });
-  t.match(
-    read.result.mismatchTexts[0],
-    /partition \d+ extent \d+: byte \d+ is not what was written; .*right stamp/,
-  );
-
-  const verified = await drive(
-    t,
-    faultAt(OP.streamFollowerRead, 3, { wrongBody: true }),
-    '--count',
-    '500',
-    '--verify',
-  );
-  t.match(verified, { code: 1, result: { mismatches: 1, errorCount: 0 } });
-
-  const checksum = await drive(
-    t,
-    faultAt(OP.streamRead, 50, { wrongCrc: true }),
-    '--op',
-    'read',
-    '--count',
-    '200',
-    '--fill',
-    '1m',
-  );
-  t.equal(checksum.code, 1);
-  t.same(failures(checksum.result), { checksum: 1 });
-});
-
-t.test('in an open loop a stall is charged to every operation that was due in it', async (t) => {
-  const stallMs = 400;
-  const { code, result } = await drive(
-    t,
-    faultAt(OP.write, 300, { delayMs: stallMs }),
-    '--rate',
-    '1000',
-    '--count',
-    '1500',
-    '--conns',
-    '1',
-    '--depth',
-    '4',
-  );
-  t.equal(code, 0);
-  const late = result.total.buckets.filter(([floorMs]) => floorMs >= stallMs / 4);
-  const count = late.reduce((sum, [, operations]) => sum + operations, 0);
-  // Due in the first three quarters of the stall: 300 of them. A closed loop would have seen 4.
-  t.ok(count >= 290, `${count} operations waited a quarter of the stall or longer`);
-  t.ok(result.total.latencyMs.max >= stallMs);
-});
-
-t.test('a partition that is not there, and a node that is not there, end the run at once', async (t) => {
-  const fault = { error: 0xfc, text: 'ActionPreparePkt_data partition not exists' };
-  const refused = await drive(t, { misbehave: () => fault }, '--seconds', '60');
-  t.equal(refused.code, 1);
-  t.match(refused.out, /0xFC OpTryOtherAddr: ActionPreparePkt_data partition not exists/);
-  t.equal(refused.result.total.ops, 0);
-  const { port } = refused.sink;
-  await refused.sink.close();
-  const away = await load('--addr', `127.0.0.1:${port}`, '--quiet');
-  t.equal(away.code, 1);
-  t.match(away.out, /connect: connect ECONNREFUSED/);
 });
 
 t.test('bad flags: one line and exit code 2', async (t) => {
