@@ -23,6 +23,8 @@ export const CONNECTION_LIMITS = {
   requestProgressMs: 20_000,
   /** A peer that takes nothing of its replies for this long is dropped. Clients wait 5 s for a reply. */
   replyProgressMs: 30_000,
+  /** Either of the two while other connections wait for shared memory: what one peer neither fills nor takes may not stop the rest for longer than they wait. */
+  starvingProgressMs: 1_000,
   /** After an error reply: how long the rest of the peer's bytes is discarded before the close (`wire.md` 6.5). */
   lingerMs: 1_000,
   /** Bytes received and not yet answered, a connection. 64 packets of 128 KiB in flight keep any disk busy. */

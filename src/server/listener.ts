@@ -11,7 +11,7 @@ import type { NetworkThread } from './networkThread.js';
 import { attachData, wrapAccepted } from './receivePath.js';
 import { ReplyQueue } from './replyQueue.js';
 
-const SWEEP_MS = 1_000;
+const SWEEP_MS = 500;
 const BACKLOG = 4096;
 const KEEP_ALIVE_MS = 60_000;
 
@@ -148,20 +148,19 @@ export class Listener {
   }
 
   #sweep(): void {
-    const { limits } = this.#net;
+    const { limits, starving } = this.#net;
+    const mostMs = starving ? limits.starvingProgressMs : Number.POSITIVE_INFINITY;
+    const requestMs = Math.min(limits.requestProgressMs, mostMs);
+    const replyMs = Math.min(limits.replyProgressMs, mostMs);
     const nowMs = performance.now();
     for (const peer of this.#peers.values()) {
       const { connection, replies } = peer;
       if (peer.lingerUntilMs > 0) {
         if (nowMs > peer.lingerUntilMs) peer.socket.destroy();
-      } else if (connection.midPacket && nowMs - connection.progressMs > limits.requestProgressMs) {
-        this.drop(connection, `a packet did not progress for ${limits.requestProgressMs} ms`);
-      } else if (
-        replies.outputWaits &&
-        replies.progressMs > 0 &&
-        nowMs - replies.progressMs > limits.replyProgressMs
-      ) {
-        this.drop(connection, `replies were not taken for ${limits.replyProgressMs} ms`);
+      } else if (connection.midPacket && nowMs - connection.progressMs > requestMs) {
+        this.drop(connection, `a packet did not progress for ${requestMs} ms`);
+      } else if (replies.outputWaits && replies.progressMs > 0 && nowMs - replies.progressMs > replyMs) {
+        this.drop(connection, `replies were not taken for ${replyMs} ms`);
       }
     }
   }

@@ -41,6 +41,7 @@ const SLOT_BYTES_MIN = 4096;
 export interface ConnectionLimits {
   requestProgressMs: number;
   replyProgressMs: number;
+  starvingProgressMs: number;
   lingerMs: number;
   inFlightBytesMax: number;
   inFlightPacketsMax: number;
@@ -121,6 +122,11 @@ export class NetworkThread {
   /** Requests at workers. */
   get inFlight(): number {
     return this.#inFlight;
+  }
+
+  /** Some connection waits for what others hold: a slot, a tag, room in a ring. */
+  get starving(): boolean {
+    return this.#blocked.some(({ failed, replies }) => !failed && !replies.full);
   }
 
   crc32(data: Uint8Array, seed: number): number {
