@@ -22,6 +22,9 @@ import { type NodeLog, openConsoleLog, openFileLog } from './telemetry/log.js';
 /** From the first signal: half a minute is what service managers wait, operators far less. */
 const STOP_DEADLINE_MS = 8_000;
 
+/** How long the end of the process waits for log lines to reach their files; a disk that hangs must not hold it up. */
+const LOG_DRAIN_MS = 500;
+
 /** How long the start waits for the configured disk folders to answer. */
 const DISK_CHECK_MS = 3_000;
 
@@ -131,14 +134,14 @@ async function run(nodeLog: NodeLog, start: Start): Promise<never> {
   const { log } = nodeLog;
   // Before the addon is loaded there is no thread that could be stuck.
   let exitProcess: (exitCode: number) => void = (exitCode) => process.exit(exitCode);
-  const endNow = (exitCode: number): void => {
-    nodeLog.close();
+  const endSoon = async (exitCode: number): Promise<void> => {
+    await nodeLog.drain(LOG_DRAIN_MS);
     exitProcess(exitCode);
   };
   process.on('uncaughtException', (error) => {
     log.fatal({ err: error }, 'broken invariant or unexpected error: ending the process');
     nodeLog.announce(error.stack ?? String(error));
-    endNow(1);
+    void endSoon(1);
   });
   const exitCode = await runUntilSignal({
     async start(signal) {
@@ -163,9 +166,9 @@ async function run(nodeLog: NodeLog, start: Start): Promise<never> {
     },
     signals: process,
     deadlineMs: STOP_DEADLINE_MS,
-    endNow,
+    endNow: (exitCode) => void endSoon(exitCode),
   });
-  endNow(exitCode);
+  await endSoon(exitCode);
   throw new Error('the process did not end');
 }
 

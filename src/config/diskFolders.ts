@@ -7,13 +7,17 @@ import { stat } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DiskConfig } from './config.js';
 
+/** Asks the file system about a path; rejects where it does not exist. */
+export type StatFolder = (path: string) => Promise<{ isDirectory(): boolean }>;
+
 /** Null when all folders that answered are folders; else one line with the reference's text. Waits `timeoutMs` at most. */
 export async function checkDiskFolders(
   disks: readonly DiskConfig[],
   timeoutMs: number,
+  statFolder: StatFolder = stat,
 ): Promise<string | null> {
   const giveUp = new AbortController();
-  const timedOut = sleep(timeoutMs, null, { signal: giveUp.signal, ref: false }).catch(() => null);
+  const timedOut = sleep(timeoutMs, null, { signal: giveUp.signal }).catch(() => null);
   const checks = disks.map((disk, index) => Promise.race([checkFolder(disk, index, statFolder), timedOut]));
   const failures = await Promise.all(checks);
   giveUp.abort();

@@ -2,28 +2,32 @@
  * The main thread's logger: pino into the reference's files (`admin.md` 12), or readable lines on standard error for standalone mode.
  *
  * Opened once by the entry point, which hands the logger on; workers send their records by ring. Nothing here may stop the node: a log file that
- * cannot be written loses lines (bounded memory), is reported on standard error at a bounded rate, and is tried again with the next line.
+ * cannot be written loses lines (bounded memory), and says so on standard error at a bounded rate.
  */
-import { closeSync, mkdirSync, openSync, writeSync } from 'node:fs';
+import { mkdirSync, openSync } from 'node:fs';
 import { join } from 'node:path';
-import { type DestinationStream, type Logger, type LoggerOptions, multistream, pino } from 'pino';
+import { type Logger, type LoggerOptions, multistream, pino } from 'pino';
 import type { LogLevel } from '../config/config.js';
+import { LogFile } from './logFile.js';
 import { formatLogLine } from './logLine.js';
 import { RateLimiter } from './rateLimiter.js';
 
 /** Bytes of unwritten lines kept a file while its disk does not take them; then lines are dropped. */
 const QUEUED_BYTES_MAX = 4 * 1024 * 1024;
 
+/** One complaint a minute and log file. */
+const COMPLAINTS = { messagesMax: 1, intervalMs: 60_000, keysMax: 8 };
+
 /** Levels that have a file of their own, `dataNode_<level>.log`. Fatal lines go to the error file. */
 const FILE_LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error'];
 
-/** An open log. */
+/** An open log. Its files stay open until the process ends. */
 export interface NodeLog {
   readonly log: Logger;
-  /** Start and stop messages: to `output.log` and standard error at once, whatever the level. */
+  /** Start and stop messages: to `output.log` and standard error, whatever the level. */
   announce(line: string): void;
-  /** Writes everything out and closes the files. Never throws. */
-  close(): void;
+  /** Resolves when everything is written out, after `timeoutMs` in any case. Never rejects. */
+  drain(timeoutMs: number): Promise<void>;
 }
 
 export type NodeLogResult =
@@ -45,41 +49,40 @@ export function outputLogPath(logDir: string): string {
  * `stderrIsOutputLog`: a launcher has already sent standard error there, so announcements are written once.
  */
 export function openFileLog(logDir: string, level: LogLevel, stderrIsOutputLog: boolean): NodeLogResult {
-  const folder = logFolder(logDir);
-  const files: LevelFile[] = [];
-  let outputFd: number;
+  const errorOutput = standardError();
+  const complain = complaintsTo(errorOutput);
+  const streams: { level: LogLevel; stream: LogFile }[] = [];
+  let output: LogFile | null = null;
   try {
-    mkdirSync(folder, { recursive: true, mode: 0o755 });
-    for (const name of FILE_LEVELS) files.push(openLevelFile(folder, name));
-    outputFd = openSync(outputLogPath(logDir), 'a', 0o644);
+    mkdirSync(logFolder(logDir), { recursive: true, mode: 0o755 });
+    for (const name of FILE_LEVELS) {
+      const path = join(logFolder(logDir), `dataNode_${name}.log`);
+      streams.push({ level: name, stream: openLogFile(path, complain) });
+    }
+    if (!stderrIsOutputLog) output = openLogFile(outputLogPath(logDir), complain);
   } catch (error) {
-    for (const file of files) file.close();
     return { ok: false, message: `logDir: cannot open the log files: ${(error as Error).message}` };
   }
-  const streams = files.map(({ level: minimum, stream }) => ({ level: minimum, stream }));
-  const log = pino(loggerOptions(level), multistream(streams, { dedupe: true }));
+  const files = [errorOutput, ...(output === null ? [] : [output]), ...streams.map(({ stream }) => stream)];
   const nodeLog: NodeLog = {
-    log,
+    log: pino(loggerOptions(level), multistream(streams, { dedupe: true })),
     announce(line) {
       const stamped = `${new Date().toISOString()} ${line}\n`;
-      if (!stderrIsOutputLog) writeQuietly(outputFd, stamped);
-      writeQuietly(2, stderrIsOutputLog ? stamped : `${line}\n`);
+      errorOutput.write(stderrIsOutputLog ? stamped : `${line}\n`);
+      output?.write(stamped);
     },
-    close() {
-      for (const file of files) file.close();
-      closeSync(outputFd);
-    },
+    drain: (timeoutMs) => drainAll(files, timeoutMs),
   };
   return { ok: true, nodeLog };
 }
 
 /** Readable lines on standard error, for a node in the foreground of a terminal. */
 export function openConsoleLog(level: LogLevel): NodeLog {
-  const stream: DestinationStream = { write: (record) => writeQuietly(2, formatLogLine(record)) };
+  const errorOutput = standardError();
   return {
-    log: pino(loggerOptions(level), stream),
-    announce: (line) => writeQuietly(2, `${line}\n`),
-    close() {},
+    log: pino(loggerOptions(level), { write: (record) => errorOutput.write(formatLogLine(record)) }),
+    announce: (line) => errorOutput.write(`${line}\n`),
+    drain: (timeoutMs) => drainAll([errorOutput], timeoutMs),
   };
 }
 
@@ -92,47 +95,25 @@ function loggerOptions(level: LogLevel): LoggerOptions {
   };
 }
 
-interface LevelFile {
-  readonly level: LogLevel;
-  readonly stream: DestinationStream & { flushSync(): void };
-  close(): void;
+/** Throws where the file cannot be opened. */
+function openLogFile(path: string, complain: (key: string, what: string) => void): LogFile {
+  return new LogFile(openSync(path, 'a', 0o644), QUEUED_BYTES_MAX, (what) => complain(path, what));
 }
 
-/** Throws where the file cannot be opened; afterwards nothing throws. */
-function openLevelFile(folder: string, level: LogLevel): LevelFile {
-  const path = join(folder, `dataNode_${level}.log`);
-  const stream = pino.destination({
-    fd: openSync(path, 'a', 0o644),
-    sync: false,
-    maxLength: QUEUED_BYTES_MAX,
-  });
-  const complaints = new RateLimiter({ messagesMax: 1, intervalMs: 60_000, keysMax: 2 });
-  const complain = (key: string, what: string): void => {
+/** Nobody is left to be told when standard error itself fails. */
+function standardError(): LogFile {
+  return new LogFile(2, QUEUED_BYTES_MAX, () => {});
+}
+
+function complaintsTo(errorOutput: LogFile): (path: string, what: string) => void {
+  const limiter = new RateLimiter(COMPLAINTS);
+  return (path, what) => {
     const nowMs = performance.now();
-    complaints.expire(nowMs);
-    if (complaints.admit(key, nowMs)) writeQuietly(2, `log file ${path}: ${what}\n`);
-  };
-  stream.on('error', (error: Error) => complain('error', error.message));
-  stream.on('drop', () => complain('drop', 'lines are lost, the disk does not take them'));
-  return {
-    level,
-    stream,
-    close() {
-      try {
-        stream.flushSync();
-        stream.end();
-      } catch (error) {
-        complain('error', (error as Error).message);
-      }
-    },
+    limiter.expire(nowMs);
+    if (limiter.admit(path, nowMs)) errorOutput.write(`log file ${path}: ${what}\n`);
   };
 }
 
-/** Standard error may be a closed pipe or a full disk: neither may stop the node. */
-function writeQuietly(fd: number, text: string): void {
-  try {
-    writeSync(fd, text);
-  } catch {
-    // There is nowhere left to report it.
-  }
+async function drainAll(files: readonly LogFile[], timeoutMs: number): Promise<void> {
+  await Promise.all(files.map((file) => file.drain(timeoutMs)));
 }
