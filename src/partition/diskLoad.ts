@@ -25,6 +25,7 @@ import {
 import { writeFully } from '../storage/wholeFile.js';
 import { ExtentStore } from './extentStore.js';
 import { EAGAIN, reportDiskError } from './ioErrors.js';
+import { DISK_HELD } from './messages.js';
 import { Partition, type Peer } from './partition.js';
 import type { StoreGroup } from './storeGroup.js';
 
@@ -60,9 +61,7 @@ export function lockDisk(disk: Disk, root: string): Outcome<number> {
   if (locked >= 0) return { ok: true, value: fd };
   disk.close(fd);
   const held = locked === -EAGAIN;
-  return failed(
-    held ? `disk ${root} is in use by another process` : `flock ${path}: ${disk.errnoText(locked)}`,
-  );
+  return failed(held ? `disk ${root} ${DISK_HELD}` : `flock ${path}: ${disk.errnoText(locked)}`);
 }
 
 /**

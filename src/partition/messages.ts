@@ -99,3 +99,6 @@ export function ageMs(packed: number, nowMs: number): number {
   const age = issuedAt(nowMs) - packed;
   return age >= 0 ? age : age < -0x3fff_ffff ? age + 0x7fff_ffff : 0;
 }
+
+/** End of the failure of a disk that another process has locked: a node does not start beside it. */
+export const DISK_HELD = 'is in use by another process';

@@ -7,7 +7,7 @@ import type { NodeConfig } from '../config/config.js';
 import type { AdminHandler, NodeView, Outcome } from '../control/nodeView.js';
 import type { FaultRequest } from '../http/messages.js';
 import { native } from '../native/addon.js';
-import type { AttachedPartition } from '../partition/messages.js';
+import { type AttachedPartition, DISK_HELD } from '../partition/messages.js';
 import { createByteRing } from '../shm/byteRing.js';
 import { createDoorbell, DoorbellSleeper, SEQUENCE } from '../shm/doorbell.js';
 import { createPoisonTable, PoisonTable } from '../shm/poison.js';
@@ -145,12 +145,14 @@ export class NodeServer implements WorkerListener {
   /** Open connections; set by the owner of the listener. */
   connectionCount: () => number = () => 0;
 
-  /** Resolves when every worker has loaded its disk or given up; rejects when aborted. */
+  /** Resolves when every worker has loaded its disk or given up; rejects when aborted, and when another process holds one of the disks. */
   async whenLoaded(signal: AbortSignal): Promise<void> {
     await this.#until(
       () => signal.aborted || this.#handles.every(({ loaded, failure }) => loaded || failure !== ''),
     );
     if (signal.aborted) throw new Error('the start was given up');
+    const held = this.#handles.find(({ failure }) => failure.endsWith(DISK_HELD));
+    if (held !== undefined) throw new Error(held.failure);
   }
 
   /** Waits, at most `timeoutMs`, until every request taken on was answered. */
