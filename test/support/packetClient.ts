@@ -51,9 +51,8 @@ export class PacketClient {
   readonly #waiting: Waiting[] = [];
   readonly #framer = new PacketFramer({ direction: 'reply', argBytesMax: 1 << 16, bodyBytesMax: 1 << 26 });
 
-  /** Connects to 127.0.0.1. */
-  constructor(port: number) {
-    this.socket = net.connect({ port, host: '127.0.0.1', noDelay: true });
+  constructor(port: number, host = '127.0.0.1') {
+    this.socket = net.connect({ port, host, noDelay: true });
     this.socket.on('error', (error) => {
       this.error = error.message;
     });
