@@ -1,0 +1,57 @@
+/**
+ * An I/O queue that is full answers -EAGAIN to what was submitted (`nativeDisk.ts`). That says nothing of a file, so the work is tried again and nobody is told.
+ */
+import t from 'tap';
+import { ROOT, SimRig } from './simRig.js';
+import { pattern, type Sent } from './storeRig.js';
+
+const EAGAIN = 11;
+
+function withExtent(settings = {}): SimRig {
+  const rig = SimRig.start(settings);
+  rig.create(ROOT);
+  ended(rig, rig.sendCreate());
+  return rig;
+}
+
+function ended(rig: SimRig, sent: Sent): Sent {
+  rig.run();
+  return sent;
+}
+
+t.test('a sync that finds the I/O queue full is started again', async (t) => {
+  const rig = withExtent();
+  rig.sim.addFault({ call: 'fdatasync', path: /\/1025$/, errno: EAGAIN, count: 3 });
+  rig.sim.addFault({ call: 'fsyncFolder', path: /datapartition/, errno: EAGAIN, count: 3 });
+  t.equal(ended(rig, rig.sendSyncWrite(1025, 0, pattern(4096, 1))).error, '');
+  t.ok(ended(rig, rig.sendSyncWrite(1025, 4096, pattern(4096, 2))).ok, 'the extent is not broken');
+  t.same(rig.diskErrors, []);
+});
+
+t.test('an open, a close and a cold read that find the I/O queue full are tried again', async (t) => {
+  const rig = withExtent({ openExtentsMax: 1 });
+  ended(rig, rig.sendCreate());
+  const body = pattern(4096, 3);
+  t.ok(ended(rig, rig.sendWrite(1025, 0, body)).ok);
+  t.ok(ended(rig, rig.sendWrite(1026, 0, body)).ok);
+  rig.sim.coldReads = 1;
+  for (const call of ['open', 'close', 'pread'] as const) {
+    rig.sim.addFault({ call, path: /\/1025$/, errno: EAGAIN, count: 3 });
+  }
+  const read = ended(rig, rig.sendRead(1025, 0, 4096));
+  t.equal(read.error, '');
+  t.same(Buffer.from(read.body), Buffer.from(body));
+  t.ok(ended(rig, rig.sendRead(1026, 0, 4096)).ok, 'which closes the other');
+  t.same(rig.diskErrors, []);
+});
+
+t.test(
+  'a create whose reservation finds the I/O queue full is refused, and the next one succeeds',
+  async (t) => {
+    const rig = SimRig.start();
+    rig.create(ROOT);
+    rig.sim.addFault({ call: 'fdatasync', path: /EXTENT_META$/, errno: EAGAIN, count: 1 });
+    t.match(ended(rig, rig.sendCreate()).error, /alloc NextExtentId error sync .*EXTENT_META/);
+    t.ok(ended(rig, rig.sendCreate()).ok);
+  },
+);
