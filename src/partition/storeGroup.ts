@@ -41,6 +41,8 @@ export class StoreGroup {
   private readonly draining: ExtentHandle[] = [];
   /** Operations that wait for their extent's file. */
   private waiting = 0;
+  /** Stores to take out of service when the batch is empty. */
+  private readonly retiring: { store: ExtentStore; message: string }[] = [];
 
   constructor(host: StoreHost) {
     const { capacity } = host.disk.batch;
@@ -72,6 +74,9 @@ export class StoreGroup {
 
   /** See above. */
   advance(): void {
+    if (this.retiring.length > 0 && this.host.disk.batch.length === 0) {
+      for (const { store, message } of this.retiring.splice(0)) this.retire(store, message);
+    }
     this.files.advance();
     this.slots.flush((handle) => this.files.release(handle));
     this.creates.advance();
@@ -96,10 +101,13 @@ export class StoreGroup {
 
   /**
    * Takes a store out of service: its operations fail with `message`, except reads that an I/O thread is filling slots for, which end by themselves; its
-   * files are closed as their uses end. The batch must be empty.
+   * files are closed as their uses end. With entries in the batch, which may name its files, this happens at the first `advance` after they have run.
    */
   retire(store: ExtentStore, message: string): void {
-    assert(this.host.disk.batch.length === 0, 'a store cannot be retired in the middle of a batch');
+    if (this.host.disk.batch.length > 0) {
+      this.retiring.push({ store, message });
+      return;
+    }
     store.closed = true;
     this.creates.failWaiting(store, message);
     this.commits.failAll(store.folderWaiting, message);
@@ -115,13 +123,16 @@ export class StoreGroup {
     this.closeOwnFiles(store);
   }
 
-  /** Syncs and closes the open extents of a store, synchronously. Result 0, or the first negated errno. Nothing of it may be parked. */
+  /**
+   * Syncs and closes the open extents of a store, synchronously. Result 0, or the first negated errno. No operation of it may be parked; a file that is
+   * being synced or closed to make room is left to that.
+   */
   closeExtents(store: ExtentStore): number {
     let first = 0;
     for (const handle of this.files.handles) {
-      if (handle.store !== store) continue;
+      if (handle.store !== store || handle.state !== HANDLE_STATE.ready) continue;
       const synced = handle.dirty ? this.host.disk.fdatasync(handle.fd) : 0;
-      const closed = this.files.closeNow(handle);
+      const closed = handle.users === 0 ? this.files.closeNow(handle) : 0;
       if (first === 0) first = Math.min(synced, closed, 0);
     }
     return first;

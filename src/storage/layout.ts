@@ -74,7 +74,9 @@ export function isDeletedFolderName(name: string): boolean {
 
 /** Extent id of a file name in canonical decimal form, -1 for every other name (`storage.md` 4.1). */
 export function parseExtentName(name: string): number {
-  if (!EXTENT_NAME.test(name)) return -1;
+  // A folder has tens of thousands of names: the first character decides about most of the others.
+  const first = name.charCodeAt(0);
+  if (first < 0x30 || first > 0x39 || !EXTENT_NAME.test(name)) return -1;
   const id = Number(name);
   return id <= EXTENT_ID_MAX && String(id) === name ? id : -1;
 }

@@ -13,6 +13,7 @@ import {
   FILE_MODE,
   FOLDER_MODE,
   isDeletedFolderName,
+  isTinyExtent,
   parseExtentName,
   parsePartitionFolderName,
   partitionFolderName,
@@ -54,6 +55,7 @@ const ENOENT = 2;
 /** NORMALEXTENT_DELETE grows by 8 bytes a delete for ever in the reference: 64 million deletes. */
 const DELETE_LIST_BYTES_MAX = 512 * 1024 * 1024;
 
+const AUXILIARY = new Set<string>([FILE.extentCrc, FILE.normalDelete, FILE.tinyDelete, FILE.extentMeta]);
 /** Only its first 16 bytes mean something. */
 const EXTENT_META_FILE_MAX = 4096;
 
@@ -102,7 +104,7 @@ function existingFolderRefusal(disk: Disk, root: string, id: number, name: strin
  * base as it was.
  */
 function ensureFiles(disk: Disk, path: string, extentMetaBytes: number): FolderResult<null> {
-  const names: string[] = [FILE.extentCrc, FILE.normalDelete, FILE.tinyDelete, FILE.extentMeta];
+  const names = [...AUXILIARY];
   for (let id = TINY_EXTENT_FIRST; id <= TINY_EXTENT_LAST; id += 1) names.push(String(id));
   const fill = new Uint8Array(Math.max(0, EXTENT_META_BYTES - extentMetaBytes));
   for (const name of names) {
@@ -194,14 +196,16 @@ function readDeletedIds(disk: Disk, path: string, entries: FolderEntry[]): numbe
   return highest;
 }
 
+/** Whether a file is missing that a store has from its beginning. */
 function isIncomplete(entries: FolderEntry[]): boolean {
-  const names = new Set(entries.map((entry) => entry.name));
-  const auxiliary = [FILE.extentCrc, FILE.extentMeta, FILE.normalDelete, FILE.tinyDelete];
-  if (auxiliary.some((name) => !names.has(name))) return true;
-  for (let id = TINY_EXTENT_FIRST; id <= TINY_EXTENT_LAST; id += 1) {
-    if (!names.has(String(id))) return true;
+  let tiny = 0;
+  let auxiliary = 0;
+  for (const { name } of entries) {
+    if (isTinyExtent(parseExtentName(name))) tiny += 1;
+    else if (AUXILIARY.has(name)) auxiliary += 1;
   }
-  return sizeIn(entries, FILE.extentMeta) < EXTENT_META_BYTES;
+  const complete = tiny === TINY_EXTENT_LAST && auxiliary === AUXILIARY.size;
+  return !complete || sizeIn(entries, FILE.extentMeta) < EXTENT_META_BYTES;
 }
 
 function sizeIn(entries: FolderEntry[], name: string): number {

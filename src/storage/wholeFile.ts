@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import type { Disk } from './io.js';
 import { FILE_MODE } from './layout.js';
 
-const READ_STEP_BYTES = 64 * 1024;
+const READ_STEP_BYTES = 16 * 1024;
 /** Suffix numbers make the temporary names of one process differ; a crash's leftovers are overwritten from their start. */
 let replacements = 0;
 

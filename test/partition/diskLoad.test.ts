@@ -4,6 +4,7 @@
 import t, { type Test } from 'tap';
 import { answerQuery } from '../../src/partition/debugQuery.js';
 import {
+  closePartition,
   createPartition,
   deletePartition,
   loadDisk,
@@ -201,6 +202,55 @@ t.test('deletion: out of sight at once, then removed', async (t) => {
   rig.run();
   t.same(names(rig, ROOT), []);
   t.same([rig.sim.openFds(), rig.unanswered, rig.stores.parkedOperations], [0, 0, 0]);
+});
+
+t.test('deletion while slot writes stand in the batch', async (t) => {
+  const rig = SimRig.start();
+  const partition = rig.create(ROOT);
+  run(rig, rig.sendCreate());
+  rig.threaded = true;
+  rig.sendWrite(1025, 0, pattern(131072, 8));
+  rig.turn();
+  rig.sim.step();
+  rig.sim.drainCompletions();
+  t.equal(rig.sim.batch.length, 1, 'the checksum waits for its turn');
+  rig.partitions.delete(7);
+  t.ok(deletePartition(rig.stores, partition).ok);
+  rig.run();
+  t.same([rig.sim.openFds(), rig.unanswered, rig.stores.parkedOperations], [0, 0, 0]);
+});
+
+t.test('limits of the number of extents', async (t) => {
+  const rig = SimRig.start();
+  const partition = rig.create(ROOT);
+  const fill = (count: number): void => {
+    while (partition.extentCount < count) partition.store.table.insert(100_000 + partition.extentCount);
+  };
+  fill(19_999);
+  t.equal(partition.status, 2);
+  fill(20_000);
+  t.equal(partition.status, 1);
+  t.ok(run(rig, rig.sendCreate()).ok, "read-only is the master's hint, not a refusal");
+  fill(60_000);
+  const refused = run(rig, rig.sendCreate());
+  t.equal(refused.error, 'ActionPreparePkt_addExtentInfo partition 7 has reached maxExtentId');
+  partition.hosts = ['a:1', 'b:1'];
+  t.ok(run(rig, rig.sendCreate({ extentId: 3000 })).ok, 'a follower does as its primary says');
+});
+
+t.test('a clean stop while a file is being synced to make room', async (t) => {
+  const rig = SimRig.start({ openExtentsMax: 1 });
+  const partition = rig.create(ROOT);
+  const ids = [rig.sendCreate(), rig.sendCreate()];
+  rig.run();
+  const written = ids.map(({ extentId }) => run(rig, rig.sendWrite(extentId, 0, pattern(10, extentId))));
+  t.ok(written.every(({ ok }) => ok));
+  rig.sim.addFault({ call: 'fdatasync', path: /102\d$/, hang: true, count: 1 });
+  rig.sendRead(1025, 0, 10);
+  rig.turn();
+  t.same(closePartition(rig.stores, partition), { ok: true, value: null });
+  const next = rig.next(rig.sim.powerLoss(1));
+  for (const { extentId } of ids) t.ok(run(next, next.sendRead(extentId, 0, 10)).ok);
 });
 
 t.test('what a crash leaves of a deletion is removed at the next start', async (t) => {
