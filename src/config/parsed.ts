@@ -7,6 +7,7 @@ export type Parsed<T> =
   | { readonly ok: true; readonly value: T }
   | { readonly ok: false; readonly message: string };
 
+/** The good outcome. */
 export function accepted<T>(value: T): Parsed<T> {
   return { ok: true, value };
 }

@@ -1,0 +1,101 @@
+/**
+ * Which room may know which (`docs/architecture.md`): the table of allowed imports, and the check of a file against it.
+ */
+import { posix } from 'node:path';
+import type { Finding, SourceFile } from './sources.js';
+
+/**
+ * Room → what it may import besides itself and Node's own modules. An entry is a room, or one file of a room where only that file is meant for
+ * others. Rooms are folders of `src`, `bench`, and the two files that put everything together.
+ */
+export const ALLOWED_IMPORTS: Readonly<Record<string, readonly string[]>> = {
+  'src/protocol': [],
+  'src/config': [],
+  'src/shm': [],
+  'src/native': [],
+  'src/telemetry': ['src/config'],
+  'src/cli': ['src/config', 'src/telemetry'],
+  'src/storage': ['src/protocol', 'src/native'],
+  'src/raft': ['src/protocol', 'src/storage'],
+  'src/partition': ['src/protocol', 'src/config', 'src/storage'],
+  'src/repair': ['src/protocol', 'src/config', 'src/storage', 'src/raft', 'src/partition'],
+  // The worker owns partitions and hands them their disk; it never reaches into a store or an extent.
+  'src/workers': [
+    'src/protocol',
+    'src/config',
+    'src/shm',
+    'src/native',
+    'src/storage/io.ts',
+    'src/storage/nativeDisk.ts',
+    'src/partition/messages.ts',
+    'src/partition/operation.ts',
+    'src/partition/partition.ts',
+    'src/partition/diskLoad.ts',
+    'src/partition/diskSpace.ts',
+    'src/partition/debugQuery.ts',
+    'src/partition/storeGroup.ts',
+    'src/partition/storeHost.ts',
+  ],
+  'src/control': ['src/protocol', 'src/config'],
+  'src/http': ['src/protocol', 'src/config', 'src/control/nodeView.ts'],
+  'src/server': [
+    'src/protocol',
+    'src/config',
+    'src/shm',
+    'src/native',
+    'src/telemetry',
+    'src/partition/messages.ts',
+    'src/control/nodeView.ts',
+    'src/http/messages.ts',
+    'src/workers/workerData.ts',
+    'src/workers/thread.ts',
+    'src/workers/spin.ts',
+  ],
+  // The embedded master is another program in the same process: it meets the node over sockets.
+  'src/standalone': [
+    'src/protocol',
+    'src/config',
+    'src/telemetry',
+    'src/control/space.ts',
+    'src/http/httpServer.ts',
+    'src/partition/diskSpace.ts',
+    'src/dataNode.ts',
+  ],
+  'src/dataNode.ts': ['src'],
+  'src/main.ts': ['src'],
+  // The generator speaks to any node: it shares the codec and the rings with ours, nothing of the node itself.
+  bench: ['src/protocol', 'src/shm', 'src/native'],
+};
+
+/** The room a file belongs to, or null where the table does not reach (tests, scripts). */
+export function roomOf(path: string): string | null {
+  const parts = path.split('/');
+  if (parts[0] === 'bench') return 'bench';
+  if (parts[0] !== 'src') return null;
+  return parts.length === 2 ? path : `src/${parts[1]}`;
+}
+
+/** Relative imports of a file that its room may not have. */
+export function findForbiddenImports(file: SourceFile): Finding[] {
+  const room = roomOf(file.path);
+  if (room === null) return [];
+  const allowed = ALLOWED_IMPORTS[room];
+  if (allowed === undefined) return [{ line: 0, what: `${room} is not in the table of rooms` }];
+  const findings: Finding[] = [];
+  for (const [index, line] of file.lines.entries()) {
+    const specifier = importedPath(line);
+    if (specifier === null) continue;
+    const target = posix.join(posix.dirname(file.path), specifier).replace(/\.js$/, '.ts');
+    const known = [room, ...allowed].some((entry) => target === entry || target.startsWith(`${entry}/`));
+    if (!known) findings.push({ line: index + 1, what: `${room} may not import ${target}` });
+  }
+  return findings;
+}
+
+/** The relative path that a line imports, statically or not; URLs of worker files count. */
+function importedPath(line: string): string | null {
+  const match =
+    /(?:\bfrom|\bimport|\bimport\(|new URL\()\s*['"](\.[^'"]+\.js)['"]/.exec(line) ??
+    /^import ['"](\.[^'"]+)['"]/.exec(line);
+  return match?.[1] ?? null;
+}
