@@ -68,6 +68,7 @@ export function deletedFolderName(folderName: string, nowMs: number): string {
   return `deleted_${folderName}_${nowMs}`;
 }
 
+/** Whether a folder of this name waits for its removal. */
 export function isDeletedFolderName(name: string): boolean {
   return DELETED_FOLDER.test(name);
 }
@@ -81,6 +82,7 @@ export function parseExtentName(name: string): number {
   return id <= EXTENT_ID_MAX && String(id) === name ? id : -1;
 }
 
+/** Ids 1..64. */
 export function isTinyExtent(id: number): boolean {
   return id >= TINY_EXTENT_FIRST && id <= TINY_EXTENT_LAST;
 }
