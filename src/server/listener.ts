@@ -38,6 +38,7 @@ export class Listener {
   readonly #freeIndexes: number[] = [];
   readonly #generations: Int32Array;
   #sweeper: NodeJS.Timeout | undefined;
+  #stopping = false;
 
   /** `connectionsMax`: size of the poison table. `useOnread`: result of the self-test. */
   constructor(network: NetworkThread, connectionsMax: number, useOnread: boolean, events: ListenerEvents) {
@@ -70,9 +71,11 @@ export class Listener {
     return (this.#server.address() as net.AddressInfo).port;
   }
 
-  /** Stops accepting; open connections go on. */
+  /** Takes no more connections and no more requests: what was received is answered, what comes now stays unread. */
   stopAccepting(): void {
+    this.#stopping = true;
     this.#server.close();
+    for (const { socket } of this.#peers.values()) socket.pause();
   }
 
   /** Closes every connection. */
@@ -93,7 +96,7 @@ export class Listener {
   }
 
   resumeReading(connection: Connection): void {
-    this.#peers.get(connection.index)?.socket.resume();
+    if (!this.#stopping) this.#peers.get(connection.index)?.socket.resume();
   }
 
   drop(connection: Connection, reason: string): void {
