@@ -1,8 +1,8 @@
 /**
  * The program itself, as a process: flags, config errors, exit codes. It is started up to the point where a node would begin.
  */
-import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -94,4 +94,50 @@ t.test('a start that fails says so to the terminal, or through the launcher', as
   const behind = extentd('-c', path);
   t.equal(behind.status, 1);
   t.match(behind.stderr, /^Server start failed: disks\[0\]: Stat disk path error: ENOENT/);
+});
+
+/** A node that looks for its master for ever, with `prelude` run before it. Resolves when its logs are open. */
+async function searchingNode(
+  name: string,
+  prelude: string,
+): Promise<{ child: ChildProcess; logDir: string }> {
+  const disk = join(folder, `disk-${name}`);
+  const logDir = join(folder, `logs-${name}`);
+  mkdirSync(disk);
+  const path = configFile({ ...GOOD, disks: [`${disk}:0`], logDir, logLevel: 'info' });
+  const args = ['--import', `data:text/javascript,${encodeURIComponent(prelude)}`, program, '-c', path, '-f'];
+  const child = spawn(process.execPath, args, { stdio: 'ignore' });
+  t.teardown(() => child.kill('SIGKILL'));
+  const deadline = performance.now() + 60_000;
+  while (!existsSync(join(logDir, 'dataNode', 'output.log'))) {
+    if (performance.now() > deadline || child.exitCode !== null) throw new Error('the node opened no log');
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  return { child, logDir };
+}
+
+function exitOf(child: ChildProcess): Promise<[number | null, NodeJS.Signals | null]> {
+  return new Promise((resolve) => child.once('exit', (code, signal) => resolve([code, signal])));
+}
+
+t.test('SIGTERM while the node looks for its master: exit code 0', async (t) => {
+  const { child } = await searchingNode('term', '');
+  const ended = exitOf(child);
+  child.kill('SIGTERM');
+  t.strictSame(await ended, [0, null]);
+});
+
+t.test('a broken invariant: exit code 1, and the stack in the log', async (t) => {
+  const { child, logDir } = await searchingNode(
+    'fatal',
+    "process.on('SIGUSR2', () => { throw new Error('broken on purpose'); });",
+  );
+  const ended = exitOf(child);
+  child.kill('SIGUSR2');
+  t.strictSame(await ended, [1, null]);
+  t.match(
+    readFileSync(join(logDir, 'dataNode', 'dataNode_error.log'), 'utf8'),
+    /"level":"fatal".*broken on purpose/,
+  );
+  t.match(readFileSync(join(logDir, 'dataNode', 'output.log'), 'utf8'), /Error: broken on purpose\n +at /);
 });
