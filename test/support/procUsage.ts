@@ -1,4 +1,4 @@
-/** What Linux says of a process: memory, system calls of the read and write class, CPU time, threads, open files. For tests that bound a node's costs. */
+/** What Linux says of a process: memory, system calls of the read and write class, sleeps, threads, open files. For tests that bound a node's costs. */
 import { readdirSync, readFileSync } from 'node:fs';
 
 export interface ProcUsage {
@@ -11,6 +11,8 @@ export interface ProcUsage {
   writeCalls: number;
   openFiles: number;
   threads: number;
+  /** Times that a thread of the process went to sleep, all threads that live now. */
+  sleeps: number;
 }
 
 /** Reads /proc of `pid`; throws when the process is gone. */
@@ -24,7 +26,20 @@ export function procUsage(pid: number): ProcUsage {
     writeCalls: field(io, 'syscw'),
     openFiles: readdirSync(`/proc/${pid}/fd`).length,
     threads: field(status, 'Threads'),
+    sleeps: sleepsOf(pid),
   };
+}
+
+function sleepsOf(pid: number): number {
+  let sleeps = 0;
+  for (const tid of readdirSync(`/proc/${pid}/task`)) {
+    try {
+      sleeps += field(readFileSync(`/proc/${pid}/task/${tid}/status`, 'utf8'), 'voluntary_ctxt_switches');
+    } catch {
+      // The thread has ended meanwhile.
+    }
+  }
+  return sleeps;
 }
 
 function field(text: string, name: string): number {
