@@ -4,6 +4,7 @@ import { HEADER_BYTES, HEADER_OFFSET } from '../../src/protocol/header.js';
 import { OP } from '../../src/protocol/opcodes.js';
 import { encodeRequest } from '../../src/protocol/packet.js';
 import { RESULT } from '../../src/protocol/resultCodes.js';
+import { Random } from '../sim/random.js';
 import { startStandalone } from '../support/nodeProcess.js';
 import { type Ask, PacketClient } from '../support/packetClient.js';
 import { create, pattern, read, replyBytes, write } from '../support/requests.js';
@@ -446,4 +447,39 @@ t.test('an error on one connection does not touch what another has in flight', a
   t.ok(errors.every(({ resultCode }) => resultCode === intraGroupNetErr));
   t.ok((await replies).every(({ resultCode }) => resultCode === RESULT.ok));
   await Promise.all([busy, ...bad].map((client) => client.end()));
+});
+
+t.test('packets with random bytes in them break nothing', async (t) => {
+  const seed = Number(process.env['EXTENTD_TEST_SEED'] ?? Date.now() % 1_000_000);
+  const random = new Random(seed);
+  const id = (await good.ask(create(2))).extentId;
+  const asks = [create(2), write(2, id, 0, body), write(2, id, 0, body, true), read(2, id, 0, 8)];
+  asks.push({ opcode: OP.getAllWatermarks, partitionId: 2, body }, { opcode: OP.dataNodeHeartbeat, body });
+  for (let round = 0; round < 20; round++) {
+    const clients = Array.from({ length: 25 }, () => new PacketClient(node.port));
+    for (const client of clients) {
+      const packets = Array.from({ length: 1 + random.below(4) }, () =>
+        Buffer.from(encodeRequest({ ...asks[random.below(asks.length)]!, reqId: client.reqId() })),
+      );
+      const bytes = Buffer.concat(packets);
+      for (let count = 1 + random.below(4); count > 0; count--) {
+        // The first byte stays: a wrong magic ends the connection, which other tests show.
+        bytes[1 + random.below(bytes.length - 1)] = random.below(256);
+      }
+      client.send(bytes);
+    }
+    await Promise.all(
+      clients.map((client) => client.until('sent', () => client.socket.writableLength === 0)),
+    );
+    // Some wait for bytes that never come, some are answered, some are closed.
+    await good.ask(create(2));
+    t.strictSame(
+      clients.map(({ fault }) => fault).filter((fault) => fault !== null),
+      [],
+      'replies are packets',
+    );
+    await Promise.all(clients.map((client) => client.end()));
+  }
+  t.equal((await good.ask(create(1))).resultCode, RESULT.ok, `seed ${seed}`);
+  t.notMatch(node.process.stderr, /FATAL|invariant|worker died/, 'nothing broke');
 });
