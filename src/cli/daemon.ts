@@ -6,6 +6,7 @@ import { spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { outputLogPath } from '../telemetry/log.js';
+import type { StopSignals } from './stopSignals.js';
 
 /** Set in the child's environment: its launcher waits for a report. */
 const LAUNCHED_VARIABLE = 'EXTENTD_LAUNCHED';
@@ -37,6 +38,7 @@ export async function launchDaemon(
   program: string,
   configPath: string,
   logDir: string,
+  signals: StopSignals,
 ): Promise<string | null> {
   // A relative logDir is relative to the child's working directory.
   const outputPath = resolve('/', outputLogPath(logDir));
@@ -54,11 +56,7 @@ export async function launchDaemon(
     stdio: ['ignore', outputFd, outputFd, 'ipc'],
   });
   closeSync(outputFd);
-  const forward = (name: NodeJS.Signals): void => {
-    child.kill(name);
-  };
-  process.once('SIGINT', forward);
-  process.once('SIGTERM', forward);
+  signals.onFirst((name) => child.kill(name));
   const outcome = await new Promise<string | null>((done) => {
     child.once('error', (error) => done(error.message));
     child.once('message', (message) => done(reportedFailure(message)));
@@ -70,8 +68,6 @@ export async function launchDaemon(
       else ended();
     });
   });
-  process.off('SIGINT', forward);
-  process.off('SIGTERM', forward);
   if (child.connected) child.disconnect();
   child.unref();
   return outcome;

@@ -4,7 +4,7 @@
  * SIGINT and SIGTERM abort a start that still runs and stop a node that runs; whatever hangs then (a master that does not answer, a thread stuck in a
  * system call of a dead disk) is ended by a deadline. The process's signals and its end are injected, so that tests need no process.
  */
-import type { EventEmitter } from 'node:events';
+import type { StopSignals } from './stopSignals.js';
 
 /** A started node. `stop` finishes what was taken on, syncs and closes. */
 export interface Stoppable {
@@ -20,8 +20,7 @@ export interface LifecycleOptions<T extends Stoppable> {
   readonly onStartFailed: (error: unknown) => Promise<void>;
   /** Something to say about stopping, one line. */
   readonly announce: (line: string) => void;
-  /** Emits `SIGINT` and `SIGTERM`: `process`. */
-  readonly signals: EventEmitter;
+  readonly signals: StopSignals;
   /** From the first signal: after this `endNow` is called. */
   readonly deadlineMs: number;
   /** Ends the process at once, whatever its threads do. */
@@ -36,9 +35,7 @@ export async function runUntilSignal<T extends Stoppable>(options: LifecycleOpti
   const signalled = new Promise<void>((resolve) => {
     resolveSignal = resolve;
   });
-  const onSignal = (name: string): void => {
-    // A second signal changes nothing: the stop is under way and its deadline runs.
-    if (stopping.signal.aborted) return;
+  options.signals.onFirst((name) => {
     options.announce(`${name}: stopping`);
     deadline = setTimeout(() => {
       options.announce(`not stopped after ${options.deadlineMs} ms: ending the process`);
@@ -46,15 +43,11 @@ export async function runUntilSignal<T extends Stoppable>(options: LifecycleOpti
     }, options.deadlineMs);
     stopping.abort();
     resolveSignal();
-  };
-  options.signals.on('SIGINT', onSignal);
-  options.signals.on('SIGTERM', onSignal);
+  });
   try {
     return await runStages(options, stopping.signal, signalled);
   } finally {
     clearTimeout(deadline);
-    options.signals.off('SIGINT', onSignal);
-    options.signals.off('SIGTERM', onSignal);
   }
 }
 

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
 import { launchDaemon } from '../../src/cli/daemon.js';
+import { StopSignals } from '../../src/cli/stopSignals.js';
 
 const daemonModule = new URL('../../src/cli/daemon.js', import.meta.url).href;
 
@@ -25,7 +26,12 @@ async function launch(t: Test, body: string): Promise<Launch> {
     import { writeFileSync } from 'node:fs';
     const folder = ${JSON.stringify(folder)};`;
   writeFileSync(program, `${prelude}\n${body}`);
-  const outcome = await launchDaemon(program, join(folder, 'config.json'), join(folder, 'logs'));
+  const outcome = await launchDaemon(
+    program,
+    join(folder, 'config.json'),
+    join(folder, 'logs'),
+    new StopSignals(process),
+  );
   const output = readFileSync(join(folder, 'logs', 'dataNode', 'output.log'), 'utf8');
   return { folder, outcome, output };
 }
@@ -89,5 +95,5 @@ t.test('a signal for the launcher reaches the child', async (t) => {
 
 t.test('a log folder that cannot be made is a failure', async (t) => {
   const file = fileURLToPath(import.meta.url);
-  t.match(await launchDaemon('unused', 'unused', file), /^logDir: E/);
+  t.match(await launchDaemon('unused', 'unused', file, new StopSignals(process)), /^logDir: E/);
 });

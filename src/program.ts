@@ -1,0 +1,181 @@
+/**
+ * The program behind the entry point: flags, role, logs, start, signals, exit code (`admin.md` 1 and 13). It decides nothing about packets or disks;
+ * it reads the configuration, hands it to `dataNode.ts` or `standalone/`, and makes sure that the process ends when it should.
+ */
+import type { Logger } from 'pino';
+import { parseCommandLine } from './cli/arguments.js';
+import { isLaunched, launchDaemon, reportToLauncher } from './cli/daemon.js';
+import { runUntilSignal, type Stoppable } from './cli/lifecycle.js';
+import { type NamedAddresses, readyLine } from './cli/readyLine.js';
+import type { StopSignals } from './cli/stopSignals.js';
+import { versionText } from './cli/version.js';
+import type { NodeConfig } from './config/config.js';
+import { checkDiskFolders } from './config/diskFolders.js';
+import { openFileBudget } from './config/limits.js';
+import { oneLine } from './config/parsed.js';
+import { loadConfig } from './config/schema.js';
+import { parseStandaloneFlags } from './config/standaloneFlags.js';
+import type { NativeAddon } from './native/addon.js';
+import { type NodeLog, openConsoleLog, openFileLog } from './telemetry/log.js';
+
+/** From the first signal: half a minute is what service managers wait, operators far less. */
+const STOP_DEADLINE_MS = 8_000;
+
+/** How long the end of the process waits for log lines to reach their files; a disk that hangs must not hold it up. */
+const LOG_DRAIN_MS = 500;
+
+/** How long the start waits for the configured disk folders to answer. */
+const DISK_CHECK_MS = 3_000;
+
+/** What the reference asks the system for. */
+const FILE_LIMIT_WANTED = 1_024_000;
+
+/** A node that runs, of either mode. */
+interface Running extends Stoppable {
+  readonly addresses: NamedAddresses;
+}
+
+type Start = (native: NativeAddon, signal: AbortSignal) => Promise<Running>;
+
+/**
+ * Runs the command that `args` (after the program's name) ask for; `program`: the entry point's own path, for a start in the background. Resolves with the
+ * exit code, or ends the process itself once a node has run.
+ */
+export async function main(program: string, args: readonly string[], signals: StopSignals): Promise<number> {
+  // A reader of the output that has gone away (`npm start | head`) is no reason to stop serving.
+  process.stdout.on('error', () => {});
+  process.stderr.on('error', () => {});
+  const line = parseCommandLine(args);
+  switch (line.kind) {
+    case 'version':
+      process.stdout.write(versionText());
+      return 0;
+    case 'help':
+      process.stdout.write(line.text);
+      return 0;
+    case 'error':
+      return fail(line.message);
+    case 'standalone':
+      return runStandalone(line.args, signals);
+    case 'node':
+      return line.foreground
+        ? runNode(line.configPath, signals)
+        : startInBackground(program, line.configPath, signals);
+  }
+}
+
+/** One clear line on standard error, to the launcher too, and the exit code of a failure. */
+async function fail(message: string): Promise<number> {
+  process.stderr.write(`Fatal: ${message}\n`);
+  await reportToLauncher({ extentd: 'failed', message });
+  return 1;
+}
+
+async function startInBackground(program: string, configPath: string, signals: StopSignals): Promise<number> {
+  const loaded = loadConfig(configPath);
+  if (!loaded.ok) return fail(loaded.message);
+  const failure = await launchDaemon(program, configPath, loaded.config.logDir, signals);
+  if (failure === null) return 0;
+  process.stderr.write(`Server start failed: ${failure}\n`);
+  return 1;
+}
+
+async function runNode(configPath: string, signals: StopSignals): Promise<number> {
+  const loaded = loadConfig(configPath);
+  if (!loaded.ok) return fail(loaded.message);
+  const { config } = loaded;
+  const opened = openFileLog(config.logDir, config.logLevel, isLaunched());
+  if (!opened.ok) return fail(opened.message);
+  const { log } = opened.nodeLog;
+  return run(opened.nodeLog, signals, async (native, signal) => {
+    const diskFailure = await checkDiskFolders(config.disks, DISK_CHECK_MS);
+    if (diskFailure !== null) throw new Error(diskFailure);
+    const { startDataNode } = await import('./dataNode.js');
+    return startDataNode({ config: withFileBudget(config, native, log), log, signal });
+  });
+}
+
+async function runStandalone(args: readonly string[], signals: StopSignals): Promise<number> {
+  const request = parseStandaloneFlags(args);
+  if (request.kind === 'error') return fail(request.message);
+  if (request.kind === 'help') {
+    process.stdout.write(request.text);
+    return 0;
+  }
+  const nodeLog = openConsoleLog(request.flags.logLevel);
+  const { log } = nodeLog;
+  return run(nodeLog, signals, async (native, signal) => {
+    const { startStandalone } = await import('./standalone/standalone.js');
+    const settings = withFileBudget(request.flags.settings, native, log);
+    return startStandalone({ flags: { ...request.flags, settings }, log, signal });
+  });
+}
+
+/** Raises the limit of open files as far as the system allows, and lowers the node's budget to fit what it allowed. */
+function withFileBudget<T extends Pick<NodeConfig, 'maxOpenFiles'>>(
+  settings: T,
+  native: NativeAddon,
+  log: Logger,
+): T {
+  const limit = native.raiseFileLimit(FILE_LIMIT_WANTED);
+  const maxOpenFiles = openFileBudget(settings.maxOpenFiles, limit);
+  if (maxOpenFiles < settings.maxOpenFiles) {
+    const fields = { limit, maxOpenFiles, wanted: settings.maxOpenFiles };
+    log.warn(fields, 'the limit of open files is low: fewer extents are kept open');
+  }
+  return { ...settings, maxOpenFiles };
+}
+
+/** The addon, or an error that says what to do. Loaded late, so that flags and configuration are checked without it. */
+async function loadAddon(): Promise<NativeAddon> {
+  try {
+    return (await import('./native/addon.js')).native;
+  } catch (error) {
+    throw new Error(
+      `the native addon cannot be loaded (npm run build makes it): ${(error as Error).message}`,
+    );
+  }
+}
+
+/** Runs one node to its end and ends the process. */
+async function run(nodeLog: NodeLog, signals: StopSignals, start: Start): Promise<never> {
+  const { log } = nodeLog;
+  // Before the addon is loaded there is no thread that could be stuck.
+  let exitProcess: (exitCode: number) => void = (exitCode) => process.exit(exitCode);
+  const endSoon = async (exitCode: number): Promise<void> => {
+    await nodeLog.drain(LOG_DRAIN_MS);
+    exitProcess(exitCode);
+  };
+  process.on('uncaughtException', (error) => {
+    log.fatal({ err: error }, 'broken invariant or unexpected error: ending the process');
+    nodeLog.announce(error.stack ?? String(error));
+    void endSoon(1);
+  });
+  const exitCode = await runUntilSignal({
+    async start(signal) {
+      const native = await loadAddon();
+      exitProcess = native.exitProcess;
+      return start(native, signal);
+    },
+    async onReady(node) {
+      process.stdout.write(readyLine(node.addresses));
+      log.info(node.addresses, 'ready');
+      await reportToLauncher({ extentd: 'started' });
+    },
+    async onStartFailed(error) {
+      const text = error instanceof Error ? error.message : String(error);
+      log.fatal({ err: error }, 'start failed');
+      nodeLog.announce(`Fatal: failed to start the ChubaoFS datanode daemon err ${oneLine(text)} - `);
+      await reportToLauncher({ extentd: 'failed', message: oneLine(text) });
+    },
+    announce(line) {
+      log.info(line);
+      nodeLog.announce(line);
+    },
+    signals,
+    deadlineMs: STOP_DEADLINE_MS,
+    endNow: (exitCode) => void endSoon(exitCode),
+  });
+  await endSoon(exitCode);
+  throw new Error('the process did not end');
+}
