@@ -104,7 +104,7 @@ export const EXTENTD_DEFAULTS: ExtentdSettings = {
   maxOpenFiles: 20_000,
   strictAppend: true,
   listenAddress: '0.0.0.0',
-  spinWorkerUs: 50,
+  spinWorkerUs: 100,
   spinMainUs: 50,
   inlineWrites: 'auto',
   inFlightBytesPerConnection: CONNECTION_LIMITS.inFlightBytesMax,

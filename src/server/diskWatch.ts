@@ -5,17 +5,17 @@
 /** What main sees of one worker. */
 export interface WorkerProgress {
   inFlight: number;
-  /** When it last answered, or when it last got its first request; ms. */
-  progressMs: number;
+  /** How long nothing was answered although work waited, ms: added up look by look, so that a pause of the whole process counts as one look. */
+  silentMs: number;
   /** Why its disk takes no work; empty: it does. */
   refusal: string;
 }
 
 export type WatchVerdict = 'unchanged' | 'stalled' | 'recovered';
 
-/** Judges a worker at `nowMs`: work waits and nothing was answered for `stallMs` → stalled; answered again → recovered. */
-export function watchWorker(worker: WorkerProgress, nowMs: number, stallMs: number): WatchVerdict {
-  const silentMs = nowMs - worker.progressMs;
-  if (worker.refusal === '') return worker.inFlight > 0 && silentMs > stallMs ? 'stalled' : 'unchanged';
-  return worker.inFlight === 0 || silentMs <= stallMs / 2 ? 'recovered' : 'unchanged';
+/** Judges a worker: work waits and nothing was answered for `stallMs` → stalled; answered again → recovered. */
+export function watchWorker(worker: WorkerProgress, stallMs: number): WatchVerdict {
+  if (worker.refusal === '')
+    return worker.inFlight > 0 && worker.silentMs > stallMs ? 'stalled' : 'unchanged';
+  return worker.inFlight === 0 || worker.silentMs === 0 ? 'recovered' : 'unchanged';
 }

@@ -23,7 +23,7 @@ import type { DoorbellSleeper } from '../shm/doorbell.js';
 import type { PoisonTable } from '../shm/poison.js';
 import type { Slab } from '../shm/slab.js';
 import { SLOT_KIND } from '../shm/slabShare.js';
-import type { SpinPolicy } from '../workers/spin.js';
+import { LoneWatch, type SpinPolicy } from '../workers/spin.js';
 import type { Connection } from './connection.js';
 import { MoveList } from './moveList.js';
 import { PendingTable, TAG, TAG_KIND } from './pending.js';
@@ -55,6 +55,8 @@ export interface NetworkParts {
   poison: PoisonTable;
   sleeper: DoorbellSleeper;
   spin: SpinPolicy;
+  /** Shared word that tells the workers whether they may spin (`LoneWatch`). */
+  lone: Int32Array;
   limits: ConnectionLimits;
   tags: number;
   admin: AdminHandler;
@@ -104,6 +106,9 @@ export class NetworkThread {
   #turnDue = false;
   #released = false;
   #inFlight = 0;
+  readonly #loneWatch = new LoneWatch();
+  /** When the reply of the only request began to be awaited; 0: none is. */
+  #awaitedFromMs = 0;
   readonly #turn = (): void => this.turn();
 
   constructor(parts: NetworkParts) {
@@ -288,7 +293,7 @@ export class NetworkThread {
     pending.issuedMs[tag] = this.nowMs;
     this.slab.handOver(slot);
     connection.replies.push(tag, Math.max(bytes, SLOT_BYTES_MIN));
-    if (port.inFlight++ === 0) port.progressMs = this.nowMs;
+    if (port.inFlight++ === 0) port.silentMs = 0;
     this.#inFlight++;
     port.dirty = true;
     this.wake();
@@ -337,6 +342,11 @@ export class NetworkThread {
 
   // Turns.
 
+  /** A worker has something: a turn now. */
+  called(): void {
+    if (!this.#turnDue) this.turn();
+  }
+
   /** Makes sure that a turn follows soon. */
   wake(): void {
     if (this.#turnDue) return;
@@ -355,24 +365,32 @@ export class NetworkThread {
   /** Publishes, drains, sends, and goes to sleep unless there is more. */
   turn(): void {
     const parts = this.#parts;
+    this.#turnDue = true;
+    parts.sleeper.disarm();
     this.nowMs = parts.monotonicMs();
     for (const port of parts.ports) port.publish();
     let seen = parts.sleeper.sequence();
     this.#drainAndSend();
-    if (this.#inFlight > 0 && this.#flushList.length === 0) {
-      const spinNs = this.#inFlight <= 2 ? parts.spin.spinNs() : 0;
-      if (spinNs > 0) {
-        const before = performance.now();
-        if (parts.spinForReplies(seen, spinNs)) {
-          parts.spin.observe((performance.now() - before) * 1e6, 1);
-          seen = parts.sleeper.sequence();
-          this.#drainAndSend();
-        } else parts.spin.observe(spinNs * 4, 1);
-      }
-    }
+    if (this.#loneWatch.observe(this.#inFlight)) Atomics.store(parts.lone, 0, this.#loneWatch.lone ? 1 : 0);
+    if (this.#inFlight === 1 && this.#flushList.length === 0) seen = this.#awaitLoneReply(seen);
     this.#turnDue = false;
     const more = this.#flushList.length > 0 || (this.#released && this.#blocked.length > 0);
     if (more || !parts.sleeper.arm(seen)) this.wake();
+  }
+
+  /** With one request in flight its reply is waited for, a little, instead of going to sleep. Returns the doorbell's sequence for `arm`. */
+  #awaitLoneReply(seen: number): number {
+    const { spin, sleeper, spinForReplies, monotonicMs } = this.#parts;
+    const spinNs = spin.spinNs(this.#loneWatch.lone);
+    const fromMs = monotonicMs();
+    this.#awaitedFromMs = fromMs;
+    if (spinNs === 0) return seen;
+    const found = spinForReplies(seen, spinNs);
+    spin.spun(found);
+    if (!found) return seen;
+    const now = sleeper.sequence();
+    this.#drainAndSend();
+    return now;
   }
 
   #drainAndSend(): void {
@@ -403,9 +421,13 @@ export class NetworkThread {
     }
     if (count === 0) return;
     replies.release();
+    if (this.#awaitedFromMs > 0) {
+      this.#parts.spin.observe((this.#parts.monotonicMs() - this.#awaitedFromMs) * 1e6);
+      this.#awaitedFromMs = 0;
+    }
     port.inFlight -= count;
     this.#inFlight -= count;
-    port.progressMs = this.nowMs;
+    port.silentMs = 0;
   }
 
   #reply(port: WorkerPort, at: number): void {

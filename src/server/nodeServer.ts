@@ -70,9 +70,10 @@ export class NodeServer implements WorkerListener {
     const poison = createPoisonTable(options.connectionsMax);
     const diskTable = createDiskTable(config.disks.length);
     const workerTable = createDiskTable(workerCount);
+    const lone = new Int32Array(new SharedArrayBuffer(4));
     const ports: WorkerPort[] = [];
     const workerData: DiskWorkerData[] = [];
-    this.#loopId = native.registerLoop(() => this.network.wake());
+    this.#loopId = native.registerLoop(() => this.network.called());
     for (let index = 0; index < workerCount; index++) {
       const disk = Math.floor(index / config.workersPerDisk);
       const root = config.disks[disk]!.path;
@@ -87,6 +88,7 @@ export class NodeServer implements WorkerListener {
         root,
         ports: [{ ...rings, slab: slabMemory.sab, doorbell: this.#doorbell, loopId: this.#loopId }],
         doorbell,
+        lone,
         commands: createByteRing(CONTROL_RING_BYTES),
         events: createByteRing(EVENT_RING_BYTES),
         partitions: createPartitionTable(PARTITIONS_PER_WORKER_MAX),
@@ -113,6 +115,7 @@ export class NodeServer implements WorkerListener {
       ports,
       poison: new PoisonTable(poison),
       sleeper,
+      lone,
       spin: new SpinPolicy(config.spinMainUs, options.cores),
       limits: options.limits,
       tags: workerCount * config.ringSlots + 4096,
@@ -245,10 +248,12 @@ export class NodeServer implements WorkerListener {
   }
 
   #watchWorkers(): void {
-    const nowMs = performance.now();
+    // What was answered while this thread was busy, or the whole process stood still, must not count as silence.
+    this.network.turn();
     for (const { port, failure } of this.#handles) {
       if (failure !== '') continue;
-      const verdict = watchWorker(port, nowMs, this.#config.stallMs);
+      if (port.inFlight > 0) port.silentMs += WATCH_MS;
+      const verdict = watchWorker(port, this.#config.stallMs);
       if (verdict === 'recovered') {
         port.refusal = '';
         this.#log.warn({ disk: port.diskPath }, 'disk answers again');

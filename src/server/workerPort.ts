@@ -26,8 +26,8 @@ export class WorkerPort {
   #primaryAdmitted = 0;
   /** Descriptors written since the last publish. */
   dirty = false;
-  /** Loop clock when the worker last answered anything, or when `inFlight` last left 0. */
-  progressMs = 0;
+  /** How long it has answered nothing although work waited, ms; kept by the watch (`diskWatch.ts`), set to 0 by each answer. */
+  silentMs = 0;
   /** Why its disk takes no work at the moment; empty: it does. */
   refusal = '';
 

@@ -23,7 +23,7 @@ import { type DiskHealth, type StoreHost, type StoreSettings, scratchBytes } fro
 import { ACTION, ERROR_TEXT, errorBody } from '../protocol/errors.js';
 import { actionOf, isWriteOp } from '../protocol/opcodes.js';
 import { RESULT, resultCodeFor } from '../protocol/resultCodes.js';
-import { Doorbell } from '../shm/doorbell.js';
+import { Doorbell, WAIT } from '../shm/doorbell.js';
 import { PoisonTable } from '../shm/poison.js';
 import { RingConsumer, RingProducer } from '../shm/ring.js';
 import { DiskTable } from '../shm/tables.js';
@@ -142,7 +142,7 @@ export class DiskWorker implements StoreHost {
       const seen = Atomics.load(this.#data.doorbell, 0);
       const work = this.#turn();
       if (work > 0) {
-        if (wasIdle) this.#spin.observe(native.monotonicNs() - idleFromNs, work);
+        if (wasIdle) this.#spin.observe(native.monotonicNs() - idleFromNs);
         wasIdle = false;
         continue;
       }
@@ -150,12 +150,10 @@ export class DiskWorker implements StoreHost {
       if (!wasIdle) idleFromNs = native.monotonicNs();
       wasIdle = true;
       const timeoutMs = Math.max(1, Math.min(TICK_MS, this.#nextTickMs - Date.now()));
-      native.waitDoorbell(
-        this.#data.doorbell,
-        seen,
-        this.#spin.spinNs(),
-        this.events.waiting > 0 ? 1 : timeoutMs,
-      );
+      const spinNs = this.#spin.spinNs(Atomics.load(this.#data.lone, 0) === 1);
+      const waitMs = this.events.waiting > 0 ? 1 : timeoutMs;
+      const woken = native.waitDoorbell(this.#data.doorbell, seen, spinNs, waitMs);
+      if (spinNs > 0) this.#spin.spun(woken === WAIT.spun);
     }
     this.#end();
   }

@@ -27,6 +27,8 @@ export interface DiskWorkerData {
   root: string;
   ports: NetworkPort[];
   doorbell: Int32Array;
+  /** One shared word of the node: 1 while at most one request is in flight (`LoneWatch`). */
+  lone: Int32Array;
   commands: ByteRingMemory;
   events: ByteRingMemory;
   partitions: TableMemory;

@@ -104,6 +104,7 @@ export class FakeNode {
       poison: this.#poison,
       sleeper: new DoorbellSleeper(createDoorbell(), waitWithAtomics),
       spin: new SpinPolicy(0, 1),
+      lone: new Int32Array(1),
       limits: { ...CONNECTION_LIMITS, ...options.limits },
       tags: ringSlots * this.ports.length + 64,
       admin: options.admin ?? refuse,

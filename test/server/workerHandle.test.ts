@@ -32,6 +32,7 @@ function startWorker(t: Test, ioThreads: number): Rig {
   const data: DiskWorkerData = {
     ...{ index: 0, disk: 0, member: 0, members: 1, root, doorbell },
     ports: [{ ...rings, slab: new SharedArrayBuffer(4096), doorbell: createDoorbell(), loopId: -1 }],
+    lone: new Int32Array(new SharedArrayBuffer(4)),
     commands: createByteRing(65_536),
     events: createByteRing(65_536),
     partitions: createPartitionTable(4),

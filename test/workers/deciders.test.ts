@@ -9,29 +9,53 @@ import {
   SLOW_BATCHES,
   STALLED_BATCH_NS,
 } from '../../src/workers/ioMode.js';
-import { SpinPolicy } from '../../src/workers/spin.js';
+import { LoneWatch, SpinPolicy } from '../../src/workers/spin.js';
 
-t.test(
-  'spinning starts when small batches come soon after each other, and stops when they do not',
-  async (t) => {
-    const policy = new SpinPolicy(50, 2);
-    t.equal(policy.spinNs(), 0, 'nothing is known yet');
-    for (let i = 0; i < 30; i++) policy.observe(20_000, 1);
-    t.equal(policy.spinNs(), 50_000);
-    for (let i = 0; i < 30; i++) policy.observe(20_000, 32);
-    t.equal(policy.spinNs(), 0, 'deep batches share a wake-up');
-    for (let i = 0; i < 60; i++) policy.observe(20_000, 1);
-    t.equal(policy.spinNs(), 50_000);
-    for (let i = 0; i < 30; i++) policy.observe(10_000_000, 1);
-    t.equal(policy.spinNs(), 0, 'rare work');
-  },
-);
+t.test('a thread spins for the next request only while one at a time comes, and soon', async (t) => {
+  const policy = new SpinPolicy(50, 2);
+  t.equal(policy.spinNs(true), 50_000);
+  t.equal(policy.spinNs(false), 0, 'several in flight');
+  for (let i = 0; i < 30; i++) policy.observe(80_000);
+  t.equal(policy.spinNs(true), 50_000, 'spinning will shorten such gaps');
+  for (let i = 0; i < 30; i++) policy.observe(10_000_000);
+  t.equal(policy.spinNs(true), 0, 'rare work');
+  for (let i = 0; i < 30; i++) policy.observe(20_000);
+  t.equal(policy.spinNs(true), 50_000);
+});
+
+t.test('spins in vain are followed by pauses that grow, until spinning finds work again', async (t) => {
+  const policy = new SpinPolicy(50, 2);
+  const pauseAfterFailures = (): number => {
+    while (policy.spinNs(true) > 0) policy.spun(false);
+    let sleeps = 1;
+    while (policy.spinNs(true) === 0) sleeps++;
+    return sleeps;
+  };
+  const first = pauseAfterFailures();
+  const second = pauseAfterFailures();
+  t.ok(first >= 64 && second >= first * 2 - 2, `${first}, then ${second}`);
+  for (let i = 0; i < 100; i++) policy.spun(true);
+  t.ok(pauseAfterFailures() <= first + 2, 'short again after success');
+});
 
 t.test('nobody spins on one core, or when spinning is switched off', async (t) => {
   for (const policy of [new SpinPolicy(50, 1), new SpinPolicy(0, 8)]) {
-    for (let i = 0; i < 30; i++) policy.observe(1_000, 1);
-    t.equal(policy.spinNs(), 0);
+    for (let i = 0; i < 30; i++) policy.observe(1_000);
+    t.equal(policy.spinNs(true), 0);
   }
+});
+
+t.test('a lone request is recognised after a while of nothing else, and forgotten at once', async (t) => {
+  const watch = new LoneWatch();
+  for (let i = 0; i < 31; i++) t.notOk(watch.observe(1));
+  t.ok(watch.observe(1), 'changes after 32 turns');
+  t.ok(watch.lone);
+  t.ok(watch.observe(2), 'changes at once');
+  t.notOk(watch.lone);
+  for (let i = 0; i < 31; i++) watch.observe(1);
+  t.notOk(watch.lone, 'two were in flight within the window');
+  for (let i = 0; i < 32; i++) watch.observe(1);
+  t.ok(watch.lone);
 });
 
 t.test(
@@ -64,16 +88,12 @@ t.test('the settings always and never are kept whatever is measured', async (t) 
 
 t.test('a worker with work that answers nothing is stalled, and recovers when it answers', async (t) => {
   const stallMs = 2_000;
-  t.equal(
-    watchWorker({ inFlight: 0, progressMs: 0, refusal: '' }, 9_000, stallMs),
-    'unchanged',
-    'idle is fine',
-  );
-  t.equal(watchWorker({ inFlight: 1, progressMs: 8_000, refusal: '' }, 9_000, stallMs), 'unchanged');
-  t.equal(watchWorker({ inFlight: 1, progressMs: 6_000, refusal: '' }, 9_000, stallMs), 'stalled');
-  t.equal(watchWorker({ inFlight: 1, progressMs: 6_000, refusal: 'x' }, 9_000, stallMs), 'unchanged');
-  t.equal(watchWorker({ inFlight: 1, progressMs: 8_500, refusal: 'x' }, 9_000, stallMs), 'recovered');
-  t.equal(watchWorker({ inFlight: 0, progressMs: 1_000, refusal: 'x' }, 9_000, stallMs), 'recovered');
+  t.equal(watchWorker({ inFlight: 0, silentMs: 0, refusal: '' }, stallMs), 'unchanged', 'idle is fine');
+  t.equal(watchWorker({ inFlight: 1, silentMs: 2_000, refusal: '' }, stallMs), 'unchanged');
+  t.equal(watchWorker({ inFlight: 1, silentMs: 2_250, refusal: '' }, stallMs), 'stalled');
+  t.equal(watchWorker({ inFlight: 1, silentMs: 3_000, refusal: 'x' }, stallMs), 'unchanged');
+  t.equal(watchWorker({ inFlight: 1, silentMs: 0, refusal: 'x' }, stallMs), 'recovered');
+  t.equal(watchWorker({ inFlight: 0, silentMs: 9_000, refusal: 'x' }, stallMs), 'recovered');
 });
 
 t.test('the age of a request survives the wrap of its clock', async (t) => {

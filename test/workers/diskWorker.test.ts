@@ -87,6 +87,7 @@ function workerData(root: string, writes: WriteMode): DiskWorkerData {
   };
   return {
     ...{ index: 0, disk: 0, member: 0, members: 1, root, ports: [port], doorbell: createDoorbell() },
+    lone: new Int32Array(new SharedArrayBuffer(4)),
     commands: createByteRing(65_536),
     events: createByteRing(65_536),
     partitions: createPartitionTable(16),
