@@ -2,7 +2,6 @@
  * A network thread with a real listener on loopback, and workers made of a function: for tests of framing, order, back-pressure and failure
  * without disks. The fake workers run on the same thread, in turns of their own.
  */
-import net, { type Socket } from 'node:net';
 import zlib from 'node:zlib';
 import { CONNECTION_LIMITS } from '../../src/config/limits.js';
 import type { AdminHandler } from '../../src/control/nodeView.js';
@@ -13,7 +12,6 @@ import {
   REQUEST_I32,
   RESULT_SKIPPED,
 } from '../../src/partition/messages.js';
-import { PacketFramer } from '../../src/protocol/framer.js';
 import { RESULT } from '../../src/protocol/resultCodes.js';
 import { Listener } from '../../src/server/listener.js';
 import { type ConnectionLimits, NetworkThread } from '../../src/server/networkThread.js';
@@ -202,65 +200,5 @@ export class FakeNode {
     let published = 0;
     for (const { replies } of this.#rings) published += replies.publish();
     if (published > 0) this.network.wake();
-  }
-}
-
-/** One reply, copied. */
-export interface Reply {
-  opcode: number;
-  resultCode: number;
-  reqId: number;
-  crc: number;
-  extentId: number;
-  extentOffset: number;
-  body: Buffer;
-}
-
-/** A client that collects replies. */
-export class FakeClient {
-  readonly replies: Reply[] = [];
-  readonly socket: Socket;
-  ended = false;
-  closed = false;
-  readonly #framer = new PacketFramer({ direction: 'reply', argBytesMax: 1 << 16, bodyBytesMax: 1 << 26 });
-
-  constructor(port: number) {
-    this.socket = net.connect({ port, host: '127.0.0.1', noDelay: true });
-    this.socket.on('error', () => {});
-    this.socket.on('end', () => {
-      this.ended = true;
-    });
-    this.socket.on('close', () => {
-      this.closed = true;
-    });
-    this.socket.on('data', (chunk: Buffer) => {
-      this.#framer.push(chunk, (packet) => {
-        const { header } = packet;
-        const bodyAt = packet.start + packet.headerBytes + header.argBytes;
-        this.replies.push({
-          opcode: header.opcode,
-          resultCode: header.resultCode,
-          reqId: header.reqIdHigh * 2 ** 32 + header.reqIdLow,
-          crc: header.crc,
-          extentId: header.extentId,
-          extentOffset: header.extentOffset,
-          body: Buffer.from(packet.bytes.subarray(bodyAt, bodyAt + packet.bodyBytes)),
-        });
-      });
-    });
-  }
-
-  /** Waits for a condition, at most 10 s. */
-  async until(what: string, condition: () => boolean): Promise<void> {
-    await until(what, condition);
-  }
-}
-
-/** Waits for a condition, looked at every few ms, at most `timeoutMs`; throws with `what` after that. */
-export async function until(what: string, condition: () => boolean, timeoutMs = 10_000): Promise<void> {
-  const deadlineMs = performance.now() + timeoutMs;
-  while (!condition()) {
-    if (performance.now() > deadlineMs) throw new Error(`timed out: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 2));
   }
 }

@@ -5,7 +5,9 @@ import t from 'tap';
 import { OP } from '../../src/protocol/opcodes.js';
 import { encodeRequest } from '../../src/protocol/packet.js';
 import { RESULT } from '../../src/protocol/resultCodes.js';
-import { type Answer, FakeClient, FakeNode, type Seen, until } from './fakeNode.js';
+import { PacketClient } from '../support/packetClient.js';
+import { until } from '../support/until.js';
+import { type Answer, FakeNode, type Seen } from './fakeNode.js';
 
 /** A worker that checks bodies and fills reads with bytes that follow from extent and offset. */
 function honest(request: Seen): Answer {
@@ -89,7 +91,7 @@ for (const useOnread of [true, false]) {
                   : read(i + 2, i, op.bytes, op.partition),
               ),
             );
-            const client = new FakeClient(node.port);
+            const client = new PacketClient(node.port);
             for (let at = 0, c = 0; at < bytes.length; c++) {
               const piece = bytes.subarray(at, at + cuts[c % cuts.length]!);
               at += piece.length;
@@ -115,7 +117,7 @@ for (const useOnread of [true, false]) {
   });
 }
 
-function checkContents(ops: { kind: 'write' | 'read'; bytes: number }[], client: FakeClient): void {
+function checkContents(ops: { kind: 'write' | 'read'; bytes: number }[], client: PacketClient): void {
   let at = 0;
   for (const [i, op] of ops.entries()) {
     if (op.kind === 'write') {
@@ -146,7 +148,7 @@ t.test('replies leave in request order though workers answer in another', async 
     },
   });
   await withNode(node, async () => {
-    const client = new FakeClient(node.port);
+    const client = new PacketClient(node.port);
     client.socket.write(Buffer.concat([write(2, 10, 1), write(3, 10, 2), write(4, 10, 1), write(5, 10, 2)]));
     await until('all requests taken', () => node.seen.length === 4);
     t.equal(client.replies.length, 0, 'nothing overtakes the first');
@@ -168,7 +170,7 @@ t.test('nothing behind a failed request is executed; FIN follows the error reply
     return { code: RESULT.intraGroupNetErr, bodyBytes: 16 };
   };
   await withNode(new FakeNode({ work }), async (node) => {
-    const client = new FakeClient(node.port);
+    const client = new PacketClient(node.port);
     const packets = [write(2, 10), write(3, 13), write(4, 11), write(5, 200_000)];
     client.socket.write(Buffer.concat(packets));
     await until('FIN', () => client.ended);
@@ -201,7 +203,7 @@ t.test('a failure does not reach back: what stands before it at another worker i
   };
   const node = new FakeNode({ workers: 2, work });
   await withNode(node, async () => {
-    const client = new FakeClient(node.port);
+    const client = new PacketClient(node.port);
     client.socket.write(Buffer.concat([write(2, 10, 1), write(3, 10, 2), write(4, 10, 2)]));
     await until('both workers have seen their first', () => node.seen.length === 2);
     node.answer(held[0]!, { code: RESULT.ok, bodyBytes: 0 });
@@ -221,7 +223,7 @@ t.test('a failure does not reach back: what stands before it at another worker i
 t.test('a full slab stops reading and loses nothing', async (t) => {
   const node = new FakeNode({ work: honest, slots4k: 8, slots128k: 4 });
   await withNode(node, async () => {
-    const clients = [1, 2, 3].map(() => new FakeClient(node.port));
+    const clients = [1, 2, 3].map(() => new PacketClient(node.port));
     node.hung = true;
     const packets = Buffer.concat(
       Array.from({ length: 60 }, (_, i) => write(i + 2, i % 3 === 0 ? 100_000 : 3000)),
@@ -243,7 +245,7 @@ t.test(
   async (t) => {
     const node = new FakeNode({ work: honest, workers: 2 });
     await withNode(node, async () => {
-      const client = new FakeClient(node.port);
+      const client = new PacketClient(node.port);
       node.hung = true;
       client.socket.write(Buffer.concat([write(2, 10, 1), write(3, 10, 1)]));
       await until('dispatched', () => node.network.inFlight === 2);
@@ -255,7 +257,7 @@ t.test(
         [[2, RESULT.intraGroupNetErr]],
       );
       t.match(client.replies[0]!.body.toString(), 'ActionWrite:_disk /disk0 does not answer');
-      const second = new FakeClient(node.port);
+      const second = new PacketClient(node.port);
       second.socket.write(write(9, 10, 1));
       await until('refused at once', () => second.replies.length === 1);
       t.equal(second.replies[0]!.resultCode, RESULT.intraGroupNetErr);
@@ -276,14 +278,14 @@ t.test(
       limits: { requestProgressMs: 50, replyProgressMs: 50, replyBufferBytesMax: 1 << 20 },
     });
     await withNode(node, async () => {
-      const idle = new FakeClient(node.port);
+      const idle = new PacketClient(node.port);
       idle.socket.write(write(2, 10));
       await until('idle one served', () => idle.replies.length === 1);
-      const starts = new FakeClient(node.port);
+      const starts = new PacketClient(node.port);
       starts.socket.write(write(3, 100).subarray(0, 1));
-      const half = new FakeClient(node.port);
+      const half = new PacketClient(node.port);
       half.socket.write(write(4, 100_000).subarray(0, 50_000));
-      const greedy = new FakeClient(node.port);
+      const greedy = new PacketClient(node.port);
       greedy.socket.pause();
       for (let i = 0; i < 400; i++) greedy.socket.write(read(i + 2, 0, 131_072));
       await until('three closed', () => node.closed.length === 3, 20_000);
@@ -357,7 +359,7 @@ t.test('packets refused here are answered in their place', async (t) => {
       },
     ];
     for (const { what, packet, code, text } of cases) {
-      const client = new FakeClient(node.port);
+      const client = new PacketClient(node.port);
       client.socket.write(Buffer.concat([write(1, 5), packet, write(3, 5)]));
       await until(what, () => client.ended);
       t.equal(client.replies.length, 2, what);
@@ -376,7 +378,7 @@ t.test('what cannot be a packet closes the connection', async (t) => {
     hugeArg.writeUInt32BE(0xffff_ffff, 13);
     for (const bytes of [Buffer.from('GET / HTTP/1.1\r\n\r\n'), Buffer.from('GIOP'), hugeBody, hugeArg]) {
       const before = node.closed.length;
-      const client = new FakeClient(node.port);
+      const client = new PacketClient(node.port);
       client.socket.write(bytes);
       await until('closed', () => client.closed && node.closed.length === before + 1);
       t.equal(client.replies.length, 0);
