@@ -85,11 +85,11 @@ export class Connection {
       const missing = this.#bodyBytes - this.#bodyFill;
       if (missing >= DIRECT_BYTES_MIN) {
         this.#direct = true;
-        return this.#net.slabBuffer(this.#slotAt + this.#bodyFill, missing);
+        return this.#net.buffers.slabBuffer(this.#slotAt + this.#bodyFill, missing);
       }
     }
     this.#direct = false;
-    return this.#lastLarge ? this.#net.scratchSmall : this.#net.scratch;
+    return this.#lastLarge ? this.#net.buffers.scratchSmall : this.#net.buffers.scratch;
   }
 
   /** Takes `count` bytes that the socket put into `buffer` (as given by `nextBuffer`). Returns false when the socket must not be read on. */
@@ -137,7 +137,7 @@ export class Connection {
   #consume(bytes: Uint8Array, from: number, to: number): void {
     this.#walk(bytes, from, to);
     // Descriptors are shown to workers at the end of the turn, so the bodies may follow here, all in one call.
-    this.#net.copyIntoSlab(bytes, this.#net.movesIn);
+    this.#net.buffers.copyIn(bytes);
   }
 
   #walk(bytes: Uint8Array, from: number, to: number): void {
@@ -255,9 +255,9 @@ export class Connection {
   #takeBody(bytes: Uint8Array, at: number, to: number): number {
     const count = Math.min(this.#bodyBytes - this.#bodyFill, to - at);
     if (count === 0) return at;
-    const moves = this.#net.movesIn;
-    moves.add(at, this.#slotAt + this.#bodyFill, count);
-    if (moves.full) this.#net.copyIntoSlab(bytes, moves);
+    const { buffers } = this.#net;
+    buffers.movesIn.add(at, this.#slotAt + this.#bodyFill, count);
+    if (buffers.movesIn.full) buffers.copyIn(bytes);
     this.#bodyFill += count;
     if (this.#bodyFill === this.#bodyBytes) this.#dispatch();
     return at + count;

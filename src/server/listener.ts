@@ -123,7 +123,7 @@ export class Listener {
       return connection;
     };
     let socket = accepted;
-    if (this.#useOnread) socket = wrapAccepted(accepted, this.#net.scratch, attach);
+    if (this.#useOnread) socket = wrapAccepted(accepted, this.#net.buffers.scratch, attach);
     else attachData(socket, attach(socket));
     this.#net.addConnection(this.#peers.get(index)!.connection);
     socket.setNoDelay(true);

@@ -6,96 +6,31 @@
  * says that it is awake. With little in flight the turn spins for the replies first, because sleeping and being woken costs more than most replies take.
  */
 import assert from 'node:assert';
-import type { AdminHandler } from '../control/nodeView.js';
-import {
-  issuedAt,
-  REPLY_F64,
-  REPLY_I32,
-  REQUEST_F64,
-  REQUEST_I32,
-  RESULT_SKIPPED,
-} from '../partition/messages.js';
+import { REPLY_F64, REPLY_I32, RESULT_SKIPPED } from '../partition/messages.js';
 import { errorBody, resultCodeFor } from '../protocol/errors.js';
 import type { PacketHeader } from '../protocol/header.js';
 import { actionOf } from '../protocol/opcodes.js';
 import { RESULT } from '../protocol/resultCodes.js';
-import type { DoorbellSleeper } from '../shm/doorbell.js';
-import type { PoisonTable } from '../shm/poison.js';
 import type { Slab } from '../shm/slab.js';
 import { SLOT_KIND } from '../shm/slabShare.js';
-import { LoneWatch, type SpinPolicy } from '../workers/spin.js';
 import type { Connection } from './connection.js';
-import { MoveList } from './moveList.js';
+import { writeRequest } from './descriptors.js';
+import { LoneReply } from './loneReply.js';
+import { NetworkBuffers } from './networkBuffers.js';
+import type { ConnectionLimits, NetworkParts } from './networkParts.js';
 import { PendingTable, TAG, TAG_KIND } from './pending.js';
 import type { ReplyQueue } from './replyQueue.js';
 import type { Route, WorkerPort } from './workerPort.js';
 
-const SCRATCH_BYTES = 64 * 1024;
-/** Scratch offered to a connection whose last body was large: room for a header and Arg, so that the body goes to its slot uncopied. */
-const SCRATCH_SMALL_BYTES = 4 * 1024;
-const STAGING_BYTES = 256 * 1024;
 /** Smallest slot of a request: it must hold an error text or a small reply body. */
 const SLOT_BYTES_MIN = 4096;
-
-/** Limits of a connection (`config/limits.ts`, overridden by settings). */
-export interface ConnectionLimits {
-  requestProgressMs: number;
-  replyProgressMs: number;
-  starvingProgressMs: number;
-  lingerMs: number;
-  inFlightBytesMax: number;
-  inFlightPacketsMax: number;
-  replyBufferBytesMax: number;
-}
-
-/** What the network thread is made of; everything that acts comes from outside. */
-export interface NetworkParts {
-  slab: Slab;
-  ports: WorkerPort[];
-  poison: PoisonTable;
-  sleeper: DoorbellSleeper;
-  spin: SpinPolicy;
-  /** Shared word that tells the workers whether they may spin (`LoneWatch`). */
-  lone: Int32Array;
-  limits: ConnectionLimits;
-  tags: number;
-  admin: AdminHandler;
-  crc32(data: Uint8Array, seed: number): number;
-  /** Copies ranges from one buffer to another (`native.copyMany`). */
-  copyMany(from: Uint8Array, to: Uint8Array, moves: Float64Array, count: number): void;
-  /** Spins until any of this thread's reply rings may have something, at most `ns`. */
-  spinForReplies(seen: number, ns: number): boolean;
-  monotonicMs(): number;
-  wallMs(): number;
-  /** Takes events and answers that workers sent over their control rings. */
-  drainEvents(): void;
-  /** Who owns the sockets. */
-  sockets(): SocketOwner;
-}
-
-/** What the network thread asks of the listener. */
-export interface SocketOwner {
-  /** FIN, then discard what still comes for a while (`wire.md` 6.5). */
-  halfClose(index: number): void;
-  /** Reads on after the connection was blocked. */
-  resumeReading(connection: Connection): void;
-  /** Closes at once, because of what the peer sent or did. */
-  drop(connection: Connection, reason: string): void;
-}
 
 export class NetworkThread {
   readonly pending: PendingTable;
   readonly slab: Slab;
-  readonly slabView: DataView;
   readonly limits: ConnectionLimits;
   readonly routes = new Map<number, Route>();
-  readonly scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
-  readonly scratchSmall = this.scratch.subarray(0, SCRATCH_SMALL_BYTES);
-  /** Bodies to be copied from what was received into slots, and from slots into the staging buffer; each list is emptied within the call that fills it. */
-  readonly movesIn = new MoveList();
-  readonly movesOut = new MoveList();
-  staging = Buffer.allocUnsafeSlow(STAGING_BYTES);
-  stagingView = viewOf(this.staging);
+  readonly buffers: NetworkBuffers;
   /** Loop clock, ms: read once a turn. */
   nowMs = 0;
 
@@ -106,21 +41,16 @@ export class NetworkThread {
   #turnDue = false;
   #released = false;
   #inFlight = 0;
-  readonly #loneWatch = new LoneWatch();
-  /** When the reply of the only request began to be awaited; 0: none is. */
-  #awaitedFromMs = 0;
+  readonly #lone: LoneReply;
   readonly #turn = (): void => this.turn();
 
   constructor(parts: NetworkParts) {
     this.#parts = parts;
     this.pending = new PendingTable(parts.tags);
     this.slab = parts.slab;
-    this.slabView = new DataView(
-      parts.slab.bytes.buffer,
-      parts.slab.bytes.byteOffset,
-      parts.slab.bytes.byteLength,
-    );
+    this.buffers = new NetworkBuffers(parts.slab, parts.copyMany);
     this.limits = parts.limits;
+    this.#lone = new LoneReply(parts);
     this.nowMs = parts.monotonicMs();
   }
 
@@ -170,7 +100,7 @@ export class NetworkThread {
 
   /**
    * Takes a tag and a slot for a request of `connection` to `port` whose body or answer has `bytes`. -1 when something is missing: the caller
-   * blocks. `primary` work may not use the reserves of leaf work.
+   * blocks. `primary` work may not use the reserves of leaf work; chunks of reads and other leaf work have a reserve each.
    */
   takeTag(
     connection: Connection,
@@ -182,7 +112,8 @@ export class NetworkThread {
   ): number {
     if (!port.admits(primary)) return -1;
     const slotBytes = Math.max(bytes, SLOT_BYTES_MIN);
-    const slot = this.slab.acquire(slotBytes, port.disk, primary ? SLOT_KIND.primary : SLOT_KIND.leaf);
+    const leaf = kind === TAG_KIND.chunk ? SLOT_KIND.reply : SLOT_KIND.leaf;
+    const slot = this.slab.acquire(slotBytes, port.disk, primary ? SLOT_KIND.primary : leaf);
     if (slot < 0) return -1;
     const tag = this.pending.acquire(connection.index, kind, raw, 0);
     if (tag < 0) {
@@ -230,33 +161,6 @@ export class NetworkThread {
     this.wake();
   }
 
-  /** A view of `bytes` of the slab from `offset`, for socket reads and writes. */
-  slabBuffer(offset: number, bytes: number): Buffer {
-    return Buffer.from(this.slab.bytes.buffer, this.slab.bytes.byteOffset + offset, bytes);
-  }
-
-  /** Copies collected `moves` between the slab and another buffer. */
-  copyIntoSlab(from: Uint8Array, moves: MoveList): void {
-    if (moves.count > 0) this.#parts.copyMany(from, this.slab.bytes, moves.triples, moves.count);
-    moves.count = 0;
-  }
-
-  copyFromSlab(into: Uint8Array, moves: MoveList): void {
-    if (moves.count > 0) this.#parts.copyMany(this.slab.bytes, into, moves.triples, moves.count);
-    moves.count = 0;
-  }
-
-  /** The socket kept the staging buffer: the next replies get a new one. */
-  replaceStaging(): void {
-    this.staging = Buffer.allocUnsafeSlow(STAGING_BYTES);
-    this.stagingView = viewOf(this.staging);
-  }
-
-  growStaging(bytes: number): void {
-    this.staging = Buffer.allocUnsafeSlow(bytes);
-    this.stagingView = viewOf(this.staging);
-  }
-
   // Requests.
 
   /** Writes a request's descriptor; it is published at the end of the turn. */
@@ -272,21 +176,18 @@ export class NetworkThread {
     const slot = pending.slot[tag]!;
     const at = port.requests.reserve(header.remainingFollowers === 0);
     assert(at >= 0, 'a tag was taken only while the ring had room');
-    const i = at * 16;
-    const f = at * 8;
-    const { i32, f64 } = port.requests;
-    i32[i + REQUEST_I32.tag] = tag;
-    i32[i + REQUEST_I32.kind] = header.opcode | (header.extentType << 8) | (header.remainingFollowers << 16);
-    i32[i + REQUEST_I32.crc] = header.crc;
-    i32[i + REQUEST_I32.size] = bytes;
-    i32[i + REQUEST_I32.bufferBytes] = this.slab.capacity(slot);
-    i32[i + REQUEST_I32.connection] = connection.index;
-    i32[i + REQUEST_I32.generation] = connection.generation;
-    i32[i + REQUEST_I32.issuedAtMs] = issuedAt(this.#parts.wallMs());
-    f64[f + REQUEST_F64.bufferOffset] = this.slab.payloadOffset(slot);
-    f64[f + REQUEST_F64.partitionId] = header.partitionId;
-    f64[f + REQUEST_F64.extentId] = header.extentId;
-    f64[f + REQUEST_F64.extentOffset] = extentOffset;
+    writeRequest(
+      port.requests,
+      at,
+      this.slab,
+      slot,
+      connection,
+      tag,
+      header,
+      extentOffset,
+      bytes,
+      this.#parts.wallMs(),
+    );
     pending.crc[tag] = header.crc;
     pending.extentId[tag] = header.extentId;
     pending.extentOffset[tag] = extentOffset;
@@ -371,26 +272,14 @@ export class NetworkThread {
     for (const port of parts.ports) port.publish();
     let seen = parts.sleeper.sequence();
     this.#drainAndSend();
-    if (this.#loneWatch.observe(this.#inFlight)) Atomics.store(parts.lone, 0, this.#loneWatch.lone ? 1 : 0);
-    if (this.#inFlight === 1 && this.#flushList.length === 0) seen = this.#awaitLoneReply(seen);
+    this.#lone.observe(this.#inFlight);
+    if (this.#inFlight === 1 && this.#flushList.length === 0 && this.#lone.wait(seen)) {
+      seen = parts.sleeper.sequence();
+      this.#drainAndSend();
+    }
     this.#turnDue = false;
     const more = this.#flushList.length > 0 || (this.#released && this.#blocked.length > 0);
     if (more || !parts.sleeper.arm(seen)) this.wake();
-  }
-
-  /** With one request in flight its reply is waited for, a little, instead of going to sleep. Returns the doorbell's sequence for `arm`. */
-  #awaitLoneReply(seen: number): number {
-    const { spin, sleeper, spinForReplies, monotonicMs } = this.#parts;
-    const spinNs = spin.spinNs(this.#loneWatch.lone);
-    const fromMs = monotonicMs();
-    this.#awaitedFromMs = fromMs;
-    if (spinNs === 0) return seen;
-    const found = spinForReplies(seen, spinNs);
-    spin.spun(found);
-    if (!found) return seen;
-    const now = sleeper.sequence();
-    this.#drainAndSend();
-    return now;
   }
 
   #drainAndSend(): void {
@@ -421,10 +310,7 @@ export class NetworkThread {
     }
     if (count === 0) return;
     replies.release();
-    if (this.#awaitedFromMs > 0) {
-      this.#parts.spin.observe((this.#parts.monotonicMs() - this.#awaitedFromMs) * 1e6);
-      this.#awaitedFromMs = 0;
-    }
+    this.#lone.answered();
     port.inFlight -= count;
     this.#inFlight -= count;
     port.silentMs = 0;
@@ -439,16 +325,11 @@ export class NetworkThread {
     this.slab.takeBack(pending.slot[tag]!);
     port.settle(pending.primary[tag] === 1);
     const resultCode = i32[i + REPLY_I32.resultCode]!;
-    if (pending.state[tag] === TAG.abandoned || resultCode === RESULT_SKIPPED) {
-      if (pending.state[tag] !== TAG.abandoned) {
-        // Skipped behind a failure of the same connection: its queue ends before this tag.
-        const owner = this.#connections[pending.connection[tag]!];
-        if (owner !== undefined) this.#fail(owner);
-        pending.state[tag] = TAG.done;
-        pending.resultCode[tag] = RESULT_SKIPPED;
-        return;
-      }
-      this.releaseTag(tag);
+    if (pending.state[tag] === TAG.abandoned) return this.releaseTag(tag);
+    if (resultCode === RESULT_SKIPPED) {
+      // It stands behind a failure of the same connection, where its queue will end.
+      pending.state[tag] = TAG.done;
+      pending.resultCode[tag] = RESULT_SKIPPED;
       return;
     }
     pending.resultCode[tag] = resultCode;
@@ -516,8 +397,4 @@ export class NetworkThread {
     this.#fail(connection);
     connection.replies.failAt(tag, resultCodeFor(action, message), errorBody(action, message));
   }
-}
-
-function viewOf(buffer: Buffer): DataView {
-  return new DataView(buffer.buffer, buffer.byteOffset, buffer.byteLength);
 }

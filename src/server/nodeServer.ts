@@ -8,28 +8,20 @@ import type { AdminHandler, NodeView, Outcome } from '../control/nodeView.js';
 import type { FaultRequest } from '../http/messages.js';
 import { native } from '../native/addon.js';
 import { type AttachedPartition, DISK_HELD } from '../partition/messages.js';
-import { createByteRing } from '../shm/byteRing.js';
 import { createDoorbell, DoorbellSleeper, SEQUENCE } from '../shm/doorbell.js';
-import { createPoisonTable, PoisonTable } from '../shm/poison.js';
-import { createRing } from '../shm/ring.js';
-import { createSlab, Slab } from '../shm/slab.js';
-import { createDiskTable, createPartitionTable } from '../shm/tables.js';
+import { PoisonTable } from '../shm/poison.js';
 import { SpinPolicy } from '../workers/spin.js';
-import type { DiskWorkerData } from '../workers/workerData.js';
 import { watchWorker } from './diskWatch.js';
-import { type ConnectionLimits, NetworkThread, type SocketOwner } from './networkThread.js';
+import type { ConnectionLimits, SocketOwner } from './networkParts.js';
+import { NetworkThread } from './networkThread.js';
+import { layOutMemory } from './nodeMemory.js';
 import { NodeState } from './nodeState.js';
 import { WorkerHandle, type WorkerListener } from './workerHandle.js';
 import { WorkerPort } from './workerPort.js';
 
-const KiB = 1024;
-const CONTROL_RING_BYTES = 1024 * KiB;
-const EVENT_RING_BYTES = 4 * 1024 * KiB;
-/** Rows of a worker's partition table: five times what operators report (`pains.md` 15). */
-const PARTITIONS_PER_WORKER_MAX = 5_000;
 const WATCH_MS = 250;
-/** Clients wait 5 s for a write; executing it later would only surprise them. */
-const REQUEST_AGE_MS_MAX = 5_000;
+/** Tags beside those of the workers' rings: packets that are answered on this thread. */
+const LOCAL_TAGS = 4096;
 
 export interface NodeServerOptions {
   config: NodeConfig;
@@ -56,69 +48,23 @@ export class NodeServer implements WorkerListener {
     const { config, log } = options;
     this.#config = config;
     this.#log = log;
-    const workerCount = config.disks.length * config.workersPerDisk;
-    const slabMemory = createSlab({
-      classes: [
-        { bytes: 4 * KiB, slots: config.slabSlots4k },
-        { bytes: 32 * KiB, slots: config.slabSlots32k },
-        { bytes: 128 * KiB, slots: config.slabSlots128k },
-        { bytes: 2048 * KiB, slots: config.slabSlots2m },
-      ],
-      prefault: true,
-    });
-    const slab = new Slab(slabMemory);
-    const poison = createPoisonTable(options.connectionsMax);
-    const diskTable = createDiskTable(config.disks.length);
-    const workerTable = createDiskTable(workerCount);
-    const lone = new Int32Array(new SharedArrayBuffer(4));
-    const ports: WorkerPort[] = [];
-    const workerData: DiskWorkerData[] = [];
     this.#loopId = native.registerLoop(() => this.network.called());
-    for (let index = 0; index < workerCount; index++) {
-      const disk = Math.floor(index / config.workersPerDisk);
-      const root = config.disks[disk]!.path;
-      const rings = { requests: createRing(config.ringSlots), replies: createRing(config.ringSlots) };
-      const doorbell = createDoorbell();
-      ports.push(new WorkerPort(index, disk, root, rings, doorbell, (words) => native.ringDoorbell(words)));
-      workerData.push({
-        index,
-        disk,
-        member: index % config.workersPerDisk,
-        members: config.workersPerDisk,
-        root,
-        ports: [{ ...rings, slab: slabMemory.sab, doorbell: this.#doorbell, loopId: this.#loopId }],
-        doorbell,
-        lone,
-        commands: createByteRing(CONTROL_RING_BYTES),
-        events: createByteRing(EVENT_RING_BYTES),
-        partitions: createPartitionTable(PARTITIONS_PER_WORKER_MAX),
-        disks: diskTable,
-        workers: workerTable,
-        poison,
-        settings: {
-          ringSlots: config.ringSlots,
-          ioThreads: config.ioThreads,
-          openExtentsMax: Math.max(16, Math.floor(config.maxOpenFiles / workerCount)),
-          strictAppend: config.strictAppend,
-          spinUs: config.spinWorkerUs,
-          cores: options.cores,
-          writes: config.inlineWrites,
-          requestAgeMsMax: REQUEST_AGE_MS_MAX,
-        },
-      });
-    }
-    for (let disk = 0; disk < config.disks.length; disk++)
-      slab.setDiskQuota(disk, config.inFlightBytesPerDisk);
+    const memory = layOutMemory(config, options.cores, options.connectionsMax, this.#doorbell, this.#loopId);
+    const { slab, workers, lone } = memory;
+    const ports = workers.map(
+      (data) =>
+        new WorkerPort(data.index, data.disk, data.root, data.ports[0]!, data.doorbell, native.ringDoorbell),
+    );
     const sleeper = new DoorbellSleeper(this.#doorbell, native.waitDoorbell);
     this.network = new NetworkThread({
       slab,
       ports,
-      poison: new PoisonTable(poison),
+      poison: new PoisonTable(memory.poison),
       sleeper,
       lone,
       spin: new SpinPolicy(config.spinMainUs, options.cores),
       limits: options.limits,
-      tags: workerCount * config.ringSlots + 4096,
+      tags: workers.length * config.ringSlots + LOCAL_TAGS,
       admin: { handle: (opcode, id, body) => admin.handle(opcode, id, body) },
       crc32: (data, seed) => native.crc32(data, seed),
       copyMany: native.copyMany,
@@ -131,12 +77,13 @@ export class NodeServer implements WorkerListener {
       sockets: options.sockets,
     });
     const disks = config.disks.map(({ path }) => ({ path, handles: [] as WorkerHandle[] }));
-    const tables = workerData.map(({ partitions }) => partitions);
+    const tables = workers.map(({ partitions }) => partitions);
+    const { diskTable, workerTable } = memory;
     this.state = new NodeState(this.network, disks, diskTable, workerTable, tables, () =>
-      this.#connections(),
+      this.connectionCount(),
     );
     const admin = options.admin(this.state);
-    for (const data of workerData) {
+    for (const data of workers) {
       const handle = new WorkerHandle(data, ports[data.index]!, this);
       this.#handles.push(handle);
       disks[data.disk]!.handles.push(handle);
@@ -241,10 +188,6 @@ export class NodeServer implements WorkerListener {
       'disk worker died: its disk is out of service until a restart',
     );
     this.#changed();
-  }
-
-  #connections(): number {
-    return this.connectionCount();
   }
 
   #watchWorkers(): void {

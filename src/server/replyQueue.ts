@@ -121,7 +121,7 @@ export class ReplyQueue {
       );
       const large = this.#isLargeChunk(tag);
       const need = large ? 0 : this.#replyBytes(tag);
-      if (at > 0 && (large || at + need > net.staging.length)) {
+      if (at > 0 && (large || at + need > net.buffers.staging.length)) {
         corked = this.#cork(corked);
         at = this.#writeStaging(at);
         wrote = true;
@@ -132,7 +132,7 @@ export class ReplyQueue {
         this.#writeChunk(tag);
         wrote = true;
       } else {
-        if (need > net.staging.length) net.growStaging(need);
+        if (need > net.buffers.staging.length) net.buffers.replaceStaging(need);
         at = this.#stage(tag, at);
         const failed = pending.resultCode[tag] !== RESULT.ok;
         this.#release(tag);
@@ -143,7 +143,8 @@ export class ReplyQueue {
       }
     }
     if (this.#head >= 0 && this.#head === this.#failTag && !this.ended) {
-      if (at + HEADER_BYTES + this.#failBody!.length > net.staging.length) at = this.#writeStaging(at);
+      if (at + HEADER_BYTES + this.#failBody!.length > net.buffers.staging.length)
+        at = this.#writeStaging(at);
       at = this.#stageFailure(at);
       this.ended = true;
     }
@@ -186,7 +187,8 @@ export class ReplyQueue {
   /** Builds a reply at `at` of the staging buffer; returns the end. */
   #stage(tag: number, at: number): number {
     const net = this.#net;
-    const { pending, staging, stagingView } = net;
+    const { pending } = net;
+    const { staging, stagingView } = net.buffers;
     const from = pending.headerOffset(tag);
     const bodyBytes = pending.bodyBytes[tag]!;
     const ok = pending.resultCode[tag] === RESULT.ok;
@@ -224,15 +226,16 @@ export class ReplyQueue {
       const heap = pending.body[tag];
       if (heap) staging.set(heap, end);
       else {
-        net.movesOut.add(net.slab.payloadOffset(pending.slot[tag]!), end, bodyBytes);
-        if (net.movesOut.full) net.copyFromSlab(staging, net.movesOut);
+        net.buffers.movesOut.add(net.slab.payloadOffset(pending.slot[tag]!), end, bodyBytes);
+        if (net.buffers.movesOut.full) net.buffers.copyOut();
       }
     }
     return end + bodyBytes;
   }
 
   #stageFailure(at: number): number {
-    const { pending, staging, stagingView } = this.#net;
+    const { pending } = this.#net;
+    const { staging, stagingView } = this.#net.buffers;
     const from = pending.headerOffset(this.#failTag);
     const body = this.#failBody!;
     for (let i = 0; i < HEADER_BYTES; i++) staging[at + i] = pending.headers[from + i]!;
@@ -244,9 +247,9 @@ export class ReplyQueue {
 
   #writeStaging(end: number): number {
     const net = this.#net;
-    net.copyFromSlab(net.staging, net.movesOut);
-    this.#socket.write(net.staging.subarray(0, end), this.#onFlushed);
-    if (this.#socket.writableLength > 0) net.replaceStaging();
+    net.buffers.copyOut();
+    this.#socket.write(net.buffers.staging.subarray(0, end), this.#onFlushed);
+    if (this.#socket.writableLength > 0) net.buffers.replaceStaging();
     return 0;
   }
 
@@ -257,7 +260,7 @@ export class ReplyQueue {
     const bodyBytes = pending.bodyBytes[tag]!;
     const at = net.slab.payloadOffset(slot) - HEADER_BYTES;
     writeStreamReadHeader(
-      net.slabView,
+      net.buffers.slabView,
       at,
       pending.headerView,
       pending.headerOffset(tag),
@@ -265,7 +268,7 @@ export class ReplyQueue {
       pending.crc[tag]!,
       bodyBytes,
     );
-    this.#socket.write(net.slabBuffer(at, HEADER_BYTES + bodyBytes), this.#onFlushed);
+    this.#socket.write(net.buffers.slabBuffer(at, HEADER_BYTES + bodyBytes), this.#onFlushed);
     this.#held.push(slot);
     pending.slot[tag] = -1;
     this.#release(tag);

@@ -40,9 +40,24 @@ export interface IoBatch {
   readonly capacity: number;
   readonly length: number;
   /** Adds a positional write from `region[bufferOffset, +length)`; returns its index. `linked`: not run when an earlier entry of this fd failed. */
-  pwrite(fd: number, fileOffset: number, region: number, bufferOffset: number, length: number, linked: boolean): number;
+  pwrite(
+    fd: number,
+    fileOffset: number,
+    region: number,
+    bufferOffset: number,
+    length: number,
+    linked: boolean,
+  ): number;
   /** Adds a positional read; `noWait`: -EAGAIN instead of blocking; `crc`: checksum what was read. */
-  pread(fd: number, fileOffset: number, region: number, bufferOffset: number, length: number, noWait: boolean, crc: boolean): number;
+  pread(
+    fd: number,
+    fileOffset: number,
+    region: number,
+    bufferOffset: number,
+    length: number,
+    noWait: boolean,
+    crc: boolean,
+  ): number;
   /** After the run: bytes moved, or a negated errno. */
   result(index: number): number;
   /** After the run, entries with `crc`: CRC-32 IEEE of the bytes read. */
@@ -58,7 +73,15 @@ export interface Disk {
   /** Runs the whole batch on an I/O thread; `done` when all entries have results. No entry may be added before. */
   submitBatch(done: IoDone): void;
   /** One entry of the batch, on an I/O thread, copied: used for reads that `noWait` refused. */
-  submitPread(fd: number, fileOffset: number, region: number, bufferOffset: number, length: number, crc: boolean, done: IoDone): void;
+  submitPread(
+    fd: number,
+    fileOffset: number,
+    region: number,
+    bufferOffset: number,
+    length: number,
+    crc: boolean,
+    done: IoDone,
+  ): void;
 
   submitOpen(path: string, flags: number, mode: number, done: IoDone): void;
   submitClose(fd: number, done: IoDone): void;

@@ -7,15 +7,7 @@
  */
 import { CONNECTION_LIMITS } from '../config/limits.js';
 import { native } from '../native/addon.js';
-import {
-  ageMs,
-  EVENT,
-  REPLY_F64,
-  REPLY_I32,
-  REQUEST_F64,
-  REQUEST_I32,
-  RESULT_SKIPPED,
-} from '../partition/messages.js';
+import { ageMs, EVENT, REPLY_F64, REPLY_I32, RESULT_SKIPPED } from '../partition/messages.js';
 import type { Operation } from '../partition/operation.js';
 import type { Partition } from '../partition/partition.js';
 import { StoreGroup } from '../partition/storeGroup.js';
@@ -23,9 +15,8 @@ import { type DiskHealth, type StoreHost, type StoreSettings, scratchBytes } fro
 import { ACTION, ERROR_TEXT, errorBody } from '../protocol/errors.js';
 import { actionOf, isWriteOp } from '../protocol/opcodes.js';
 import { RESULT, resultCodeFor } from '../protocol/resultCodes.js';
-import { Doorbell, WAIT } from '../shm/doorbell.js';
+import { WAIT } from '../shm/doorbell.js';
 import { PoisonTable } from '../shm/poison.js';
-import { RingConsumer, RingProducer } from '../shm/ring.js';
 import { DiskTable } from '../shm/tables.js';
 import type { Clock } from '../storage/io.js';
 import { NativeDisk } from '../storage/nativeDisk.js';
@@ -34,27 +25,15 @@ import { EventQueue } from './eventQueue.js';
 import { IoMode } from './ioMode.js';
 import { OperationPool } from './operationPool.js';
 import { PartitionSet } from './partitionSet.js';
+import { fillOperation, Port } from './port.js';
 import { SpinPolicy } from './spin.js';
-import type { DiskWorkerData, NetworkPort } from './workerData.js';
+import type { DiskWorkerData } from './workerData.js';
 
 /** Requests taken a turn: enough to share the costs of a turn, few enough to keep the first one's reply prompt. */
 const REQUESTS_PER_TURN = 256;
 /** Batch entries an operation may add before the worker has to run the batch. */
 const ENTRIES_PER_OPERATION = 8;
 const TICK_MS = 1000;
-
-/** One network thread's rings, from this side. */
-class Port {
-  readonly requests: RingConsumer;
-  readonly replies: RingProducer;
-  readonly doorbell: Doorbell;
-
-  constructor(memory: NetworkPort) {
-    this.requests = new RingConsumer(memory.requests);
-    this.replies = new RingProducer(memory.replies);
-    this.doorbell = new Doorbell(memory.doorbell, () => native.notifyLoop(memory.loopId));
-  }
-}
 
 export class DiskWorker implements StoreHost {
   readonly disk: NativeDisk;
@@ -86,7 +65,6 @@ export class DiskWorker implements StoreHost {
   #batchAway = false;
   #readErrors = 0;
   #writeErrors = 0;
-  #finished = 0;
   #nextTickMs = 0;
   #stopping = false;
 
@@ -335,7 +313,6 @@ export class DiskWorker implements StoreHost {
     replies.i32[i + REPLY_I32.largeBody] = large ? 1 : 0;
     replies.f64[at * 8 + REPLY_F64.extentId] = op.extentId;
     replies.f64[at * 8 + REPLY_F64.extentOffset] = op.extentOffset;
-    this.#finished++;
     if (large) {
       replies.publish();
       this.events.bytes(EVENT.bodyPiece, op.tag, op.replyBody!);
@@ -360,11 +337,6 @@ export class DiskWorker implements StoreHost {
   #tick(nowMs: number): void {
     this.#nextTickMs = nowMs + TICK_MS;
     this.#partitions.tick(nowMs);
-    const row = this.#data.index;
-    this.#workerTable.setHeartbeatMs(row, nowMs);
-    this.#workerTable.setInFlight(row, this.#pool.inUse);
-    this.#workerTable.setLastProgressMs(row, this.#finished);
-    this.#workerTable.setMode(row, this.#mode.threaded ? 1 : 0);
   }
 
   #isQuiet(): boolean {
@@ -377,29 +349,4 @@ export class DiskWorker implements StoreHost {
     this.events.json(EVENT.stopped, 0, { clean });
     this.#tellMain();
   }
-}
-
-function fillOperation(op: Operation, requests: RingConsumer, at: number, port: number): void {
-  const { i32, f64 } = requests;
-  const i = at * 16;
-  const f = at * 8;
-  const kind = i32[i + REQUEST_I32.kind]!;
-  op.port = port;
-  op.region = port;
-  op.tag = i32[i + REQUEST_I32.tag]!;
-  op.opcode = kind & 0xff;
-  op.extentType = (kind >> 8) & 0xff;
-  op.remainingFollowers = (kind >> 16) & 0xff;
-  op.crc = i32[i + REQUEST_I32.crc]! >>> 0;
-  op.replyCrc = op.crc;
-  op.size = i32[i + REQUEST_I32.size]! >>> 0;
-  op.bufferOffset = f64[f + REQUEST_F64.bufferOffset]!;
-  op.bufferBytes = i32[i + REQUEST_I32.bufferBytes]!;
-  op.connection = i32[i + REQUEST_I32.connection]!;
-  op.generation = i32[i + REQUEST_I32.generation]!;
-  op.partitionId = f64[f + REQUEST_F64.partitionId]!;
-  op.extentId = f64[f + REQUEST_F64.extentId]!;
-  op.extentOffset = f64[f + REQUEST_F64.extentOffset]!;
-  op.issuedAtMs = i32[i + REQUEST_I32.issuedAtMs]!;
-  op.primary = false;
 }

@@ -14,7 +14,8 @@ import {
 } from '../../src/partition/messages.js';
 import { RESULT } from '../../src/protocol/resultCodes.js';
 import { Listener } from '../../src/server/listener.js';
-import { type ConnectionLimits, NetworkThread } from '../../src/server/networkThread.js';
+import type { ConnectionLimits } from '../../src/server/networkParts.js';
+import { NetworkThread } from '../../src/server/networkThread.js';
 import { WorkerPort } from '../../src/server/workerPort.js';
 import { createDoorbell, DoorbellSleeper, waitWithAtomics } from '../../src/shm/doorbell.js';
 import { createPoisonTable, PoisonTable } from '../../src/shm/poison.js';

@@ -1,0 +1,92 @@
+/**
+ * The node's shared memory, laid out once at start: the slab, and rings, tables and doorbells for each worker.
+ */
+import type { NodeConfig } from '../config/config.js';
+import { createByteRing } from '../shm/byteRing.js';
+import { createDoorbell } from '../shm/doorbell.js';
+import { createPoisonTable, type PoisonMemory } from '../shm/poison.js';
+import { createRing } from '../shm/ring.js';
+import { createSlab, Slab } from '../shm/slab.js';
+import { createDiskTable, createPartitionTable, type TableMemory } from '../shm/tables.js';
+import type { DiskWorkerData } from '../workers/workerData.js';
+
+const KiB = 1024;
+/** A worker needs some files open at once, however small the budget. */
+const OPEN_EXTENTS_MIN = 16;
+const CONTROL_RING_BYTES = 1024 * KiB;
+const EVENT_RING_BYTES = 4 * 1024 * KiB;
+/** Rows of a worker's partition table: five times what operators report (`pains.md` 15). */
+const PARTITIONS_PER_WORKER_MAX = 5_000;
+/** Clients wait 5 s for a write; executing it later would only surprise them. */
+const REQUEST_AGE_MS_MAX = 5_000;
+
+/** What main keeps of it; the workers get theirs as `DiskWorkerData`. */
+export interface NodeMemory {
+  slab: Slab;
+  poison: PoisonMemory;
+  diskTable: TableMemory;
+  workerTable: TableMemory;
+  /** Word that tells the workers whether one request at a time is all there is (`LoneWatch`). */
+  lone: Int32Array;
+  /** One a worker, in order of index. */
+  workers: DiskWorkerData[];
+}
+
+/** Lays out memory for one network thread, woken through `doorbell` and `loopId`, and the workers of all disks. */
+export function layOutMemory(
+  config: NodeConfig,
+  cores: number,
+  connectionsMax: number,
+  doorbell: Int32Array,
+  loopId: number,
+): NodeMemory {
+  const slabMemory = createSlab({
+    classes: [
+      { bytes: 4 * KiB, slots: config.slabSlots4k },
+      { bytes: 32 * KiB, slots: config.slabSlots32k },
+      { bytes: 128 * KiB, slots: config.slabSlots128k },
+      { bytes: 2048 * KiB, slots: config.slabSlots2m },
+    ],
+    prefault: true,
+  });
+  const slab = new Slab(slabMemory);
+  for (const disk of config.disks.keys()) slab.setDiskQuota(disk, config.inFlightBytesPerDisk);
+  const workerCount = config.disks.length * config.workersPerDisk;
+  const poison = createPoisonTable(connectionsMax);
+  const diskTable = createDiskTable(config.disks.length);
+  const workerTable = createDiskTable(workerCount);
+  const lone = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
+  const settings: DiskWorkerData['settings'] = {
+    ringSlots: config.ringSlots,
+    ioThreads: Math.max(1, Math.floor(config.ioThreads / config.workersPerDisk)),
+    openExtentsMax: Math.max(OPEN_EXTENTS_MIN, Math.floor(config.maxOpenFiles / workerCount)),
+    strictAppend: config.strictAppend,
+    spinUs: config.spinWorkerUs,
+    cores,
+    writes: config.inlineWrites,
+    requestAgeMsMax: REQUEST_AGE_MS_MAX,
+  };
+  const workers = Array.from({ length: workerCount }, (_, index): DiskWorkerData => {
+    const disk = Math.floor(index / config.workersPerDisk);
+    const requests = createRing(config.ringSlots);
+    const replies = createRing(config.ringSlots);
+    return {
+      index,
+      disk,
+      member: index % config.workersPerDisk,
+      members: config.workersPerDisk,
+      root: config.disks[disk]!.path,
+      ports: [{ requests, replies, slab: slabMemory.sab, doorbell, loopId }],
+      doorbell: createDoorbell(),
+      lone,
+      commands: createByteRing(CONTROL_RING_BYTES),
+      events: createByteRing(EVENT_RING_BYTES),
+      partitions: createPartitionTable(PARTITIONS_PER_WORKER_MAX),
+      disks: diskTable,
+      workers: workerTable,
+      poison,
+      settings,
+    };
+  });
+  return { slab, poison, diskTable, workerTable, lone, workers };
+}
