@@ -134,7 +134,7 @@ class RunningNode implements DataNode {
         master: this.#master,
         address: this.registration.address,
         isLoaded: (id) => this.#server!.state.partition(id) !== undefined,
-        allowLostPartitions: false,
+        allowLostPartitions: this.#config.allowLostPartitions,
         log: this.#log,
       },
       signal,

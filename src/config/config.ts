@@ -40,6 +40,8 @@ export interface ExtentdSettings {
   readonly maxOpenFiles: number;
   /** Refuse appends that would leave a gap. */
   readonly strictAppend: boolean;
+  /** Start although partitions that the master expects are missing. */
+  readonly allowLostPartitions: boolean;
   /** Address on which the data port listens. */
   readonly listenAddress: string;
   /** `spin.workerUs`: how long an idle worker spins before it sleeps, at most, µs. */
@@ -103,6 +105,7 @@ export const EXTENTD_DEFAULTS: ExtentdSettings = {
   ioThreads: 4,
   maxOpenFiles: 20_000,
   strictAppend: true,
+  allowLostPartitions: false,
   listenAddress: '0.0.0.0',
   spinWorkerUs: 100,
   spinMainUs: 50,

@@ -114,6 +114,14 @@ export const SETTINGS: readonly Setting[] = [
     effect: 'Refuse an append that would leave a gap, which would read as zeros for ever.',
   },
   {
+    key: 'allowLostPartitions',
+    field: 'allowLostPartitions',
+    kind: 'boolean',
+    unit: '-',
+    effect:
+      'Start although partitions that the master lists for this node are not on its disks; the reference refuses.',
+  },
+  {
     key: 'listenAddress',
     field: 'listenAddress',
     kind: 'address',

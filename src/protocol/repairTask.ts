@@ -25,6 +25,7 @@ const repairTask = struct<RepairTask>({
   leaderAddr: ['LeaderAddr', text(ADDRESS_CHARACTERS_MAX)],
 });
 
+/** Body of OpNotifyReplicasToRepair (`wire.md` 9.6). Asserts that every number fits its field. */
 export function encodeRepairTask(task: RepairTask): Uint8Array {
   return encodeBody(repairTask, task);
 }

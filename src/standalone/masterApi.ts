@@ -25,6 +25,7 @@ export interface Cluster {
 /** Codes of the real master (`admin.md` 4.1). */
 const CODE = { success: 0, internal: 1, parameter: 2, partitionNotExists: 9, nodeNotExists: 10 } as const;
 
+/** The HTTP calls that a data node makes (`admin.md` 4.2), and `/status` for people and tests. Errors come in the master's envelope. */
 export function createMasterApi(cluster: Cluster): (request: HttpRequest) => Promise<HttpResponse> {
   return async (request) => {
     const parameters = new URLSearchParams(request.query);

@@ -31,6 +31,7 @@ export interface MasterState {
   partitions: MasterPartition[];
 }
 
+/** The state of a master that has seen nothing yet, for one volume. */
 export function newState(volume: string): MasterState {
   return { version: 1, volume, nextNodeId: 1, nodes: [], partitions: [] };
 }

@@ -33,10 +33,12 @@ type StatFolder = (path: string) => Promise<{ blocks: number; bavail: number; bs
 
 /** A standalone node that serves. */
 export interface Standalone {
-  /** One line for people: every address, the volume, the folder. */
-  readonly readyLine: string;
-  /** Name → `host:port` or URL. */
+  /** What the ready line names: addresses as `host:port`, the console's URL, volume, partition ids and folder. */
   readonly addresses: {
+    readonly console: string | null;
+    readonly volume: string;
+    readonly partitions: string;
+    readonly folder: string;
     readonly data: string;
     readonly http: string | null;
     readonly raftHeartbeat: string;
@@ -80,8 +82,16 @@ export async function startStandalone(options: StandaloneOptions): Promise<Stand
     node = await (options.startNode ?? startDataNode)({ config, log, signal });
     const missing = await master.waitServing(SERVING_IDLE_MS, signal);
     if (missing !== null) throw new Error(missing);
-    const addresses = { ...node.addresses, master: master.address };
-    return { readyLine: readyLine(flags, addresses, master), addresses, stop };
+    const { http } = node.addresses;
+    const addresses = {
+      ...node.addresses,
+      master: master.address,
+      console: http === null ? null : `http://${http}/`,
+      volume: flags.volume,
+      partitions: `1..${master.createdCount}`,
+      folder: flags.dataFolder,
+    };
+    return { addresses, stop };
   } catch (error) {
     await stop();
     throw error;
@@ -124,22 +134,4 @@ async function requireSpace(disks: readonly string[], statFolder: StatFolder): P
     `no disk folder has room for a partition: ${free} GiB available at ${disks[0]} after the reserve, ` +
       'more than 5 GiB are needed; choose another folder with --data',
   );
-}
-
-function readyLine(
-  flags: StandaloneFlags,
-  addresses: Standalone['addresses'],
-  master: EmbeddedMaster,
-): string {
-  const count = master.createdCount;
-  const raft = [addresses.raftHeartbeat, addresses.raftReplica].map((address) => address.split(':').at(-1));
-  const parts = [
-    `data ${addresses.data}`,
-    ...(addresses.http === null ? [] : [`http http://${addresses.http}/`]),
-    `raft ${raft.join(' ')}`,
-    `master ${addresses.master}`,
-    `volume ${flags.volume} with ${count} partitions (1..${count})`,
-    `data in ${flags.dataFolder}`,
-  ];
-  return `extentd ready: ${parts.join(', ')}`;
 }
