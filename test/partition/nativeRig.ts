@@ -49,9 +49,10 @@ export class NativeRig extends StoreRig {
     this.settle(() => {
       if (Date.now() - startedMs > SETTLE_MS) throw new Error('the disk does not answer');
       const seen = Atomics.load(this.doorbell, 0);
-      if (this.disk.drainCompletions() === 0 && this.disk.pending() > 0)
-        native.waitDoorbell(this.doorbell, seen, 0, 100);
-      return false;
+      const drained = this.disk.drainCompletions();
+      if (drained === 0 && this.disk.pending() > 0) native.waitDoorbell(this.doorbell, seen, 0, 100);
+      // What was drained may have left work for the next turn.
+      return drained > 0;
     });
   }
 
