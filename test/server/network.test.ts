@@ -240,6 +240,25 @@ t.test('a full slab stops reading and loses nothing', async (t) => {
   });
 });
 
+t.test('reads find room in the slab when writes have taken all they may', async (t) => {
+  const node = new FakeNode({ work: honest, slots4k: 8, slots128k: 4 });
+  await withNode(node, async () => {
+    node.hung = true;
+    const writer = new FakeClient(node.port);
+    writer.socket.write(Buffer.concat(Array.from({ length: 60 }, (_, i) => write(i + 2, 3000))));
+    await until('writes blocked', () => node.slab.refusals > 0);
+    const before = node.network.inFlight;
+    const reader = new FakeClient(node.port);
+    reader.socket.write(read(2, 0, 1000));
+    await until('read taken on', () => node.network.inFlight === before + 1);
+    t.pass('the read is at its worker');
+    node.hung = false;
+    await until('all answered', () => writer.replies.length === 60 && reader.replies.length === 1);
+    for (const client of [writer, reader]) client.socket.destroy();
+    await until('slots back', () => node.network.pending.inUse === 0);
+  });
+});
+
 t.test(
   'requests at a hung worker are answered with errors; its slots come back when it answers',
   async (t) => {
