@@ -244,11 +244,11 @@ t.test('reads find room in the slab when writes have taken all they may', async 
   const node = new FakeNode({ work: honest, slots4k: 8, slots128k: 4 });
   await withNode(node, async () => {
     node.hung = true;
-    const writer = new FakeClient(node.port);
+    const writer = new PacketClient(node.port);
     writer.socket.write(Buffer.concat(Array.from({ length: 60 }, (_, i) => write(i + 2, 3000))));
     await until('writes blocked', () => node.slab.refusals > 0);
     const before = node.network.inFlight;
-    const reader = new FakeClient(node.port);
+    const reader = new PacketClient(node.port);
     reader.socket.write(read(2, 0, 1000));
     await until('read taken on', () => node.network.inFlight === before + 1);
     t.pass('the read is at its worker');
