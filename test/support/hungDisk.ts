@@ -13,8 +13,8 @@ import { untilAnswer } from './until.js';
 const HUNG_PARTITION = 1;
 const OTHER_PARTITION = 2;
 const STALL_MS = 1_000;
-/** A client that was refused asks again after this. */
-const RETRY_MS = 50;
+/** A client that was refused asks again after this; v1.4.0 clients wait 100 ms, and these share their cores with the node. */
+const RETRY_MS = 250;
 
 export interface HungDiskReport {
   /** Operations a second on the other disk, medians of the windows: while the first was idle, and while it hung. */
