@@ -38,8 +38,12 @@ const folders = new Set<string>();
 
 process.once('exit', () => {
   for (const pid of alive) killQuietly(pid);
-  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+  // A killed process may still be in the middle of a call that makes a file.
+  const options = { recursive: true, force: true, maxRetries: 20, retryDelay: 50 };
+  for (const folder of folders) rmSync(folder, options);
 });
+// A test that is interrupted does not run its teardown.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => process.exit(1));
 
 /**
  * A new folder on a file system where partitions can be created: more than 5 GiB must be available after the reserve (`admin.md` 8.3). It is removed
