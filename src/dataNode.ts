@@ -14,6 +14,8 @@ import { checkPartitions, type Registration, register } from './control/registra
 import { ResponsePoster } from './control/responsePoster.js';
 import { type HttpThread, startHttp } from './http/startHttp.js';
 import { native } from './native/addon.js';
+import { nameOf } from './protocol/opcodes.js';
+import { resultName } from './protocol/resultCodes.js';
 import { Listener } from './server/listener.js';
 import { NodeServer } from './server/nodeServer.js';
 import { onreadWorks } from './server/receivePath.js';
@@ -24,6 +26,8 @@ export const CONNECTIONS_MAX = 65_536;
 /** How long a stop waits for requests already taken on, and then for the workers to sync and end. */
 const DRAIN_MS = 3_000;
 const WORKERS_END_MS = 3_000;
+/** How long peers may take to accept the last replies. */
+const SEND_MS = 500;
 
 /** Life of the node (`spec/api.md`). */
 export type NodeLife = 'Standby' | 'Start' | 'Running' | 'Shutdown' | 'Stopped';
@@ -112,6 +116,13 @@ class RunningNode implements DataNode {
       refused: (reason) => this.#peerLog.write('warn', 'refused', 'connection refused', { reason }),
       closed: (remote, reason) =>
         this.#peerLog.write('warn', 'closed', 'connection closed', { remote, reason }),
+      failed: (remote, opcode, resultCode, text) =>
+        this.#peerLog.write('warn', 'failed', 'packet answered with an error', {
+          remote,
+          op: nameOf(opcode),
+          result: resultName(resultCode),
+          text,
+        }),
     });
     await server.whenLoaded(signal);
     await this.#compare(signal);
@@ -170,7 +181,7 @@ class RunningNode implements DataNode {
       await this.#server.drain(DRAIN_MS);
       clean = await this.#server.stopWorkers(WORKERS_END_MS);
     }
-    this.#listener?.close();
+    await this.#listener?.close(SEND_MS);
     await this.#http?.close();
     await this.#poster.stop();
     this.#server?.close();

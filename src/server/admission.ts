@@ -5,7 +5,7 @@
  * never reach a worker (`wire.md` 6.1): extent type, then CRC of a write, then the partition.
  */
 import { WIRE_LIMITS } from '../config/limits.js';
-import { ERROR_TEXT } from '../protocol/errors.js';
+import { ERROR_TEXT, parameterMismatch } from '../protocol/errors.js';
 import type { PacketHeader } from '../protocol/header.js';
 import {
   actionOf,
@@ -56,7 +56,7 @@ export class Admission {
   checkCrc = false;
 
   /**
-   * Decides about `header`. `partitionKnown`: its partition is loaded here (and the header's numbers are exact). `diskMessage`: why that partition's
+   * Decides about `header`. `partitionKnown`: its partition is loaded here. `diskMessage`: why that partition's
    * disk cannot take work now, or empty. `followers`: addresses in the packet's Arg.
    */
   decide(header: PacketHeader, partitionKnown: boolean, diskMessage: string, followers: number): void {
@@ -81,16 +81,19 @@ export class Admission {
     if (header.remainingFollowers > 0 && followers > 0) {
       return this.#refuse('ActionSendToFollowers', 'replication to followers is not served by this version');
     }
+    if (!header.exact) {
+      // No extent has such an id, and no extent reaches such an offset.
+      if (!Number.isSafeInteger(header.extentId))
+        return this.#refuse(actionOf(opcode), ERROR_TEXT.extentNotFound);
+      return this.#refuse(actionOf(opcode), parameterMismatch(header.extentOffset, header.size));
+    }
     if (diskMessage !== '') return this.#refuse(actionOf(opcode), diskMessage);
     if (!isReadOp(opcode)) {
       this.verdict = VERDICT.route;
       return;
     }
     if (header.size === 0) {
-      return this.#refuse(
-        actionOf(opcode),
-        `${ERROR_TEXT.parameterMismatch}: offset=${header.extentOffset} size=0`,
-      );
+      return this.#refuse(actionOf(opcode), parameterMismatch(header.extentOffset, 0));
     }
     this.verdict = VERDICT.read;
   }

@@ -211,7 +211,7 @@ export class Connection {
   #admit(): void {
     const net = this.#net;
     headerV1.decode(this.#rawView, 0, header);
-    const route = header.exact ? net.routes.get(header.partitionId) : undefined;
+    const route = net.routes.get(header.partitionId);
     const followers = this.#arg.length === 0 ? 0 : followerCount(this.#arg);
     admission.decide(header, route !== undefined, route === undefined ? '' : route.port.refusal, followers);
     if (admission.verdict === VERDICT.close) return net.drop(this, admission.reason);
@@ -303,7 +303,13 @@ export class Connection {
     const body = this.#heap!;
     this.#heap = null;
     headerV1.decode(this.#rawView, 0, header);
-    net.control(this, tag, header.opcode, header.exact ? header.partitionId : -1, body);
+    net.control(
+      this,
+      tag,
+      header.opcode,
+      Number.isSafeInteger(header.partitionId) ? header.partitionId : -1,
+      body,
+    );
     this.#nextPacket();
   }
 
@@ -324,7 +330,7 @@ export class Connection {
     const tag = net.takeLocalTag(this, this.#raw);
     if (tag < 0) return this.#block();
     headerV1.decode(this.#rawView, 0, header);
-    const route = header.exact ? net.routes.get(header.partitionId) : undefined;
+    const route = net.routes.get(header.partitionId);
     const followers = this.#arg.length === 0 ? 0 : followerCount(this.#arg);
     admission.decide(header, route !== undefined, route === undefined ? '' : route.port.refusal, followers);
     let { action, message } = admission;

@@ -5,6 +5,7 @@
  * progress, or a peer that does not take its replies, is not.
  */
 import net, { type Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { nextGeneration } from '../shm/poison.js';
 import { Connection } from './connection.js';
 import type { NetworkThread } from './networkThread.js';
@@ -14,11 +15,15 @@ import { ReplyQueue } from './replyQueue.js';
 const SWEEP_MS = 500;
 const BACKLOG = 4096;
 const KEEP_ALIVE_MS = 60_000;
+/** How often a close looks whether everything was handed over. */
+const CLOSE_LOOK_MS = 5;
 
 /** What the listener tells its owner, for the log; called at a peer's pace, so the owner bounds the rate. */
 export interface ListenerEvents {
   refused(reason: string): void;
   closed(remote: string, reason: string): void;
+  /** A packet was answered with an error. */
+  failed(remote: string, opcode: number, resultCode: number, text: string): void;
 }
 
 interface Peer {
@@ -78,10 +83,14 @@ export class Listener {
     for (const { socket } of this.#peers.values()) socket.pause();
   }
 
-  /** Closes every connection. */
-  close(): void {
+  /** Ends every connection: what was answered is handed to the kernel first, as far as peers take it within `timeoutMs`. */
+  async close(timeoutMs: number): Promise<void> {
     clearInterval(this.#sweeper);
-    for (const peer of this.#peers.values()) peer.socket.destroy();
+    for (const { socket } of this.#peers.values()) socket.end();
+    const deadlineMs = performance.now() + timeoutMs;
+    const unsent = () => [...this.#peers.values()].some(({ socket }) => socket.writableLength > 0);
+    while (unsent() && performance.now() < deadlineMs) await sleep(CLOSE_LOOK_MS);
+    for (const { socket } of this.#peers.values()) socket.destroy();
   }
 
   // For the network thread.
@@ -117,7 +126,9 @@ export class Listener {
     const generation = nextGeneration(this.#generations[index]!);
     this.#generations[index] = generation;
     const attach = (socket: Socket): Connection => {
-      const replies = new ReplyQueue(this.#net, socket, index);
+      const replies = new ReplyQueue(this.#net, socket, index, (opcode, resultCode, text) => {
+        this.#events.failed(remote, opcode, resultCode, text);
+      });
       const connection = new Connection(this.#net, index, generation, remote, replies);
       this.#peers.set(index, { socket, connection, replies, lingerUntilMs: 0 });
       return connection;

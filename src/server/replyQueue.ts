@@ -21,6 +21,9 @@ import { TAG, TAG_KIND } from './pending.js';
 /** Bodies up to this size are copied behind their header; larger ones leave from their slot. */
 const COPY_BYTES_MAX = 32 * 1024;
 
+/** Hears of an error reply that was sent. */
+export type FailureListener = (opcode: number, resultCode: number, text: string) => void;
+
 export class ReplyQueue {
   /** Bytes of requests and replies charged to this connection, and packets in the queue. */
   bytes = 0;
@@ -34,6 +37,7 @@ export class ReplyQueue {
 
   readonly #net: NetworkThread;
   readonly #socket: Socket;
+  readonly #failed: FailureListener;
   /** Index of the connection. */
   readonly #index: number;
   #head = -1;
@@ -47,8 +51,10 @@ export class ReplyQueue {
   readonly #held: number[] = [];
   readonly #onFlushed = (): void => this.#flushed();
 
-  constructor(net: NetworkThread, socket: Socket, index: number) {
+  /** `failed` hears of each error reply: opcode, result code and text. */
+  constructor(net: NetworkThread, socket: Socket, index: number, failed: FailureListener) {
     this.#index = index;
+    this.#failed = failed;
     this.#net = net;
     this.#socket = socket;
     socket.on('drain', () => net.schedule(this));
@@ -135,6 +141,7 @@ export class ReplyQueue {
         if (need > net.buffers.staging.length) net.buffers.replaceStaging(need);
         at = this.#stage(tag, at);
         const failed = pending.resultCode[tag] !== RESULT.ok;
+        if (failed) this.#tell(tag, pending.resultCode[tag]!, at);
         this.#release(tag);
         if (failed) {
           this.ended = true;
@@ -233,6 +240,14 @@ export class ReplyQueue {
     return end + bodyBytes;
   }
 
+  /** Tells of the error reply that ends at `end` of the staging buffer. */
+  #tell(tag: number, resultCode: number, end: number): void {
+    const { pending, buffers } = this.#net;
+    buffers.copyOut();
+    const text = buffers.staging.toString('utf8', end - pending.bodyBytes[tag]!, end);
+    this.#failed(pending.headers[pending.headerOffset(tag) + 2]!, resultCode, text);
+  }
+
   #stageFailure(at: number): number {
     const { pending } = this.#net;
     const { staging, stagingView } = this.#net.buffers;
@@ -242,6 +257,7 @@ export class ReplyQueue {
     writeReplyFields(stagingView, at, this.#failCode, pending.headerView.getUint32(from + 5), body.length, 0);
     writeExtent(stagingView, at, pending.extentId[this.#failTag]!, pending.extentOffset[this.#failTag]!);
     staging.set(body, at + HEADER_BYTES);
+    this.#failed(pending.headers[from + 2]!, this.#failCode, Buffer.from(body).toString());
     return at + HEADER_BYTES + body.length;
   }
 

@@ -56,6 +56,8 @@ export class FakeNode {
   readonly ports: WorkerPort[] = [];
   /** Reasons of connections closed by the node. */
   readonly closed: string[] = [];
+  /** Error replies as the node tells them to its log. */
+  readonly failures: { opcode: number; resultCode: number; text: string }[] = [];
   readonly slab: Slab;
   port = 0;
   /** While true no worker takes requests. */
@@ -122,6 +124,7 @@ export class FakeNode {
     this.listener = new Listener(this.network, 4096, options.useOnread ?? true, {
       refused: (reason) => this.closed.push(reason),
       closed: (_remote, reason) => this.closed.push(reason),
+      failed: (_remote, opcode, resultCode, text) => this.failures.push({ opcode, resultCode, text }),
     });
   }
 
@@ -137,7 +140,7 @@ export class FakeNode {
   stop(): void {
     clearInterval(this.#timer);
     this.listener.stopAccepting();
-    this.listener.close();
+    void this.listener.close(0);
   }
 
   /** Lets every worker take what there is. */
