@@ -94,6 +94,7 @@ export class PartitionSet {
       entry.partition.tick(nowMs);
       this.#report(entry);
     }
+    if (this.#data.member !== 0) return this.#followSpace();
     if (nowMs < this.#nextSpaceMs) return;
     this.#nextSpaceMs = nowMs + SPACE_INTERVAL_MS;
     this.#refreshSpace();
@@ -138,12 +139,17 @@ export class PartitionSet {
     table.setFlags(row, partition.isLeader ? PARTITION_FLAG.leader : 0);
   }
 
+  /** The first worker of a disk asks for its space, the others read what it found; a reserve of 0 means that it has not yet. */
+  #followSpace(): void {
+    const { health } = this.#stores.host;
+    const row = this.#data.disk;
+    if (this.#disks.reservedBytes(row) === 0) return;
+    health.rejectsWrites = this.#disks.availableBytes(row) === 0;
+    if (health.status !== -1) health.status = health.rejectsWrites ? 1 : 2;
+  }
+
   #refreshSpace(): void {
-    const { health, disk } = this.#stores.host;
-    if (this.#data.member !== 0) {
-      health.rejectsWrites = this.#disks.availableBytes(this.#data.disk) === 0;
-      return;
-    }
+    const { disk } = this.#stores.host;
     if (this.#spaceAway) return;
     this.#spaceAway = true;
     disk.submitStatfs(this.#data.root, ({ result, value0, value1, value2 }) => {
