@@ -8,11 +8,23 @@ import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
+import { newerNode } from './newerNode.mjs';
 import { checkNode, filesBelow, findCargo, install, root, run, runs } from './prepare.mjs';
 import { endTestFiles, runTestFile } from './testFile.mjs';
 
 /** Two at a time: some start several threads of their own. */
 const JOBS = 2;
+
+/** Test files that run on a newer Node line as well, in CI. */
+const ON_NEWER_NODE = [
+  'test/native/',
+  'test/server/',
+  'test/shm/threads',
+  'test/storage/nativeDisk',
+  'test/http/debugApi',
+  'test/integration/happyPath',
+  'test/integration/sigterm',
+];
 
 const total = { passed: 0, failed: 0, skipped: 0 };
 const failedNames = [];
@@ -89,7 +101,7 @@ async function checkSources() {
   await step('cargo test', 'cargo', ['test', '--quiet'], crate, countCargoTests);
 }
 
-async function runTestFiles(words) {
+async function runTestFiles(words, node = process.execPath, suffix = '') {
   const compiled = join(root, 'dist');
   const files = filesBelow(join(compiled, 'test'), '.test.js').map((path) => relative(compiled, path));
   const wanted = files.filter((name) => words.length === 0 || words.some((word) => name.includes(word)));
@@ -106,7 +118,9 @@ async function runTestFiles(words) {
   process.once('SIGINT', interrupted).once('SIGTERM', interrupted);
   const queue = wanted.values();
   const job = async () => {
-    for (const name of queue) count(name, await runTestFile(join(compiled, name), temporaryFolder));
+    for (const name of queue) {
+      count(name + suffix, await runTestFile(join(compiled, name), temporaryFolder, node));
+    }
   };
   await Promise.all(Array.from({ length: JOBS }, job));
   rmSync(temporaryFolder, { recursive: true, force: true });
@@ -127,7 +141,20 @@ async function main(words) {
     durationMs: performance.now() - startedAt,
   });
   if (words.length === 0) await checkSources();
-  if (built) await runTestFiles(words);
+  if (!built) return;
+  await runTestFiles(words);
+  if (words.length === 0 && process.env.CI !== undefined) await runOnNewerNode();
+}
+
+/** What depends on the Node version (sockets, worker threads, the addon) once more on a newer line. */
+async function runOnNewerNode() {
+  const newer = newerNode();
+  if (newer === null) {
+    total.skipped += 1;
+    console.log('skipped the newer Node line: it could not be installed');
+    return;
+  }
+  await runTestFiles(ON_NEWER_NODE, newer.path, ` (Node ${newer.version})`);
 }
 
 await main(process.argv.slice(2).filter((word) => !word.startsWith('-')));

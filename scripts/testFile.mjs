@@ -20,11 +20,11 @@ export function endTestFiles() {
   for (const pid of running) killGroup(pid);
 }
 
-/** Resolves with `{ passed, failed, skipped, report, durationMs }`; `report`: lines to show when something failed. Never rejects. */
-export function runTestFile(path, temporaryFolder) {
+/** Resolves with `{ passed, failed, skipped, report, durationMs }`; `report`: lines to show when something failed. Never rejects. `node`: the program to run it with. */
+export function runTestFile(path, temporaryFolder, node = process.execPath) {
   const startedAt = performance.now();
   const output = new TapOutput();
-  const child = spawn(process.execPath, [path], {
+  const child = spawn(node, [path], {
     cwd: root,
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe'],
