@@ -12,6 +12,9 @@ export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 /** Where buffered appends run: chosen by measured latency, always on the worker, or never on the worker (always on the I/O threads). */
 export type InlineWrites = 'auto' | 'always' | 'never';
 
+/** When writes and creates are acknowledged: as the client's opcode asks, or always after they are on disk (`docs/durability.md`). */
+export type Durability = 'asked' | 'always';
+
 /** One entry `PATH:RESERVE` of `disks`. */
 export interface DiskConfig {
   /** As configured: this text is the disk's name in logs, heartbeats and the debug API. */
@@ -40,6 +43,7 @@ export interface ExtentdSettings {
   readonly maxOpenFiles: number;
   /** Refuse appends that would leave a gap. */
   readonly strictAppend: boolean;
+  readonly durability: Durability;
   /** Start although partitions that the master expects are missing. */
   readonly allowLostPartitions: boolean;
   /** Address on which the data port listens. */
@@ -105,6 +109,7 @@ export const EXTENTD_DEFAULTS: ExtentdSettings = {
   ioThreads: 4,
   maxOpenFiles: 20_000,
   strictAppend: true,
+  durability: 'asked',
   allowLostPartitions: false,
   listenAddress: '0.0.0.0',
   spinWorkerUs: 100,

@@ -114,6 +114,15 @@ export const SETTINGS: readonly Setting[] = [
     effect: 'Refuse an append that would leave a gap, which would read as zeros for ever.',
   },
   {
+    key: 'durability',
+    field: 'durability',
+    kind: 'choice',
+    choices: ['asked', 'always'],
+    unit: '-',
+    effect:
+      'When a write or create is acknowledged: as its opcode asks, or always after it is on disk, in groups.',
+  },
+  {
     key: 'allowLostPartitions',
     field: 'allowLostPartitions',
     kind: 'boolean',

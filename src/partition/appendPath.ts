@@ -105,7 +105,7 @@ export class AppendPath implements OperationHandler {
     this.commit(handle, op.extentOffset + op.size);
     const whole = wholeBlocks(op.extentOffset, op.size);
     if (whole > 0) this.slots.remember(handle, op, first, whole);
-    if (isSyncOp(op.opcode) || this.host.settings.syncEveryWrite) this.commits.wait(handle, op);
+    if (isSyncOp(op.opcode) || this.host.settings.syncEverything) this.commits.wait(handle, op);
     else this.host.finish(op);
   }
 

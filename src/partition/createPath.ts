@@ -10,6 +10,7 @@ import { EXTENT_FLAG, NONE } from '../storage/extentTable.js';
 import { EXTENT_ID_MAX, isTinyExtent } from '../storage/layout.js';
 import type { ExtentHandle } from './extentHandle.js';
 import type { ExtentStore } from './extentStore.js';
+import type { GroupCommit } from './groupCommit.js';
 import { IdReservation } from './idReservation.js';
 import { reportDiskError } from './ioErrors.js';
 import type { OpenExtents } from './openExtents.js';
@@ -21,13 +22,20 @@ export class CreatePath {
   parked = 0;
   private readonly host: StoreHost;
   private readonly files: OpenExtents;
+  private readonly commits: GroupCommit;
   private readonly reservation: IdReservation;
   /** Stores with a reservation to begin in the next batch, with the id that is wanted. */
   private readonly due: { store: ExtentStore; wantedId: number }[] = [];
 
-  constructor(host: StoreHost, files: OpenExtents, ownFdReleased: (store: ExtentStore) => void) {
+  constructor(
+    host: StoreHost,
+    files: OpenExtents,
+    commits: GroupCommit,
+    ownFdReleased: (store: ExtentStore) => void,
+  ) {
     this.host = host;
     this.files = files;
+    this.commits = commits;
     this.reservation = new IdReservation(host, (store, problem) => {
       this.reserved(store, problem);
       ownFdReleased(store);
@@ -60,7 +68,7 @@ export class CreatePath {
     this.due.length = 0;
   }
 
-  /** The file exists: the create is answered. */
+  /** The file exists: the create is answered, or waits until its entry in the folder is durable. */
   fileCreated(handle: ExtentHandle): void {
     const op = handle.creating!;
     const store = handle.store!;
@@ -70,7 +78,8 @@ export class CreatePath {
     store.table.unset(handle.row, EXTENT_FLAG.creating);
     store.table.modTimes[handle.row] = Math.floor(this.host.clock.nowMs() / 1000);
     this.parked -= 1;
-    this.host.finish(op);
+    if (this.host.settings.syncEverything) this.commits.waitForFolder(store, op);
+    else this.host.finish(op);
   }
 
   /** The file could not be created, or not be made ready: no record stays. */

@@ -34,7 +34,7 @@ export class ExtentStore {
   creationsSynced = 0;
   /** `creations` when the running fsync of the folder started; 0 while none runs. */
   creationsSyncing = 0;
-  /** Sync writes whose data is durable and whose extent's folder entry is not. */
+  /** Sync writes whose data is durable and whose extent's folder entry is not, and creates that are to be durable. */
   readonly folderWaiting = new OperationQueue();
   readonly folderRunning = new OperationQueue();
 

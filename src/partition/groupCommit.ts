@@ -1,6 +1,6 @@
 /**
  * Durability of sync writes, shared: one fdatasync in flight an extent, one fsync in flight a partition folder; everybody who was written before the
- * start is acknowledged by its end.
+ * start is acknowledged by its end. With `durability: "always"` that is every write, and creates wait for the fsync of their folder.
  *
  * A failed fdatasync is final. The kernel reports a lost page once, and a later fdatasync succeeds without it; so the extent takes no more writes, and
  * whoever waits is told.
@@ -23,6 +23,8 @@ export class GroupCommit {
   private readonly host: StoreHost;
   private files!: OpenExtents;
   private readonly wanted: ExtentHandle[] = [];
+  /** Stores with creates that wait for an fsync of their folder. */
+  private readonly foldersWanted: ExtentStore[] = [];
 
   constructor(host: StoreHost) {
     this.host = host;
@@ -43,6 +45,13 @@ export class GroupCommit {
     this.want(handle);
   }
 
+  /** The file that `op` creates exists; it ends when the file's entry in the folder is durable. The fsync starts with the next `advance`. */
+  waitForFolder(store: ExtentStore, op: Operation): void {
+    this.parked += 1;
+    if (store.folderWaiting.isEmpty) this.foldersWanted.push(store);
+    store.folderWaiting.push(op);
+  }
+
   private want(handle: ExtentHandle): void {
     if (handle.syncing || handle.syncWanted) return;
     handle.syncWanted = true;
@@ -57,6 +66,8 @@ export class GroupCommit {
       handle.syncWanted = false;
     }
     this.wanted.length = 0;
+    for (const store of this.foldersWanted) this.syncFolder(store);
+    this.foldersWanted.length = 0;
   }
 
   /** Starts an fdatasync of the handle; none may be running. */

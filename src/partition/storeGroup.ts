@@ -62,7 +62,7 @@ export class StoreGroup {
     });
     this.commits.attach(this.files);
     this.slots = new SlotWrites(host, this.files.slotBits);
-    this.creates = new CreatePath(host, this.files, (store) => this.closeOwnFiles(store));
+    this.creates = new CreatePath(host, this.files, this.commits, (store) => this.closeOwnFiles(store));
     this.appends = new AppendPath(host, this.files, this.slots, this.commits);
     this.reads = new ReadPath(host, this.files);
   }

@@ -12,8 +12,8 @@ import type { OperationHost } from './operation.js';
 export interface StoreSettings {
   /** Refuse an append that begins past the current end of its extent. */
   strictAppend: boolean;
-  /** Acknowledge every write after fdatasync, as if it were OpSyncWrite (`durability: "always"`). */
-  syncEveryWrite: boolean;
+  /** Acknowledge every write after fdatasync, as if it were OpSyncWrite, and every create after its folder's fsync (`durability: "always"`). */
+  syncEverything: boolean;
   /** Extent files that may be open at once in this worker. EXTENT_META and EXTENT_CRC (two a partition) are not counted. */
   openExtentsMax: number;
 }

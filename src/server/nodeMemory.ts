@@ -61,6 +61,7 @@ export function layOutMemory(
     ioThreads: Math.max(1, Math.floor(config.ioThreads / config.workersPerDisk)),
     openExtentsMax: Math.max(OPEN_EXTENTS_MIN, Math.floor(config.maxOpenFiles / workerCount)),
     strictAppend: config.strictAppend,
+    durability: config.durability,
     spinUs: config.spinWorkerUs,
     cores,
     writes: config.inlineWrites,

@@ -85,7 +85,7 @@ export class DiskWorker implements StoreHost {
     });
     this.settings = {
       strictAppend: settings.strictAppend,
-      syncEveryWrite: false,
+      syncEverything: settings.durability === 'always',
       openExtentsMax: settings.openExtentsMax,
     };
     this.entryOperations = new Array<Operation | null>(batchCapacity).fill(null);

@@ -2,6 +2,7 @@
  * What main gives a disk worker at its start. Plain data and shared memory only: it crosses a thread border.
  */
 
+import type { Durability } from '../config/config.js';
 import type { ByteRingMemory } from '../shm/byteRing.js';
 import type { PoisonMemory } from '../shm/poison.js';
 import type { RingMemory } from '../shm/ring.js';
@@ -41,6 +42,7 @@ export interface DiskWorkerData {
     ioThreads: number;
     openExtentsMax: number;
     strictAppend: boolean;
+    durability: Durability;
     spinUs: number;
     cores: number;
     writes: WriteMode;

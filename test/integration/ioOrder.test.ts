@@ -1,6 +1,7 @@
 /**
  * Durability by the order of system calls, as the addon records them: before an OpSyncWrite is acknowledged its file's fdatasync has returned, for a new extent also
- * its folder's fsync, and before an extent is created the id base on disk covers its id. Real partitions on a real disk, without the network.
+ * its folder's fsync, and before an extent is created the id base on disk covers its id. With `durability: "always"` the same holds for every write, and a
+ * create waits for the fsync of its folder. Real partitions on a real disk, without the network.
  *
  * The record is in the order of return, so it cannot show that an fdatasync also *began* after the write; the tests of group commit on the simulated disk do.
  */
@@ -16,15 +17,16 @@ import { judgeIoOrder } from '../support/ioOrder.js';
 const EXTENTS = 150;
 
 /** A rig that marks every acknowledgement, and every id base that is about to be written, in the addon's record. */
-function recordingRig(t: Test, threaded: boolean): NativeRig {
+function recordingRig(t: Test, threaded: boolean, always: boolean): NativeRig {
   const root = temporaryFolder();
   const rig = NativeRig.start(root);
+  rig.settings.syncEverything = always;
   t.teardown(() => rig.removeRoot());
   rig.threaded = threaded;
   const finish = rig.finish.bind(rig);
   rig.finish = (op: Operation): void => {
     if (op.opcode === OP.createExtent) native.recordMark(`ack create ${op.extentId}`);
-    if (op.opcode === OP.syncWrite)
+    if (op.opcode === OP.syncWrite || (always && op.opcode === OP.write))
       native.recordMark(`ack sync ${op.extentId} ${op.extentOffset} ${op.size}`);
     finish(op);
   };
@@ -68,9 +70,31 @@ function drive(rig: NativeRig): string[] {
 
 for (const threaded of [false, true]) {
   t.test(
+    `with everything synced no write and no create is acknowledged before it is on disk (batches ${threaded ? 'on an I/O thread' : 'inline'})`,
+    async (t) => {
+      const rig = recordingRig(t, threaded, true);
+      const record = drive(rig);
+      t.strictSame(rig.stop(), []);
+      const verdict = judgeIoOrder(record, true);
+      t.strictSame(verdict.violations, []);
+      t.equal(verdict.createAcks, EXTENTS);
+      t.equal(verdict.syncAcks, (EXTENTS / 5) * 4);
+      const folders = record.filter(
+        (line) => line.startsWith('fsyncFolder') && line.includes('datapartition'),
+      );
+      t.ok(folders.length < EXTENTS, `${folders.length} fsyncs of the folder for ${EXTENTS} creates`);
+      const noFolder = record.filter((line) => !folders.includes(line));
+      t.match(
+        judgeIoOrder(noFolder, true).violations.join('\n'),
+        /create of \d+ acknowledged before its folder/,
+      );
+    },
+  );
+
+  t.test(
     `acknowledgements come after what they promise (batches ${threaded ? 'on an I/O thread' : 'inline'})`,
     async (t) => {
-      const rig = recordingRig(t, threaded);
+      const rig = recordingRig(t, threaded, false);
       const record = drive(rig);
       t.strictSame(rig.stop(), []);
       const verdict = judgeIoOrder(record);

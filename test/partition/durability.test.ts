@@ -69,9 +69,35 @@ t.test('a plain write is acknowledged without a sync, unless every write is to b
   const body = pattern(100, 3);
   t.ok(run(rig, rig.sendWrite(1025, 0, body)).ok);
   t.equal(countOf(rig, `fdatasync ${FOLDER}/1025`), 0);
-  rig.settings.syncEveryWrite = true;
+  rig.settings.syncEverything = true;
   t.ok(run(rig, rig.sendWrite(1025, 100, body)).ok);
   t.equal(countOf(rig, `fdatasync ${FOLDER}/1025`), 1);
+});
+
+t.test('with everything synced creates of one turn share an fsync of their folder', async (t) => {
+  const rig = withExtents(0, { syncEverything: true });
+  const sent = Array.from({ length: 20 }, () => rig.sendCreate());
+  const acknowledged = (): Sent[] => sent.filter(({ ended }) => ended);
+  while (acknowledged().length < sent.length) {
+    rig.turn();
+    rig.sim.step();
+    const synced = rig.sim.trace.lastIndexOf(`fsyncFolder ${FOLDER}`);
+    for (const { ok, extentId } of acknowledged()) {
+      if (!ok || rig.sim.trace.indexOf(`create ${FOLDER}/${extentId}`) > synced) t.fail(`extent ${extentId}`);
+    }
+  }
+  const syncs = countOf(rig, `fsyncFolder ${FOLDER}`);
+  t.ok(syncs >= 1 && syncs <= 10, `${syncs} fsyncs for 20 creates`);
+  const next = rig.sim.powerLoss(3);
+  t.ok(sent.every(({ extentId }) => next.node(`${FOLDER}/${extentId}`)?.kind === 'file'));
+});
+
+t.test('with everything synced a failed fsync of the folder is told to the creates', async (t) => {
+  const rig = withExtents(1, { syncEverything: true });
+  rig.sim.addFault({ call: 'fsyncFolder', path: /datapartition/, errno: 5, count: 1 });
+  t.equal(run(rig, rig.sendCreate()).error, `ActionCreateExtent:_sync ${FOLDER}: input/output error`);
+  t.same(rig.diskErrors, [5]);
+  t.ok(run(rig, rig.sendCreate()).ok, 'the next one tries again');
 });
 
 t.test('extents found at a start are not trusted to be in a synced folder', async (t) => {

@@ -47,7 +47,7 @@ export function rigRegions(): Uint8Array[] {
 export class StoreRig implements StoreHost {
   readonly disk: Disk;
   readonly clock: Clock;
-  readonly settings: StoreSettings = { strictAppend: true, syncEveryWrite: false, openExtentsMax: 100 };
+  readonly settings: StoreSettings = { strictAppend: true, syncEverything: false, openExtentsMax: 100 };
   readonly health: DiskHealth = { status: 2, rejectsWrites: false };
   readonly regions: readonly Uint8Array[];
   readonly scratchRegion = 1;

@@ -40,7 +40,7 @@ function startWorker(t: Test, ioThreads: number): Rig {
     workers: createDiskTable(1),
     poison: createPoisonTable(4),
     settings: {
-      ...{ ringSlots: RING_SLOTS, ioThreads, openExtentsMax: 16, strictAppend: true },
+      ...{ ringSlots: RING_SLOTS, ioThreads, openExtentsMax: 16, strictAppend: true, durability: 'asked' },
       ...{ spinUs: 0, cores: 1, writes: 'auto', requestAgeMsMax: 5_000 },
     },
   };

@@ -44,8 +44,9 @@ export interface OrderVerdict {
   createAcks: number;
 }
 
-export function judgeIoOrder(record: readonly string[]): OrderVerdict {
-  const judge = new Judge();
+/** `createsDurable`: an acknowledged create promises its entry in the folder. */
+export function judgeIoOrder(record: readonly string[], createsDurable = false): OrderVerdict {
+  const judge = new Judge(createsDurable);
   for (const line of record) judge.take(parse(line));
   return judge.verdict;
 }
@@ -59,6 +60,11 @@ class Judge {
   #announcedBase = 0;
   #writtenBase = 0;
   #durableBase = 0;
+  readonly #createsDurable: boolean;
+
+  constructor(createsDurable: boolean) {
+    this.#createsDurable = createsDurable;
+  }
 
   take(line: Line): void {
     if (line.code === 'mark') this.#mark(line.text.split(' '));
@@ -109,6 +115,10 @@ class Judge {
       this.verdict.violations.push(
         `create of ${id} acknowledged with a durable base of ${this.#durableBase}`,
       );
+    }
+    const unsynced = [...this.#unsyncedNames].some((path) => basename(path) === String(id));
+    if (this.#createsDurable && unsynced) {
+      this.verdict.violations.push(`create of ${id} acknowledged before its folder was fsynced`);
     }
   }
 

@@ -96,6 +96,7 @@ function workerData(root: string, writes: WriteMode): DiskWorkerData {
     poison: createPoisonTable(16),
     settings: {
       ...{ ringSlots: RING_SLOTS, ioThreads: 2, openExtentsMax: 16, strictAppend: true, spinUs: 0, cores: 1 },
+      durability: 'asked' as const,
       writes,
       requestAgeMsMax: AGE_MS_MAX,
     },

@@ -1,0 +1,27 @@
+/** The micro-benchmarks that operators are told to run do run, print their figures, and leave nothing behind. */
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import t, { type Test } from 'tap';
+
+/** Runs a compiled benchmark on an empty folder and gives back what it printed; the folder must be empty again. */
+function print(t: Test, name: string, ...flags: string[]): string {
+  const folder = mkdtempSync(join(tmpdir(), 'extentd-micro-'));
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  const program = fileURLToPath(new URL(`../../bench/micro/${name}.js`, import.meta.url));
+  const text = execFileSync(process.execPath, [program, folder, ...flags], {
+    encoding: 'utf8',
+    timeout: 60_000,
+  });
+  t.same(readdirSync(folder), []);
+  return text;
+}
+
+t.test('the fdatasync ceiling is printed for 1, 4 and 16 threads', async (t) => {
+  const text = print(t, 'fdatasync', '0.05');
+  for (const threads of [1, 4, 16])
+    t.match(text, new RegExp(`^ *${threads} threads +\\d+ fdatasyncs/s$`, 'm'));
+  t.match(text, /^ *ceiling +[1-9]\d* fdatasyncs\/s$/m);
+});
