@@ -59,6 +59,10 @@ export interface ExtentdSettings {
   readonly inFlightBytesPerDisk: number;
   /** A disk that has work and completes nothing for this long answers errors at once, ms. */
   readonly stallMs: number;
+  /** `probe.intervalMs`: time between two probes of a disk, ms. */
+  readonly probeIntervalMs: number;
+  /** `probe.timeoutMs`: a disk whose probe, or whose worker, has been silent for this long hangs, ms. */
+  readonly probeTimeoutMs: number;
   /** Address on which the HTTP port (`prof`) listens. */
   readonly httpAddress: string;
   /** Enables the debug endpoint through which tests make disks slow, hung or failing. */
@@ -118,6 +122,8 @@ export const EXTENTD_DEFAULTS: ExtentdSettings = {
   inFlightBytesPerConnection: CONNECTION_LIMITS.inFlightBytesMax,
   inFlightBytesPerDisk: 32 * MiB,
   stallMs: 2_000,
+  probeIntervalMs: 120_000,
+  probeTimeoutMs: 30_000,
   httpAddress: '127.0.0.1',
   faultInjection: false,
 };

@@ -1,18 +1,16 @@
 /**
  * From errnos to what is reported and answered (`admin.md` 8.2, `wire.md` 5.4).
  */
+import { isDiskError } from '../storage/diskErrors.js';
 import type { StoreHost } from './storeHost.js';
 
-const EIO = 5;
-const EROFS = 30;
 export const ENOENT = 2;
 export const EAGAIN = 11;
 export const EOPNOTSUPP = 95;
 
-/** Tells the host of a failing disk: EIO and EROFS only. Running out of space, or of descriptors, is none. `errno` may be negated. */
+/** Tells the host of a failing disk (`diskErrors.ts`). Running out of space, or of descriptors, is none. `errno` may be negated. */
 export function reportDiskError(host: StoreHost, errno: number, writing: boolean): void {
-  const plain = Math.abs(errno);
-  if (plain === EIO || plain === EROFS) host.diskError(plain, writing);
+  if (isDiskError(errno)) host.diskError(Math.abs(errno), writing);
 }
 
 /** `<call> <path>: <the C library's words>`; a transfer that was cut short without an errno has its own words. */

@@ -48,7 +48,11 @@ export const OPEN_LANES = 32;
 /** Bytes of one such table. */
 export const SCRATCH_LANE_BYTES = 4096;
 
+/** The last bytes of the region: what a probe writes, and what it reads back (`diskProbe.ts`). */
+export const SCRATCH_PROBE_BYTES = 64;
+
 /** Bytes the scratch region must have for a batch of `batchCapacity` entries. */
 export function scratchBytes(batchCapacity: number): number {
-  return SCRATCH_ZERO_BYTES + batchCapacity * SCRATCH_ENTRY_BYTES + OPEN_LANES * SCRATCH_LANE_BYTES;
+  const lanes = OPEN_LANES * SCRATCH_LANE_BYTES;
+  return SCRATCH_ZERO_BYTES + batchCapacity * SCRATCH_ENTRY_BYTES + lanes + SCRATCH_PROBE_BYTES;
 }

@@ -19,3 +19,32 @@ export function watchWorker(worker: WorkerProgress, stallMs: number): WatchVerdi
     return worker.inFlight > 0 && worker.silentMs > stallMs ? 'stalled' : 'unchanged';
   return worker.inFlight === 0 || worker.silentMs === 0 ? 'recovered' : 'unchanged';
 }
+
+/** What main sees of a worker's loop, and of its disk's probe. */
+export interface WorkerLife {
+  /** Last sign of life of the loop as main saw it; any number that changes. */
+  heartbeatMs: number;
+  /** How long it has not changed, ms: added up look by look. */
+  loopSilentMs: number;
+  hung: boolean;
+}
+
+/**
+ * Takes a look at a worker `lookMs` after the last one: whether its disk hangs, because its loop (blocked in a call) or the probe has been silent for more than
+ * `timeoutMs`. Changes `life`; returns whether `hung` has changed.
+ */
+export function watchLife(
+  life: WorkerLife,
+  heartbeatMs: number,
+  probeMs: number,
+  lookMs: number,
+  timeoutMs: number,
+): boolean {
+  life.loopSilentMs = heartbeatMs === life.heartbeatMs ? life.loopSilentMs + lookMs : 0;
+  life.heartbeatMs = heartbeatMs;
+  // A loop that is blocked cannot tell how the probe goes on.
+  const hung = life.loopSilentMs > timeoutMs || (probeMs > 0 && probeMs + life.loopSilentMs > timeoutMs);
+  const changed = hung !== life.hung;
+  life.hung = hung;
+  return changed;
+}

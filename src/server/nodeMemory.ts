@@ -65,6 +65,7 @@ export function layOutMemory(
     spinUs: config.spinWorkerUs,
     cores,
     writes: config.inlineWrites,
+    probeIntervalMs: config.probeIntervalMs,
     requestAgeMsMax: REQUEST_AGE_MS_MAX,
   };
   const workers = Array.from({ length: workerCount }, (_, index): DiskWorkerData => {

@@ -10,8 +10,9 @@ import { native } from '../native/addon.js';
 import { type AttachedPartition, DISK_HELD } from '../partition/messages.js';
 import { createDoorbell, DoorbellSleeper, SEQUENCE } from '../shm/doorbell.js';
 import { PoisonTable } from '../shm/poison.js';
+import { DiskTable } from '../shm/tables.js';
 import { SpinPolicy } from '../workers/spin.js';
-import { watchWorker } from './diskWatch.js';
+import { watchLife, watchWorker } from './diskWatch.js';
 import type { ConnectionLimits, SocketOwner } from './networkParts.js';
 import { NetworkThread } from './networkThread.js';
 import { layOutMemory } from './nodeMemory.js';
@@ -41,6 +42,7 @@ export class NodeServer implements WorkerListener {
   readonly #handles: WorkerHandle[] = [];
   readonly #doorbell = createDoorbell();
   readonly #loopId: number;
+  readonly #workerTable: DiskTable;
   readonly #watch: NodeJS.Timeout;
   #changed: () => void = () => {};
 
@@ -79,6 +81,7 @@ export class NodeServer implements WorkerListener {
     const disks = config.disks.map(({ path }) => ({ path, handles: [] as WorkerHandle[] }));
     const tables = workers.map(({ partitions }) => partitions);
     const { diskTable, workerTable } = memory;
+    this.#workerTable = new DiskTable(workerTable);
     this.state = new NodeState(this.network, disks, diskTable, workerTable, tables, () =>
       this.connectionCount(),
     );
@@ -193,8 +196,9 @@ export class NodeServer implements WorkerListener {
   #watchWorkers(): void {
     // What was answered while this thread was busy, or the whole process stood still, must not count as silence.
     this.network.turn();
-    for (const { port, failure } of this.#handles) {
+    for (const { port, failure, loaded, stopped } of this.#handles) {
       if (failure !== '') continue;
+      if (loaded && !stopped) this.#watchLife(port);
       if (port.inFlight > 0) port.silentMs += WATCH_MS;
       const verdict = watchWorker(port, this.#config.stallMs);
       if (verdict === 'recovered') {
@@ -210,6 +214,16 @@ export class NodeServer implements WorkerListener {
       }
     }
     this.#changed();
+  }
+
+  /** Notices a disk that hangs although no client asks for it. */
+  #watchLife(port: WorkerPort): void {
+    const probeMs = this.#workerTable.probeMs(port.index);
+    const heartbeatMs = this.#workerTable.heartbeatMs(port.index);
+    if (!watchLife(port, heartbeatMs, probeMs, WATCH_MS, this.#config.probeTimeoutMs)) return;
+    const context = { disk: port.diskPath, probeMs: Math.round(probeMs), loopSilentMs: port.loopSilentMs };
+    if (port.hung) this.#log.error(context, 'disk hangs: it is reported as unavailable');
+    else this.#log.warn(context, 'disk does not hang any more');
   }
 
   /** Waits until `condition`, looked at after each event and at least four times a second. */

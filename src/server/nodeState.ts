@@ -85,7 +85,7 @@ export class NodeState implements NodeView {
         partitionCount: sum.count,
         readErrors: sumOf(handles, (index) => this.#workerTable.readErrors(index)),
         writeErrors: sumOf(handles, (index) => this.#workerTable.writeErrors(index)),
-        responsive: handles.every((handle) => handle.port.refusal === ''),
+        responsive: handles.every(({ port }) => port.refusal === '' && !port.hung),
       };
     });
   }
@@ -157,11 +157,12 @@ export class NodeState implements NodeView {
     };
   }
 
-  /** Worst of what the disk's space and its workers say; a disk without a living worker is unavailable. */
+  /** Worst of what the disk's space and its workers say; a disk without a living worker is unavailable, and one that hangs is as long as it does. */
   #diskStatus(row: number): Status {
     const { handles } = this.#disks[row]!;
-    if (handles.some(({ failure, index }) => failure !== '' || this.#workerTable.status(index) === -1))
-      return -1;
+    const isOut = ({ failure, index, port }: WorkerHandle): boolean =>
+      failure !== '' || port.hung || this.#workerTable.status(index) === -1;
+    if (handles.some(isOut)) return -1;
     return this.#diskTable.availableBytes(row) === 0 ? 1 : 2;
   }
 }

@@ -28,6 +28,11 @@ export class WorkerPort {
   dirty = false;
   /** How long it has answered nothing although work waited, ms; kept by the watch (`diskWatch.ts`), set to 0 by each answer. */
   silentMs = 0;
+  /** How long the worker has not gone round its loop, ms, and its last sign of life; kept by the watch. */
+  loopSilentMs = 0;
+  heartbeatMs = 0;
+  /** Its disk hangs: neither the worker nor the disk's probe comes to an end. Requests are not refused for it, as they stall by themselves. */
+  hung = false;
   /** Why its disk takes no work at the moment; empty: it does. */
   refusal = '';
 

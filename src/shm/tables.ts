@@ -182,6 +182,7 @@ const DISK = {
   inFlight: 8,
   heartbeatMs: 9,
   mode: 10,
+  probeMs: 11,
 } as const;
 
 /** Disks, a row each, at the index that the configuration gives them. Setters on the thread of the row's worker only. */
@@ -257,6 +258,13 @@ export class DiskTable {
   }
   setHeartbeatMs(row: number, value: number): void {
     this.cells.set(row, DISK.heartbeatMs, value);
+  }
+  /** How long the running probe of the disk has been under way, ms; 0: none runs. */
+  probeMs(row: number): number {
+    return this.cells.get(row, DISK.probeMs);
+  }
+  setProbeMs(row: number, value: number): void {
+    this.cells.set(row, DISK.probeMs, value);
   }
   /** Where writes run, as the worker numbers it: 0 inline, 1 on the I/O threads. */
   mode(row: number): number {

@@ -72,6 +72,15 @@ export interface Disk {
   runBatch(): number;
   /** Runs the whole batch on an I/O thread; `done` when all entries have results. No entry may be added before. */
   submitBatch(done: IoDone): void;
+  /** A write beside the batch, on an I/O thread. The buffer must not change before it has ended. */
+  submitPwrite(
+    fd: number,
+    fileOffset: number,
+    region: number,
+    bufferOffset: number,
+    length: number,
+    done: IoDone,
+  ): void;
   /** One entry of the batch, on an I/O thread, copied: used for reads that `noWait` refused. */
   submitPread(
     fd: number,

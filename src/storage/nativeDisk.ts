@@ -84,6 +84,19 @@ export class NativeDisk implements Disk {
     this.#io.submitBatch(0, this.#table.length, this.#batchToken);
   }
 
+  submitPwrite(
+    fd: number,
+    fileOffset: number,
+    region: number,
+    bufferOffset: number,
+    length: number,
+    done: IoDone,
+  ): void {
+    this.#table.fillSpare(IO.pwrite, fd, fileOffset, region, bufferOffset, length, false);
+    const token = this.#take(done);
+    this.#submitted(token, this.#io.submit(this.#table.spareIndex, token));
+  }
+
   submitPread(
     fd: number,
     fileOffset: number,
@@ -93,7 +106,7 @@ export class NativeDisk implements Disk {
     crc: boolean,
     done: IoDone,
   ): void {
-    this.#table.fillSpare(fd, fileOffset, region, bufferOffset, length, crc);
+    this.#table.fillSpare(IO.pread, fd, fileOffset, region, bufferOffset, length, crc);
     const token = this.#take(done);
     this.#submitted(token, this.#io.submit(this.#table.spareIndex, token));
   }

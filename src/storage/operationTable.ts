@@ -77,8 +77,9 @@ export class OperationTable implements IoBatch {
     return index;
   }
 
-  /** Puts a waiting read into the spare entry, to be submitted (and so copied) at once. */
+  /** Puts a waiting read or a write (IO.pread, IO.pwrite) into the spare entry, to be submitted (and so copied) at once. */
   fillSpare(
+    code: number,
     fd: number,
     fileOffset: number,
     region: number,
@@ -87,7 +88,7 @@ export class OperationTable implements IoBatch {
     crc: boolean,
   ): void {
     const flags = crc ? IO_FLAG.crc : 0;
-    this.#fill(this.spareIndex, IO.pread, flags, fd, fileOffset, region, bufferOffset, length);
+    this.#fill(this.spareIndex, code, flags, fd, fileOffset, region, bufferOffset, length);
   }
 
   result(index: number): number {

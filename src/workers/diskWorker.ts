@@ -7,6 +7,7 @@
  */
 import { CONNECTION_LIMITS } from '../config/limits.js';
 import { native } from '../native/addon.js';
+import { DiskProbe } from '../partition/diskProbe.js';
 import { ageMs, EVENT, REPLY_F64, REPLY_I32, RESULT_SKIPPED } from '../partition/messages.js';
 import type { Operation } from '../partition/operation.js';
 import type { Partition } from '../partition/partition.js';
@@ -18,6 +19,7 @@ import { RESULT, resultCodeFor } from '../protocol/resultCodes.js';
 import { WAIT } from '../shm/doorbell.js';
 import { PoisonTable } from '../shm/poison.js';
 import { DiskTable } from '../shm/tables.js';
+import { isDiskError } from '../storage/diskErrors.js';
 import type { Clock } from '../storage/io.js';
 import { NativeDisk } from '../storage/nativeDisk.js';
 import { CommandReader } from './commands.js';
@@ -56,6 +58,7 @@ export class DiskWorker implements StoreHost {
   readonly #commands: CommandReader;
   readonly #partitions: PartitionSet;
   readonly #workerTable: DiskTable;
+  readonly #probe: DiskProbe;
   readonly #mode: IoMode;
   readonly #spin: SpinPolicy;
   readonly #turnOperations: Operation[] = [];
@@ -96,6 +99,7 @@ export class DiskWorker implements StoreHost {
     this.#failed = new Int32Array(data.poison.connections);
     this.#pool = new OperationPool(operations);
     this.#workerTable = new DiskTable(data.workers);
+    this.#probe = new DiskProbe(this, data.root, settings.probeIntervalMs);
     this.#mode = new IoMode(settings.writes);
     this.#spin = new SpinPolicy(settings.spinUs, settings.cores);
     this.#ranges = data.ports.map(() => new Float64Array(REQUESTS_PER_TURN * 2));
@@ -281,9 +285,7 @@ export class DiskWorker implements StoreHost {
     if (writing) this.#workerTable.setWriteErrors(row, ++this.#writeErrors);
     else this.#workerTable.setReadErrors(row, ++this.#readErrors);
     const { health } = this;
-    const fatal =
-      native.errnoName(Math.abs(errno)) === 'EIO' || native.errnoName(Math.abs(errno)) === 'EROFS';
-    if (!fatal || health.status === -1) return;
+    if (!isDiskError(errno) || health.status === -1) return;
     health.status = -1;
     this.#workerTable.setStatus(row, -1);
     this.log('error', `disk is unavailable: ${native.errnoText(Math.abs(errno))}`, { disk: this.#data.root });
@@ -337,6 +339,10 @@ export class DiskWorker implements StoreHost {
   #tick(nowMs: number): void {
     this.#nextTickMs = nowMs + TICK_MS;
     this.#partitions.tick(nowMs);
+    const { index, member } = this.#data;
+    if (member === 0) this.#probe.tick();
+    this.#workerTable.setProbeMs(index, this.#probe.underWayMs);
+    this.#workerTable.setHeartbeatMs(index, native.monotonicNs() / 1e6);
   }
 
   #isQuiet(): boolean {

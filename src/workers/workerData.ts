@@ -46,6 +46,8 @@ export interface DiskWorkerData {
     spinUs: number;
     cores: number;
     writes: WriteMode;
+    /** Time between two probes of the disk, ms. */
+    probeIntervalMs: number;
     /** Age at which a queued request is answered with an error instead of being executed, ms. */
     requestAgeMsMax: number;
   };

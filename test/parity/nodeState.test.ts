@@ -30,7 +30,7 @@ function fakeWorker(disk: number): FakeWorker {
       disk,
       member: 0,
       failure: '',
-      port: { refusal: '' },
+      port: { refusal: '', hung: false },
       ask: async (kind: number, value: unknown) => {
         fake.asked.push({ kind, value });
         return fake.answer;
@@ -133,6 +133,17 @@ t.test('a full disk is read-only, a disk with a broken worker unavailable', asyn
   health.setStatus(1, 2);
   workers[1]!.handle.failure = 'thread ended';
   t.equal(state.disks()[1]?.status, -1);
+});
+
+t.test('a disk that hangs is unavailable and does not answer as long as it hangs', async (t) => {
+  const { state, workers } = setUp();
+  workers[1]!.handle.port.hung = true;
+  t.match(state.disks(), [
+    { status: 2, responsive: true },
+    { status: -1, responsive: false },
+  ]);
+  workers[1]!.handle.port.hung = false;
+  t.match(state.disks()[1], { status: 2, responsive: true });
 });
 
 t.test('a partition is found by id, with the numbers of its table', async (t) => {

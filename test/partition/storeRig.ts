@@ -57,6 +57,7 @@ export class StoreRig implements StoreHost {
   /** Log lines from `warn` on, and disk errors told. */
   readonly complaints: string[] = [];
   readonly diskErrors: number[] = [];
+  readonly diskErrorsWriting: boolean[] = [];
   /** Run batches through `submitBatch`. */
   threaded = false;
   private batchAway = false;
@@ -193,8 +194,9 @@ export class StoreRig implements StoreHost {
     this.end(op, false, `${action}_${message}`);
   }
 
-  diskError(errno: number, _writing: boolean): void {
+  diskError(errno: number, writing: boolean): void {
     this.diskErrors.push(errno);
+    this.diskErrorsWriting.push(writing);
   }
 
   log(level: string, message: string): void {

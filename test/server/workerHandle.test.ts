@@ -41,7 +41,7 @@ function startWorker(t: Test, ioThreads: number): Rig {
     poison: createPoisonTable(4),
     settings: {
       ...{ ringSlots: RING_SLOTS, ioThreads, openExtentsMax: 16, strictAppend: true, durability: 'asked' },
-      ...{ spinUs: 0, cores: 1, writes: 'auto', requestAgeMsMax: 5_000 },
+      ...{ spinUs: 0, cores: 1, writes: 'auto', probeIntervalMs: 120_000, requestAgeMsMax: 5_000 },
     },
   };
   const told: string[] = [];

@@ -72,6 +72,7 @@ t.test('each cell of a disk row holds its own value', async (t) => {
     [table.inFlight, table.setInFlight],
     [table.heartbeatMs, table.setHeartbeatMs],
     [table.mode, table.setMode],
+    [table.probeMs, table.setProbeMs],
   ] as const;
   for (const [index, [, set]] of cells.entries()) set.call(table, 1, index + 0.5);
   t.strictSame(

@@ -98,6 +98,18 @@ export class SimDisk extends SimFiles implements Disk {
     this.submit('pwrite', '', run, delivered);
   }
 
+  submitPwrite(
+    fd: number,
+    fileOffset: number,
+    region: number,
+    bufferOffset: number,
+    length: number,
+    done: IoDone,
+  ): void {
+    const bytes = this.bytes(region, bufferOffset, length);
+    this.submit('pwrite', this.pathOf(fd), () => this.transfer(true, fd, fileOffset, bytes, false), done);
+  }
+
   submitPread(
     fd: number,
     fileOffset: number,

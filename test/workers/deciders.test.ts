@@ -1,7 +1,7 @@
 /** The worker's and the watcher's pure deciders: spinning, inline or threaded writes, stalled disks. */
 import t from 'tap';
 import { ageMs, issuedAt } from '../../src/partition/messages.js';
-import { watchWorker } from '../../src/server/diskWatch.js';
+import { watchLife, watchWorker } from '../../src/server/diskWatch.js';
 import {
   FAST_BATCHES,
   IoMode,
@@ -94,6 +94,27 @@ t.test('a worker with work that answers nothing is stalled, and recovers when it
   t.equal(watchWorker({ inFlight: 1, silentMs: 3_000, refusal: 'x' }, stallMs), 'unchanged');
   t.equal(watchWorker({ inFlight: 1, silentMs: 0, refusal: 'x' }, stallMs), 'recovered');
   t.equal(watchWorker({ inFlight: 0, silentMs: 9_000, refusal: 'x' }, stallMs), 'recovered');
+});
+
+t.test('a disk hangs while neither the loop nor the probe moves, and no longer', async (t) => {
+  const life = { heartbeatMs: 0, loopSilentMs: 0, hung: false };
+  const look = (heartbeatMs: number, probeMs: number): boolean =>
+    watchLife(life, heartbeatMs, probeMs, 250, 1_000);
+  t.notOk(look(1, 0));
+  t.notOk(look(2, 900), 'a probe under way is fine');
+  t.ok(look(3, 1_001));
+  t.ok(life.hung);
+  t.notOk(look(4, 1_500), 'told once');
+  t.ok(look(5, 0), 'the probe has ended');
+  t.notOk(life.hung);
+  for (let i = 0; i < 4; i++) t.notOk(look(5, 0), 'the loop is silent for a second');
+  t.ok(look(5, 0));
+  t.ok(life.hung);
+  t.ok(look(6, 0));
+  t.notOk(life.hung);
+  look(7, 600);
+  t.notOk(look(7, 600), 'a probe of which a blocked loop tells nothing new goes on');
+  t.ok(look(7, 600));
 });
 
 t.test('the age of a request survives the wrap of its clock', async (t) => {

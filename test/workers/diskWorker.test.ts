@@ -98,6 +98,7 @@ function workerData(root: string, writes: WriteMode): DiskWorkerData {
       ...{ ringSlots: RING_SLOTS, ioThreads: 2, openExtentsMax: 16, strictAppend: true, spinUs: 0, cores: 1 },
       durability: 'asked' as const,
       writes,
+      probeIntervalMs: 120_000,
       requestAgeMsMax: AGE_MS_MAX,
     },
   };
