@@ -59,6 +59,8 @@ export interface ExtentdSettings {
   readonly inFlightBytesPerDisk: number;
   /** A disk that has work and completes nothing for this long answers errors at once, ms. */
   readonly stallMs: number;
+  /** A disk whose loading makes no progress for this long is left out, and the others serve, ms. */
+  readonly loadTimeoutMs: number;
   /** `probe.intervalMs`: time between two probes of a disk, ms. */
   readonly probeIntervalMs: number;
   /** `probe.timeoutMs`: a disk whose probe, or whose worker, has been silent for this long hangs, ms. */
@@ -122,6 +124,7 @@ export const EXTENTD_DEFAULTS: ExtentdSettings = {
   inFlightBytesPerConnection: CONNECTION_LIMITS.inFlightBytesMax,
   inFlightBytesPerDisk: 32 * MiB,
   stallMs: 2_000,
+  loadTimeoutMs: 60_000,
   probeIntervalMs: 120_000,
   probeTimeoutMs: 30_000,
   httpAddress: '127.0.0.1',

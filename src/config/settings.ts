@@ -193,6 +193,15 @@ export const SETTINGS: readonly Setting[] = [
     effect: 'A disk that has work and completes nothing for this long answers errors at once.',
   },
   {
+    key: 'loadTimeoutMs',
+    field: 'loadTimeoutMs',
+    kind: 'integer',
+    min: 1_000,
+    max: 3_600_000,
+    unit: 'ms',
+    effect: 'A disk on which no partition comes up for this long while it is loaded is out of service.',
+  },
+  {
     key: 'probe.intervalMs',
     field: 'probeIntervalMs',
     kind: 'integer',

@@ -66,32 +66,38 @@ export function lockDisk(disk: Disk, root: string): Outcome<number> {
 
 /**
  * Loads the partitions under `root`. `owns` picks those of this worker when several share a disk; one of them (`cleanup`) also removes what deleted
- * partitions left. An unreadable root is an error; an unreadable partition is refused and the rest is loaded.
+ * partitions left. An unreadable root is an error; an unreadable partition is refused and the rest is loaded. `progress` is told after each folder how many
+ * are done, and how many there are.
  */
 export function loadDisk(
   stores: StoreGroup,
   root: string,
   owns: (partitionId: number) => boolean,
   cleanup: boolean,
+  progress: (done: number, found: number) => void = () => {},
 ): Outcome<LoadedDisk> {
   const { disk } = stores.host;
   const entries = disk.scan(root);
   if (typeof entries === 'number') return failed(`readdir ${root}: ${disk.errnoText(entries)}`);
   const loaded: LoadedDisk = { partitions: [], refused: [] };
   const seen = new Set<number>();
-  for (const { name } of entries) {
+  const folders = entries.flatMap(({ name }) => {
     const folder = parsePartitionFolderName(name);
-    if (folder === null || !owns(folder.id)) continue;
-    const outcome = seen.has(folder.id)
-      ? failed(`another folder of partition ${folder.id} is served`)
+    return folder === null || !owns(folder.id) ? [] : [{ name, id: folder.id }];
+  });
+  for (const [done, { name, id }] of folders.entries()) {
+    progress(done, folders.length);
+    const outcome = seen.has(id)
+      ? failed(`another folder of partition ${id} is served`)
       : loadPartition(stores, root, name);
     if (outcome.ok) {
-      seen.add(folder.id);
+      seen.add(id);
       loaded.partitions.push(outcome.value);
     } else {
       loaded.refused.push({ name, reason: outcome.message });
     }
   }
+  progress(folders.length, folders.length);
   if (cleanup) for (const path of leftovers(root, entries)) removeInBackground(stores, path);
   return { ok: true, value: loaded };
 }

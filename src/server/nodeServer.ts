@@ -21,6 +21,8 @@ import { WorkerHandle, type WorkerListener } from './workerHandle.js';
 import { WorkerPort } from './workerPort.js';
 
 const WATCH_MS = 250;
+/** While disks are loaded, the log says how far they are this often. */
+const LOAD_LOG_MS = 3_000;
 /** Tags beside those of the workers' rings: packets that are answered on this thread. */
 const LOCAL_TAGS = 4096;
 
@@ -98,7 +100,7 @@ export class NodeServer implements WorkerListener {
   /** Open connections; set by the owner of the listener. */
   connectionCount: () => number = () => 0;
 
-  /** Resolves when every worker has loaded its disk or given up; rejects when aborted, and when another process holds one of the disks. */
+  /** Resolves when every worker has loaded its disk, failed, or made no progress for `loadTimeoutMs`; rejects when aborted, and when another process holds one of the disks. */
   async whenLoaded(signal: AbortSignal): Promise<void> {
     await this.#until(
       () => signal.aborted || this.#handles.every(({ loaded, failure }) => loaded || failure !== ''),
@@ -196,9 +198,11 @@ export class NodeServer implements WorkerListener {
   #watchWorkers(): void {
     // What was answered while this thread was busy, or the whole process stood still, must not count as silence.
     this.network.turn();
-    for (const { port, failure, loaded, stopped } of this.#handles) {
+    for (const handle of this.#handles) {
+      const { port, failure, loaded, stopped } = handle;
       if (failure !== '') continue;
-      if (loaded && !stopped) this.#watchLife(port);
+      if (!loaded) this.#watchLoading(handle);
+      else if (!stopped) this.#watchLife(port);
       if (port.inFlight > 0) port.silentMs += WATCH_MS;
       const verdict = watchWorker(port, this.#config.stallMs);
       if (verdict === 'recovered') {
@@ -214,6 +218,23 @@ export class NodeServer implements WorkerListener {
       }
     }
     this.#changed();
+  }
+
+  /** Tells how far a disk is loaded, and leaves it out when nothing comes up any more. */
+  #watchLoading(handle: WorkerHandle): void {
+    const { port } = handle;
+    const { loadTimeoutMs } = this.#config;
+    watchLife(port, this.#workerTable.heartbeatMs(port.index), 0, WATCH_MS, loadTimeoutMs);
+    const partitions = this.#workerTable.foldersDone(port.index);
+    const of = this.#workerTable.foldersFound(port.index);
+    if (port.hung) {
+      port.hung = false;
+      const reason = `no partition of ${port.diskPath} came up for ${loadTimeoutMs} ms while it was loaded (${partitions} of ${of} were)`;
+      handle.giveUp(reason);
+    } else if (performance.now() >= port.nextLoadLogMs) {
+      port.nextLoadLogMs = performance.now() + LOAD_LOG_MS;
+      this.#log.info({ disk: port.diskPath, worker: handle.member, partitions, of }, 'disk is being loaded');
+    }
   }
 
   /** Notices a disk that hangs although no client asks for it. */

@@ -57,6 +57,7 @@ export class WorkerHandle {
   readonly #asked = new Map<number, Asked>();
   #waiting: WaitingCommand[] = [];
   #lastNumber = 0;
+  #givenUp = false;
 
   constructor(data: DiskWorkerData, port: WorkerPort, listener: WorkerListener) {
     this.index = data.index;
@@ -89,6 +90,13 @@ export class WorkerHandle {
     });
   }
 
+  /** Leaves a worker out that does not get its disk loaded: whatever it brings up later is not taken. */
+  giveUp(reason: string): void {
+    this.failure = reason;
+    this.#givenUp = true;
+    this.#listener.failed(this, reason);
+  }
+
   /** Tells the worker to finish, sync and end. */
   stop(): void {
     if (!this.stopped) this.#send({ kind: COMMAND.stop, number: 0, payload: new Uint8Array(0) });
@@ -105,6 +113,7 @@ export class WorkerHandle {
     if (kind === EVENT.bodyPiece) return this.#listener.bodyPiece(this, a, b, payload);
     if (kind === EVENT.answer) return this.#answer(a, b, payload);
     const value: unknown = JSON.parse(Buffer.from(payload).toString());
+    if (this.#givenUp && this.#isLate(kind)) return;
     switch (kind) {
       case EVENT.attached:
         return this.#listener.attached(this, value);
@@ -122,6 +131,15 @@ export class WorkerHandle {
         this.stopped = true;
         return this.#listener.stopped(this, (value as { clean: boolean }).clean);
     }
+  }
+
+  /** What a worker that was given up has brought up after all is not taken. */
+  #isLate(kind: number): boolean {
+    if (kind === EVENT.loaded) {
+      const message = 'disk was loaded too late: it stays out of service until a restart';
+      this.#listener.log(this, { level: 'warn', message, fields: {} }, 0);
+    }
+    return kind === EVENT.attached || kind === EVENT.loaded || kind === EVENT.failed;
   }
 
   #answer(number: number, bytesToCome: number, payload: Uint8Array): void {

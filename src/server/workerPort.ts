@@ -28,6 +28,8 @@ export class WorkerPort {
   dirty = false;
   /** How long it has answered nothing although work waited, ms; kept by the watch (`diskWatch.ts`), set to 0 by each answer. */
   silentMs = 0;
+  /** When the log is to say again how far its disk is loaded, monotonic ms. */
+  nextLoadLogMs = performance.now() + 1_000;
   /** How long the worker has not gone round its loop, ms, and its last sign of life; kept by the watch. */
   loopSilentMs = 0;
   heartbeatMs = 0;

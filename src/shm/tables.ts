@@ -183,6 +183,8 @@ const DISK = {
   heartbeatMs: 9,
   mode: 10,
   probeMs: 11,
+  foldersFound: 12,
+  foldersDone: 13,
 } as const;
 
 /** Disks, a row each, at the index that the configuration gives them. Setters on the thread of the row's worker only. */
@@ -265,6 +267,19 @@ export class DiskTable {
   }
   setProbeMs(row: number, value: number): void {
     this.cells.set(row, DISK.probeMs, value);
+  }
+  /** Partition folders that the worker found at its start, and how many of them it has loaded or refused. */
+  foldersFound(row: number): number {
+    return this.cells.get(row, DISK.foldersFound);
+  }
+  setFoldersFound(row: number, value: number): void {
+    this.cells.set(row, DISK.foldersFound, value);
+  }
+  foldersDone(row: number): number {
+    return this.cells.get(row, DISK.foldersDone);
+  }
+  setFoldersDone(row: number, value: number): void {
+    this.cells.set(row, DISK.foldersDone, value);
   }
   /** Where writes run, as the worker numbers it: 0 inline, 1 on the I/O threads. */
   mode(row: number): number {

@@ -20,7 +20,7 @@ import {
   TINY_EXTENT_FIRST,
   TINY_EXTENT_LAST,
 } from './layout.js';
-import { type PartitionMeta, readMeta, writeMeta } from './metaFile.js';
+import { encodeMeta, type PartitionMeta, readMeta, writeMeta } from './metaFile.js';
 import { readWholeFile, writeFully } from './wholeFile.js';
 
 export type FolderResult<T> = { ok: true; value: T } | { ok: false; message: string };
@@ -64,12 +64,13 @@ export const OPEN_OR_CREATE = constants.O_RDWR | constants.O_CREAT;
 
 /**
  * Creates the folder of a partition: 64 tiny extents and the auxiliary files, durable before META, and META last, so that a folder with META is complete
- * after any crash. A folder left by such a crash is completed, but only while all its extents are empty. Value: the folder's path.
+ * after any crash. A folder left by such a crash, or by a creation of the same partition that failed, is completed, but only while all its extents are empty
+ * and its META, if it has one, says what is asked for. Value: the folder's path.
  */
 export function createPartitionFolder(disk: Disk, root: string, meta: PartitionMeta): FolderResult<string> {
   const name = partitionFolderName(meta.partitionId, meta.sizeBytes);
   const path = join(root, name);
-  const refusal = existingFolderRefusal(disk, root, meta.partitionId, name);
+  const refusal = existingFolderRefusal(disk, root, meta, name);
   if (refusal !== null) return { ok: false, message: refusal };
   const made = disk.mkdir(path, FOLDER_MODE);
   if (made < 0 && made !== -EEXIST) return failed(disk, 'mkdir', path, made);
@@ -86,7 +87,8 @@ export function createPartitionFolder(disk: Disk, root: string, meta: PartitionM
 }
 
 /** Why a partition with this id cannot be created under `root` (W25); null when it can. */
-function existingFolderRefusal(disk: Disk, root: string, id: number, name: string): string | null {
+function existingFolderRefusal(disk: Disk, root: string, meta: PartitionMeta, name: string): string | null {
+  const id = meta.partitionId;
   const entries = disk.scan(root);
   if (typeof entries === 'number') return `readdir ${root}: ${disk.errnoText(entries)}`;
   const same = entries.find((entry) => parsePartitionFolderName(entry.name)?.id === id);
@@ -96,7 +98,15 @@ function existingFolderRefusal(disk: Disk, root: string, id: number, name: strin
   if (typeof inside === 'number') return `readdir ${join(root, name)}: ${disk.errnoText(inside)}`;
   const filled = inside.some((entry) => parseExtentName(entry.name) >= 0 && entry.sizeBytes > 0);
   const complete = inside.some((entry) => entry.name === FILE.meta);
-  return filled || complete ? `folder ${join(root, name)} exists and holds a partition` : null;
+  if (!filled && (!complete || isSamePartition(disk, join(root, name), meta))) return null;
+  return `folder ${join(root, name)} exists and holds a partition`;
+}
+
+/** Whether META in `path` says the same as `meta`, the time of creation aside. */
+function isSamePartition(disk: Disk, path: string, meta: PartitionMeta): boolean {
+  const found = readMeta(disk, path);
+  if (!found.ok) return false;
+  return encodeMeta({ ...found.value, createTime: meta.createTime }) === encodeMeta(meta);
 }
 
 /**

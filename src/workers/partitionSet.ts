@@ -33,6 +33,7 @@ export class PartitionSet {
   readonly #events: EventQueue;
   readonly #table: PartitionTable;
   readonly #disks: DiskTable;
+  readonly #workers: DiskTable;
   readonly #entries = new Map<number, Entry>();
   #lockFd = -1;
   #nextSpaceMs = 0;
@@ -44,6 +45,7 @@ export class PartitionSet {
     this.#events = events;
     this.#table = new PartitionTable(data.partitions);
     this.#disks = new DiskTable(data.disks);
+    this.#workers = new DiskTable(data.workers);
   }
 
   get(id: number): Partition | undefined {
@@ -62,12 +64,21 @@ export class PartitionSet {
       if (typeof space === 'number') return `statfs ${root}: ${disk.errnoText(-space)}`;
       this.#publishSpace(space.blocks, space.availableBlocks, space.blockBytes);
     }
-    const loaded = loadDisk(this.#stores, root, (id) => id % members === member, member === 0);
+    const owns = (id: number): boolean => id % members === member;
+    const loaded = loadDisk(this.#stores, root, owns, member === 0, (done, found) => this.#tell(done, found));
     if (!loaded.ok) return loaded.message;
     for (const partition of loaded.value.partitions) this.#attach(partition);
     for (const { name, reason } of loaded.value.refused)
       this.#events.json(EVENT.refused, 0, { folder: `${root}/${name}`, reason });
     return null;
+  }
+
+  /** Shows main that loading goes on. */
+  #tell(done: number, found: number): void {
+    const { index } = this.#data;
+    this.#workers.setFoldersFound(index, found);
+    this.#workers.setFoldersDone(index, done);
+    this.#workers.setHeartbeatMs(index, this.#stores.host.clock.monotonicNs() / 1e6);
   }
 
   /** Creates a partition, or finds the one that is there (`admin.md` 5.3). */

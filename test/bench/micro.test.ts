@@ -25,3 +25,10 @@ t.test('the fdatasync ceiling is printed for 1, 4 and 16 threads', async (t) => 
     t.match(text, new RegExp(`^ *${threads} threads +\\d+ fdatasyncs/s$`, 'm'));
   t.match(text, /^ *ceiling +[1-9]\d* fdatasyncs\/s$/m);
 });
+
+t.test('a tree is made, loaded as often as asked, and removed', async (t) => {
+  const text = print(t, 'startTree', '3', '20', '2');
+  t.match(text, /^made in [\d.]+ s$/m);
+  for (const run of [1, 2])
+    t.match(text, new RegExp(`^run ${run}: 3 x 20 loaded in \\d+ ms, [\\d.]+ µs an extent$`, 'm'));
+});

@@ -82,6 +82,52 @@ t.test('a folder that a crash left without META is completed by the same creatio
   t.ok(createPartition(rig.stores, ROOT, request).ok);
 });
 
+t.test(
+  'a folder that a failed creation left with META is taken by the same creation, and by no other',
+  async (t) => {
+    const rig = SimRig.start();
+    rig.sim.addFault({ call: 'fsyncFolder', path: /^\/d$/, errno: 5, count: 1 });
+    t.match(createPartition(rig.stores, ROOT, request), {
+      ok: false,
+      message: /sync \/d: input\/output error/,
+    });
+    t.ok(rig.sim.node(`${FOLDER}/META`), 'complete, but not known to be durable');
+    for (const other of [
+      { volume: 'other' },
+      { createType: 1 as const },
+      { hosts: ['10.0.0.2:17310'] },
+      { members: [{ id: 3, addr: '10.0.0.1:17310' }] },
+    ]) {
+      const outcome = createPartition(rig.stores, ROOT, { ...request, ...other });
+      t.match(outcome, { ok: false, message: /exists and holds a partition/ }, JSON.stringify(other));
+    }
+    rig.simClock.advance(60_000);
+    t.ok(createPartition(rig.stores, ROOT, request).ok, 'a minute later');
+    const loaded = loadDisk(rig.bare(rig.sim.powerLoss(1)).stores, ROOT, () => true, false);
+    t.equal(loaded.ok && loaded.value.partitions.length, 1);
+  },
+);
+
+t.test('loading tells how far it is, folder by folder', async (t) => {
+  const rig = SimRig.start();
+  for (const partitionId of [1, 2, 3]) rig.create(ROOT, { partitionId });
+  rig.sim.unlink(`${ROOT}/datapartition_2_1073741824/META`);
+  const told: number[][] = [];
+  loadDisk(
+    rig.bare(rig.sim).stores,
+    ROOT,
+    () => true,
+    false,
+    (...numbers) => told.push(numbers),
+  );
+  t.same(told, [
+    [0, 3],
+    [1, 3],
+    [2, 3],
+    [3, 3],
+  ]);
+});
+
 t.test('a creation does not take over data, nor another size', async (t) => {
   const rig = SimRig.start();
   rig.create(ROOT);

@@ -89,6 +89,25 @@ t.test('a worker loads, answers what it is asked, and ends when told', async (t)
   t.equal(handle.failure, '');
 });
 
+t.test('what a worker loads after it was given up is not taken', async (t) => {
+  const { handle, told } = startWorker(t, 1);
+  handle.giveUp('no partition came up');
+  t.match(await handle.ask(COMMAND.deletePartition, { id: 7 }), {
+    ok: false,
+    message: 'no partition came up',
+  });
+  handle.stop();
+  await until('stopped', () => {
+    handle.drainEvents();
+    return handle.stopped;
+  });
+  t.notOk(handle.loaded);
+  t.same(
+    told.filter((what) => !what.startsWith('log')),
+    ['failed: no partition came up', 'stopped: true'],
+  );
+});
+
 t.test('a worker that dies is told, and nobody waits for its answers', async (t) => {
   const { handle, told } = startWorker(t, 0);
   const asked = handle.ask(COMMAND.deletePartition, { id: 7 });

@@ -73,6 +73,8 @@ t.test('each cell of a disk row holds its own value', async (t) => {
     [table.heartbeatMs, table.setHeartbeatMs],
     [table.mode, table.setMode],
     [table.probeMs, table.setProbeMs],
+    [table.foldersFound, table.setFoldersFound],
+    [table.foldersDone, table.setFoldersDone],
   ] as const;
   for (const [index, [, set]] of cells.entries()) set.call(table, 1, index + 0.5);
   t.strictSame(

@@ -68,12 +68,24 @@ export const ALLOWED_IMPORTS: Readonly<Record<string, readonly string[]>> = {
   'src/main.ts': ['src/cli', 'src/program.ts'],
   // The generator speaks to any node: it shares the codec and the rings with ours, nothing of the node itself.
   bench: ['src/protocol', 'src/shm', 'src/native'],
+  // Micro-benchmarks run parts of the node alone: here a worker that loads a disk which the benchmark has made.
+  'bench/micro': [
+    'src/config/config.ts',
+    'src/shm',
+    'src/native',
+    'src/storage/extentMeta.ts',
+    'src/storage/layout.ts',
+    'src/storage/metaFile.ts',
+    'src/server/nodeMemory.ts',
+    'src/server/workerHandle.ts',
+    'src/server/workerPort.ts',
+  ],
 };
 
 /** The room a file belongs to, or null where the table does not reach (tests, scripts). */
 export function roomOf(path: string): string | null {
   const parts = path.split('/');
-  if (parts[0] === 'bench') return 'bench';
+  if (parts[0] === 'bench') return parts[1] === 'micro' ? 'bench/micro' : 'bench';
   if (parts[0] !== 'src') return null;
   return parts.length === 2 ? path : `src/${parts[1]}`;
 }
