@@ -8,6 +8,7 @@ import { isLaunched, launchDaemon, reportToLauncher } from './cli/daemon.js';
 import { runUntilSignal, type Stoppable } from './cli/lifecycle.js';
 import { type NamedAddresses, readyLine } from './cli/readyLine.js';
 import type { StopSignals } from './cli/stopSignals.js';
+import { parseToolLine, type ToolName } from './cli/toolArguments.js';
 import { versionText } from './cli/version.js';
 import type { NodeConfig } from './config/config.js';
 import { checkDiskFolders } from './config/diskFolders.js';
@@ -55,6 +56,8 @@ export async function main(program: string, args: readonly string[], signals: St
       return 0;
     case 'error':
       return fail(line.message);
+    case 'tool':
+      return runToolLine(line.tool, line.args, signals);
     case 'standalone':
       return runStandalone(line.args, signals);
     case 'node':
@@ -69,6 +72,35 @@ async function fail(message: string): Promise<number> {
   process.stderr.write(`Fatal: ${message}\n`);
   await reportToLauncher({ extentd: 'failed', message });
   return 1;
+}
+
+/** A tool ends with 2, not 1, when it could not do its work: 1 means that it found something. */
+async function runToolLine(tool: ToolName, args: readonly string[], signals: StopSignals): Promise<number> {
+  const line = parseToolLine(tool, args);
+  if (line.kind === 'help') {
+    process.stdout.write(line.text);
+    return 0;
+  }
+  if (line.kind === 'error') {
+    process.stderr.write(`Fatal: ${line.message}\n`);
+    return 2;
+  }
+  try {
+    await loadAddon();
+  } catch (error) {
+    process.stderr.write(`Fatal: ${(error as Error).message}\n`);
+    return 2;
+  }
+  let interrupted = false;
+  signals.onFirst(() => {
+    interrupted = true;
+  });
+  const { runTool } = await import('./tools/runTool.js');
+  return runTool(line.request, {
+    stdout: process.stdout,
+    stderr: process.stderr,
+    interrupted: () => interrupted,
+  });
 }
 
 async function startInBackground(program: string, configPath: string, signals: StopSignals): Promise<number> {

@@ -1,10 +1,12 @@
 /**
- * The command line of `extentd`: the reference's flags (`admin.md` 1), and the word `standalone`. Pure; called by the entry point.
+ * The command line of `extentd`: the reference's flags (`admin.md` 1), the word `standalone`, and the tools. Pure; called by the entry point.
  */
+import { isToolName, type ToolName } from './toolArguments.js';
 
 export type CommandLine =
   | { readonly kind: 'node'; readonly configPath: string; readonly foreground: boolean }
   | { readonly kind: 'standalone'; readonly args: readonly string[] }
+  | { readonly kind: 'tool'; readonly tool: ToolName; readonly args: readonly string[] }
   | { readonly kind: 'version' }
   | { readonly kind: 'help'; readonly text: string }
   | { readonly kind: 'error'; readonly message: string };
@@ -13,6 +15,7 @@ export const USAGE = `extentd: a data node for CubeFS (ChubaoFS) clusters
 
   extentd -c FILE [-f]            run the node that the config file describes; without -f in the background
   extentd standalone [flags]      run one node with an embedded master; "extentd standalone --help" lists the flags
+  extentd inspect DIR             print what a partition folder or a disk holds; "extentd inspect --help"
   extentd -v                      print the version
 
   -c FILE   JSON config file, the Go data node's own; see docs/configuration.md
@@ -24,6 +27,7 @@ export const USAGE = `extentd: a data node for CubeFS (ChubaoFS) clusters
  */
 export function parseCommandLine(args: readonly string[]): CommandLine {
   if (args[0] === 'standalone') return { kind: 'standalone', args: args.slice(1) };
+  if (isToolName(args[0])) return { kind: 'tool', tool: args[0], args: args.slice(1) };
   let configPath = '';
   let foreground = false;
   for (let index = 0; index < args.length; index += 1) {

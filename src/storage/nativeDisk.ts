@@ -244,10 +244,7 @@ export class NativeDisk implements Disk {
   }
 
   scan(path: string): FolderEntry[] | number {
-    const { names, stats, result } = native.scanFolder(path);
-    if (result < 0) return result;
-    if (stats.length === 0) return [];
-    return names.split('/').map((name, index) => folderEntry(name, stats, index * STATS));
+    return scanFolder(path);
   }
 
   errnoText(errno: number): string {
@@ -315,6 +312,14 @@ export class NativeDisk implements Disk {
     this.#pending--;
     done(this.#result);
   }
+}
+
+/** The entries of a folder, symbolic links not followed; a negated errno. Changes nothing. */
+export function scanFolder(path: string): FolderEntry[] | number {
+  const { names, stats, result } = native.scanFolder(path);
+  if (result < 0) return result;
+  if (stats.length === 0) return [];
+  return names.split('/').map((name, index) => folderEntry(name, stats, index * STATS));
 }
 
 function folderEntry(name: string, stats: Float64Array, at: number): FolderEntry {

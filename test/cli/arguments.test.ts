@@ -4,6 +4,7 @@
 import t from 'tap';
 import { parseCommandLine } from '../../src/cli/arguments.js';
 import { readyLine } from '../../src/cli/readyLine.js';
+import { parseToolLine } from '../../src/cli/toolArguments.js';
 
 t.test('flags of the reference', async (t) => {
   const node = { kind: 'node', configPath: 'x.json', foreground: true };
@@ -45,4 +46,17 @@ t.test('the ready line names what is served', async (t) => {
     readyLine({ data: '127.0.0.1:1', http: null, master: '127.0.0.1:2' }),
     'extentd ready data=127.0.0.1:1 master=127.0.0.1:2\n',
   );
+});
+
+t.test('a tool takes what follows its name, and reads it by itself', async (t) => {
+  t.strictSame(parseCommandLine(['inspect', 'a', '--json']), {
+    kind: 'tool',
+    tool: 'inspect',
+    args: ['a', '--json'],
+  });
+  const request = { tool: 'inspect', dir: 'a', json: true };
+  t.strictSame(parseToolLine('inspect', ['--json', 'a']), { kind: 'request', request });
+  t.match(parseToolLine('inspect', ['-h']), { kind: 'help', text: /^extentd inspect DIR/ });
+  for (const args of [[], ['a', 'b'], ['a', '--jsonx'], ['a', '--json=1']])
+    t.match(parseToolLine('inspect', args), { kind: 'error', message: /^inspect: .*--help/ }, args.join(' '));
 });

@@ -1,0 +1,40 @@
+/**
+ * `extentd inspect DIR`: what the folders hold, for people or as JSON. Reads only; one partition in memory at a time.
+ */
+
+import { findTarget } from './folders.js';
+import { partitionText, targetText } from './inspectText.js';
+import { reportPartition } from './partitionReport.js';
+import { ReadOnlyDisk } from './readOnlyDisk.js';
+import { EXIT, type ExitCode, JsonStream, shallEnd, type ToolContext } from './toolContext.js';
+
+/** Prints what DIR holds. 0, or 2 when DIR or a partition in it cannot be listed, or a signal came. */
+export async function inspect(dir: string, json: boolean, context: ToolContext): Promise<ExitCode> {
+  const disk = new ReadOnlyDisk();
+  const target = findTarget(disk, dir);
+  if (typeof target === 'string') {
+    context.complain(`${target}\n`);
+    return EXIT.failed;
+  }
+  const { kind, path, leftovers, others } = target;
+  const stream = json ? new JsonStream(context, { path, kind, leftovers, others }, 'partitions') : null;
+  if (stream === null) context.out(targetText(target));
+  let exitCode: ExitCode = EXIT.fine;
+  for (const folder of target.partitions) {
+    if (await shallEnd(context)) {
+      exitCode = EXIT.failed;
+      break;
+    }
+    const report = reportPartition(disk, folder);
+    if (typeof report === 'string') {
+      exitCode = EXIT.failed;
+      context.complain(`${report}\n`);
+    } else if (stream === null) {
+      context.out(partitionText(report));
+    } else {
+      stream.item(report);
+    }
+  }
+  stream?.end({ complete: exitCode === EXIT.fine });
+  return exitCode;
+}

@@ -1,0 +1,100 @@
+/**
+ * The tools of the compiled program on folders that a real node wrote: stopped cleanly, and killed under load.
+ */
+import { spawnSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import type { PartitionReport } from '../../src/tools/partitionReport.js';
+import { Random } from '../sim/random.js';
+import { treeState } from '../support/folderState.js';
+import { mainPath, type RunningNode, startStandalone, type Teardown } from '../support/nodeProcess.js';
+import { PacketClient } from '../support/packetClient.js';
+import { create, pattern, write } from '../support/requests.js';
+import { StoreLoad } from '../support/storeLoad.js';
+
+const BLOCK_BYTES = 128 * 1024;
+
+/** Runs the program to its end. */
+function extentd(...args: string[]): { status: number | null; stdout: string; stderr: string } {
+  return spawnSync(process.execPath, [mainPath, ...args], { encoding: 'utf8', timeout: 60_000 });
+}
+
+/** Runs a tool on a tree that must stay as it is. */
+function unchanged(t: { strictSame(a: unknown, b: unknown, name: string): unknown }, root: string) {
+  return (...args: string[]): ReturnType<typeof extentd> => {
+    const before = treeState(root);
+    const result = extentd(...args);
+    t.strictSame(treeState(root), before, `${args.join(' ')} changed nothing`);
+    return result;
+  };
+}
+
+/** A node whose partition 1 has an extent of two whole blocks and a part of a third. */
+async function nodeWithExtent(t: Teardown): Promise<{ node: RunningNode; extentId: number; bytes: number }> {
+  const node = await startStandalone(t, { partitions: 2 });
+  const client = new PacketClient(node.port);
+  const extentId = (await client.ask(create(1))).extentId;
+  let end = 0;
+  for (const bytes of [BLOCK_BYTES, BLOCK_BYTES, 5000]) {
+    await client.ask(write(1, extentId, end, pattern(extentId, end, bytes)));
+    end += bytes;
+  }
+  client.socket.destroy();
+  return { node, extentId, bytes: end };
+}
+
+t.test('inspect tells a stopped node’s folders', async (t) => {
+  const { node, extentId, bytes } = await nodeWithExtent(t);
+  t.equal((await node.process.terminate()).code, 0);
+  const root = join(node.folder, 'disk1');
+  const run = unchanged(t, root);
+  const { status, stdout, stderr } = run('inspect', root, '--json');
+  t.strictSame([status, stderr], [0, '']);
+  const report = JSON.parse(stdout) as { partitions: PartitionReport[] };
+  t.strictSame(report.partitions.map(({ meta }) => meta?.partitionId).sort(), [1, 2]);
+  const one = report.partitions.find(({ meta }) => meta?.partitionId === 1);
+  t.match(one, { problems: [], extentMeta: { base: extentId } });
+  t.match(
+    one?.extents.find(({ id }) => id === extentId),
+    { sizeBytes: bytes, slots: { blocks: 3, known: 2, beyondEnd: 0 } },
+  );
+  const text = run(
+    'inspect',
+    join(root, readdirSync(root).find((name) => name.startsWith('datapartition_1_'))!),
+  );
+  t.match(text, { status: 0, stdout: /partition 1 of volume demo/ });
+});
+
+t.test('inspect tells a killed node’s folders', async (t) => {
+  const node = await startStandalone(t, { partitions: 2 });
+  const load = new StoreLoad(new Random(7));
+  const running = load.run(node.port, { partitions: [1, 2], syncShare: 0.1, connections: 4 }, () => {
+    if (load.appends >= 400) node.process.child.kill('SIGKILL');
+  });
+  await running;
+  await node.process.ended();
+  const root = join(node.folder, 'disk1');
+  const run = unchanged(t, root);
+  const { status, stdout } = run('inspect', root, '--json');
+  t.equal(status, 0);
+  const { partitions } = JSON.parse(stdout) as { partitions: PartitionReport[] };
+  const sizes = new Map(
+    partitions.flatMap(({ meta, extents }) =>
+      extents.map(({ id, sizeBytes }): [string, number] => [`${meta?.partitionId}/${id}`, sizeBytes]),
+    ),
+  );
+  const short = load.extents.filter(({ partitionId, extentId, ackedBytes }) => {
+    return (sizes.get(`${partitionId}/${extentId}`) ?? -1) < ackedBytes;
+  });
+  t.strictSame(short, [], 'every acknowledged byte is inside a file');
+});
+
+t.test('flags that cannot be meant: one line, and 2', async (t) => {
+  t.match(extentd('inspect'), {
+    status: 2,
+    stdout: '',
+    stderr: /^Fatal: inspect: one folder is expected.*\n$/,
+  });
+  t.match(extentd('inspect', '--help'), { status: 0, stdout: /^extentd inspect DIR/ });
+});
