@@ -4,7 +4,11 @@
 import { parseArgs } from 'node:util';
 
 /** What an operator asked a tool for. */
-export type ToolRequest = { readonly tool: 'inspect'; readonly dir: string; readonly json: boolean };
+export interface ToolRequest {
+  readonly tool: 'inspect' | 'verify';
+  readonly dir: string;
+  readonly json: boolean;
+}
 
 export type ToolName = ToolRequest['tool'];
 
@@ -22,6 +26,15 @@ Nothing is written, locked or created.
   --json    one JSON object
 
 Exit codes: 0 done; 2 bad flags, or a folder that cannot be listed.
+`,
+  verify: `extentd verify DIR [--json]
+
+Reads every block of a partition folder's normal extents, or of each partition folder of a disk, whose checksum is known, and compares.
+Damage is printed as it is found. Nothing is written, locked or created.
+
+  --json    one JSON object
+
+Exit codes: 0 no damage; 1 damage; 2 bad flags, a folder that cannot be listed, or a stop signal.
 `,
 };
 

@@ -3,9 +3,14 @@
  */
 import { inspect } from './inspect.js';
 import type { ExitCode, ToolContext } from './toolContext.js';
+import { verify } from './verify.js';
 
 /** What to run; `src/cli` makes it from the command line. */
-export type ToolRun = { readonly tool: 'inspect'; readonly dir: string; readonly json: boolean };
+export interface ToolRun {
+  readonly tool: 'inspect' | 'verify';
+  readonly dir: string;
+  readonly json: boolean;
+}
 
 /** Streams of a process, and whether a stop signal has come. */
 export interface ToolStreams {
@@ -17,7 +22,8 @@ export interface ToolStreams {
 /** Runs the tool to its end. Resolves with the exit code. */
 export async function runTool(run: ToolRun, streams: ToolStreams): Promise<ExitCode> {
   const context = contextOf(streams);
-  const exitCode = await inspect(run.dir, run.json, context);
+  const tool = run.tool === 'inspect' ? inspect : verify;
+  const exitCode = await tool(run.dir, run.json, context);
   context.progress('');
   if (context.interrupted()) context.complain('interrupted\n');
   return exitCode;

@@ -2,10 +2,11 @@
  * The tools of the compiled program on folders that a real node wrote: stopped cleanly, and killed under load.
  */
 import { spawnSync } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import type { PartitionReport } from '../../src/tools/partitionReport.js';
+import { packageRoot } from '../packageRoot.js';
 import { Random } from '../sim/random.js';
 import { treeState } from '../support/folderState.js';
 import { mainPath, type RunningNode, startStandalone, type Teardown } from '../support/nodeProcess.js';
@@ -44,7 +45,7 @@ async function nodeWithExtent(t: Teardown): Promise<{ node: RunningNode; extentI
   return { node, extentId, bytes: end };
 }
 
-t.test('inspect tells a stopped node’s folders', async (t) => {
+t.test('inspect and verify on a stopped node’s folders', async (t) => {
   const { node, extentId, bytes } = await nodeWithExtent(t);
   t.equal((await node.process.terminate()).code, 0);
   const root = join(node.folder, 'disk1');
@@ -59,14 +60,20 @@ t.test('inspect tells a stopped node’s folders', async (t) => {
     one?.extents.find(({ id }) => id === extentId),
     { sizeBytes: bytes, slots: { blocks: 3, known: 2, beyondEnd: 0 } },
   );
-  const text = run(
-    'inspect',
-    join(root, readdirSync(root).find((name) => name.startsWith('datapartition_1_'))!),
-  );
+  const folder = readdirSync(root).find((name) => name.startsWith('datapartition_1_'))!;
+  const text = run('inspect', join(root, folder));
   t.match(text, { status: 0, stdout: /partition 1 of volume demo/ });
+  const sound = run('verify', root, '--json');
+  t.equal(sound.status, 0);
+  t.match(JSON.parse(sound.stdout), { damage: [], totals: { blocks: 2, unknownBlocks: 1 }, complete: true });
+  const fd = openSync(join(root, folder, String(extentId)), 'r+');
+  writeSync(fd, Buffer.from('damage'), 0, 6, BLOCK_BYTES + 500);
+  closeSync(fd);
+  const damaged = run('verify', root);
+  t.match(damaged, { status: 1, stderr: '', stdout: /^DAMAGED partition 1, extent \d+, block 1: / });
 });
 
-t.test('inspect tells a killed node’s folders', async (t) => {
+t.test('inspect and verify on a killed node’s folders', async (t) => {
   const node = await startStandalone(t, { partitions: 2 });
   const load = new StoreLoad(new Random(7));
   const running = load.run(node.port, { partitions: [1, 2], syncShare: 0.1, connections: 4 }, () => {
@@ -88,6 +95,9 @@ t.test('inspect tells a killed node’s folders', async (t) => {
     return (sizes.get(`${partitionId}/${extentId}`) ?? -1) < ackedBytes;
   });
   t.strictSame(short, [], 'every acknowledged byte is inside a file');
+  const verified = run('verify', root, '--json');
+  t.match(JSON.parse(verified.stdout), { damage: [], complete: true }, 'no checksum is wrong after a kill');
+  t.equal(verified.status, 0);
 });
 
 t.test('flags that cannot be meant: one line, and 2', async (t) => {
@@ -96,5 +106,7 @@ t.test('flags that cannot be meant: one line, and 2', async (t) => {
     stdout: '',
     stderr: /^Fatal: inspect: one folder is expected.*\n$/,
   });
+  t.match(extentd('verify', 'a', '--fast'), { status: 2, stderr: /^Fatal: verify: / });
+  t.match(extentd('verify', join(packageRoot, 'nowhere')), { status: 2, stdout: '', stderr: /^readdir / });
   t.match(extentd('inspect', '--help'), { status: 0, stdout: /^extentd inspect DIR/ });
 });
