@@ -85,22 +85,29 @@ async function runToolLine(tool: ToolName, args: readonly string[], signals: Sto
     process.stderr.write(`Fatal: ${line.message}\n`);
     return 2;
   }
+  let native: NativeAddon;
   try {
-    await loadAddon();
+    native = await loadAddon();
   } catch (error) {
     process.stderr.write(`Fatal: ${(error as Error).message}\n`);
     return 2;
   }
   let interrupted = false;
+  let abandoned = false;
   signals.onFirst(() => {
     interrupted = true;
   });
   const { runTool } = await import('./tools/runTool.js');
-  return runTool(line.request, {
+  const exitCode = await runTool(line.request, {
     stdout: process.stdout,
     stderr: process.stderr,
     interrupted: () => interrupted,
+    abandon() {
+      abandoned = true;
+    },
   });
+  if (abandoned) native.exitProcess(exitCode);
+  return exitCode;
 }
 
 async function startInBackground(program: string, configPath: string, signals: StopSignals): Promise<number> {

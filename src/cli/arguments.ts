@@ -17,6 +17,7 @@ export const USAGE = `extentd: a data node for CubeFS (ChubaoFS) clusters
   extentd standalone [flags]      run one node with an embedded master; "extentd standalone --help" lists the flags
   extentd inspect DIR             print what a partition folder or a disk holds; "extentd inspect --help"
   extentd verify DIR              compare every block with its checksum; "extentd verify --help"
+  extentd check -c FILE           tell what would come of a start, without one; "extentd check --help"
   extentd -v                      print the version
 
   -c FILE   JSON config file, the Go data node's own; see docs/configuration.md

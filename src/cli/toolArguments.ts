@@ -5,8 +5,9 @@ import { parseArgs } from 'node:util';
 
 /** What an operator asked a tool for. */
 export interface ToolRequest {
-  readonly tool: 'inspect' | 'verify';
-  readonly dir: string;
+  readonly tool: 'inspect' | 'verify' | 'check';
+  /** DIR, or the config file of `check`. */
+  readonly target: string;
   readonly json: boolean;
 }
 
@@ -36,6 +37,16 @@ Damage is printed as it is found. Nothing is written, locked or created.
 
 Exit codes: 0 no damage; 1 damage; 2 bad flags, a folder that cannot be listed, or a stop signal.
 `,
+  check: `extentd check -c FILE [--json]
+
+Tells what would come of a start with this config file, without one: the configuration, each disk with its permissions and its lock, and for each
+partition folder whether the node would load it, and why not. Nothing is written or created; a lock is tested and given back at once.
+
+  -c FILE   JSON config file
+  --json    one JSON object
+
+Exit codes: 0 all of it would be served; 1 something would not; 2 bad flags, or a stop signal.
+`,
 };
 
 /** Whether the first argument names a tool. */
@@ -53,10 +64,14 @@ export function parseToolLine(tool: ToolName, args: readonly string[]): ToolLine
   }
   const { values, positionals } = parsed;
   if (values.help) return { kind: 'help', text: HELP[tool] };
-  const [dir] = positionals;
-  if (dir === undefined || positionals.length > 1)
-    return { kind: 'error', message: `${tool}: one folder is expected (--help for help)` };
-  return { kind: 'request', request: { tool, dir, json: values.json } };
+  const usesConfig = tool === 'check';
+  const [target] = usesConfig && values.config !== undefined ? [values.config] : positionals;
+  const words = positionals.length + (values.config === undefined ? 0 : 1);
+  if (target === undefined || words !== 1 || usesConfig !== (values.config !== undefined)) {
+    const expected = usesConfig ? '-c FILE is' : 'one folder is';
+    return { kind: 'error', message: `${tool}: ${expected} expected, and nothing else (--help for help)` };
+  }
+  return { kind: 'request', request: { tool, target, json: values.json } };
 }
 
 function parseFlags(args: readonly string[]) {
@@ -64,6 +79,7 @@ function parseFlags(args: readonly string[]) {
     args: [...args],
     allowPositionals: true,
     options: {
+      config: { type: 'string', short: 'c' },
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
     },

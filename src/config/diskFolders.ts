@@ -18,13 +18,20 @@ export async function checkDiskFolders(
 ): Promise<string | null> {
   const giveUp = new AbortController();
   const timedOut = sleep(timeoutMs, null, { signal: giveUp.signal }).catch(() => null);
-  const checks = disks.map((disk, index) => Promise.race([checkFolder(disk, index, statFolder), timedOut]));
+  const checks = disks.map((disk, index) =>
+    Promise.race([checkDiskFolder(disk, index, statFolder), timedOut]),
+  );
   const failures = await Promise.all(checks);
   giveUp.abort();
   return failures.find((failure) => failure !== null) ?? null;
 }
 
-async function checkFolder(disk: DiskConfig, index: number, statFolder: StatFolder): Promise<string | null> {
+/** The same for one disk, the `index`-th in the configuration; waits as long as its file system does. */
+export async function checkDiskFolder(
+  disk: DiskConfig,
+  index: number,
+  statFolder: StatFolder = stat,
+): Promise<string | null> {
   try {
     const stats = await statFolder(disk.path);
     return stats.isDirectory() ? null : `disks[${index}]: Disk path is not dir: ${disk.path}`;

@@ -131,7 +131,7 @@ export class ReadOnlyDisk implements Disk {
     return refuse('removeTree');
   }
 
-  lock(): number {
+  lock(_fd: number): number {
     return refuse('lock');
   }
 

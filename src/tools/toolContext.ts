@@ -24,6 +24,8 @@ export interface ToolContext {
   progress(line: string): void;
   /** A stop signal has come. */
   interrupted(): boolean;
+  /** A call to a disk has not come back and is not waited for: the process has to be ended by force. */
+  abandon(): void;
 }
 
 /** Lets signals in; true when the tool shall end. Tools call it between pieces of bounded work. */

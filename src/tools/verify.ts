@@ -53,6 +53,8 @@ export interface VerifyTotals {
   damaged: number;
 }
 
+const ENOENT = 2;
+
 /** How often a block that differs is read before it counts as damage. */
 const READS = 3;
 
@@ -79,8 +81,10 @@ export class Verifier {
   *folder(path: string): Generator<void, void, void> {
     this.#folder = path;
     this.#partition = partitionIdOf(this.#disk, path);
-    this.totals.partitions += 1;
     const entries = this.#disk.scan(path);
+    // What a running node deletes meanwhile is no damage: neither a folder nor an extent.
+    if (entries === -ENOENT) return;
+    this.totals.partitions += 1;
     if (typeof entries === 'number') return this.#failed(null, 'readdir', entries);
     this.#crcFd = this.#disk.open(join(path, FILE.extentCrc), constants.O_RDONLY, 0);
     if (this.#crcFd < 0) return this.#failed(null, `open ${FILE.extentCrc}:`, this.#crcFd);
@@ -96,8 +100,9 @@ export class Verifier {
   }
 
   *#extent(id: number, sizeBytes: number): Generator<void, void, void> {
-    this.totals.extents += 1;
     const fd = this.#disk.open(join(this.#folder, String(id)), constants.O_RDONLY, 0);
+    if (fd === -ENOENT) return;
+    this.totals.extents += 1;
     if (fd < 0) return this.#failed(id, 'open', fd);
     try {
       const got = this.#disk.read(this.#crcFd, this.#table, slotOffset(id, 0));

@@ -54,9 +54,15 @@ t.test('a tool takes what follows its name, and reads it by itself', async (t) =
     tool: 'inspect',
     args: ['a', '--json'],
   });
-  const request = { tool: 'inspect', dir: 'a', json: true };
+  const request = { tool: 'inspect', target: 'a', json: true };
   t.strictSame(parseToolLine('inspect', ['--json', 'a']), { kind: 'request', request });
   t.match(parseToolLine('inspect', ['-h']), { kind: 'help', text: /^extentd inspect DIR/ });
-  for (const args of [[], ['a', 'b'], ['a', '--jsonx'], ['a', '--json=1']])
+  for (const args of [[], ['a', 'b'], ['a', '--jsonx'], ['a', '--json=1'], ['-c', 'a'], ['a', '-c', 'b']])
     t.match(parseToolLine('inspect', args), { kind: 'error', message: /^inspect: .*--help/ }, args.join(' '));
+  t.strictSame(parseToolLine('check', ['-c', 'x.json']), {
+    kind: 'request',
+    request: { tool: 'check', target: 'x.json', json: false },
+  });
+  for (const args of [[], ['-c'], ['x.json'], ['-c', 'x', 'y']])
+    t.match(parseToolLine('check', args), { kind: 'error', message: /^check: .*--help/ }, args.join(' '));
 });

@@ -2,7 +2,7 @@
  * The tools of the compiled program on folders that a real node wrote: stopped cleanly, and killed under load.
  */
 import { spawnSync } from 'node:child_process';
-import { closeSync, openSync, readdirSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readdirSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import type { PartitionReport } from '../../src/tools/partitionReport.js';
@@ -31,6 +31,18 @@ function unchanged(t: { strictSame(a: unknown, b: unknown, name: string): unknow
   };
 }
 
+/** A config file for the disk at `root`, in `folder`. */
+function configFile(folder: string, root: string): string {
+  const path = join(folder, 'check.json');
+  const config = {
+    ...{ role: 'datanode', port: '17310', masterAddr: ['127.0.0.1:1'], disks: [`${root}:0`] },
+    ...{ raftDir: join(folder, 'raft'), raftHeartbeat: '17330', raftReplica: '17340' },
+    logDir: join(folder, 'logs'),
+  };
+  writeFileSync(path, JSON.stringify(config));
+  return path;
+}
+
 /** A node whose partition 1 has an extent of two whole blocks and a part of a third. */
 async function nodeWithExtent(t: Teardown): Promise<{ node: RunningNode; extentId: number; bytes: number }> {
   const node = await startStandalone(t, { partitions: 2 });
@@ -45,10 +57,13 @@ async function nodeWithExtent(t: Teardown): Promise<{ node: RunningNode; extentI
   return { node, extentId, bytes: end };
 }
 
-t.test('inspect and verify on a stopped node’s folders', async (t) => {
+t.test('inspect, verify and check on a stopped node’s folders', async (t) => {
   const { node, extentId, bytes } = await nodeWithExtent(t);
-  t.equal((await node.process.terminate()).code, 0);
   const root = join(node.folder, 'disk1');
+  const file = configFile(node.folder, root);
+  const beside = extentd('check', '-c', file);
+  t.match(beside, { status: 1, stderr: '', stdout: /NOT SERVED: disk .* is in use by another process/ });
+  t.equal((await node.process.terminate()).code, 0);
   const run = unchanged(t, root);
   const { status, stdout, stderr } = run('inspect', root, '--json');
   t.strictSame([status, stderr], [0, '']);
@@ -63,6 +78,14 @@ t.test('inspect and verify on a stopped node’s folders', async (t) => {
   const folder = readdirSync(root).find((name) => name.startsWith('datapartition_1_'))!;
   const text = run('inspect', join(root, folder));
   t.match(text, { status: 0, stdout: /partition 1 of volume demo/ });
+  const checked = run('check', '-c', file, '--json');
+  t.equal(checked.status, 0);
+  const { disks } = JSON.parse(checked.stdout) as { disks: { partitions: { verdict: string }[] }[] };
+  t.strictSame(
+    disks[0]?.partitions.map(({ verdict }) => verdict),
+    ['loaded', 'loaded'],
+  );
+  t.notOk(existsSync(join(node.folder, 'logs')), 'the log folder is not made');
   const sound = run('verify', root, '--json');
   t.equal(sound.status, 0);
   t.match(JSON.parse(sound.stdout), { damage: [], totals: { blocks: 2, unknownBlocks: 1 }, complete: true });
@@ -73,7 +96,7 @@ t.test('inspect and verify on a stopped node’s folders', async (t) => {
   t.match(damaged, { status: 1, stderr: '', stdout: /^DAMAGED partition 1, extent \d+, block 1: / });
 });
 
-t.test('inspect and verify on a killed node’s folders', async (t) => {
+t.test('inspect, verify and check on a killed node’s folders', async (t) => {
   const node = await startStandalone(t, { partitions: 2 });
   const load = new StoreLoad(new Random(7));
   const running = load.run(node.port, { partitions: [1, 2], syncShare: 0.1, connections: 4 }, () => {
@@ -98,6 +121,10 @@ t.test('inspect and verify on a killed node’s folders', async (t) => {
   const verified = run('verify', root, '--json');
   t.match(JSON.parse(verified.stdout), { damage: [], complete: true }, 'no checksum is wrong after a kill');
   t.equal(verified.status, 0);
+  t.match(run('check', '-c', configFile(node.folder, root)), {
+    status: 0,
+    stdout: /fine: a start would serve/,
+  });
 });
 
 t.test('flags that cannot be meant: one line, and 2', async (t) => {
@@ -108,5 +135,6 @@ t.test('flags that cannot be meant: one line, and 2', async (t) => {
   });
   t.match(extentd('verify', 'a', '--fast'), { status: 2, stderr: /^Fatal: verify: / });
   t.match(extentd('verify', join(packageRoot, 'nowhere')), { status: 2, stdout: '', stderr: /^readdir / });
+  t.match(extentd('check', 'x.json'), { status: 2, stderr: /^Fatal: check: -c FILE is expected/ });
   t.match(extentd('inspect', '--help'), { status: 0, stdout: /^extentd inspect DIR/ });
 });

@@ -7,6 +7,7 @@ import type { ToolStreams } from '../../src/tools/runTool.js';
 export interface TextStreams extends ToolStreams {
   out: string;
   err: string;
+  abandoned: boolean;
 }
 
 /** `interrupted`: a stop signal has come already. `isTTY`: standard error is a terminal. */
@@ -14,6 +15,7 @@ export function textStreams(interrupted = false, isTTY = false): TextStreams {
   const streams: TextStreams = {
     out: '',
     err: '',
+    abandoned: false,
     stdout: {
       write(text: string) {
         streams.out += text;
@@ -26,6 +28,9 @@ export function textStreams(interrupted = false, isTTY = false): TextStreams {
       },
     },
     interrupted: () => interrupted,
+    abandon() {
+      streams.abandoned = true;
+    },
   };
   return streams;
 }

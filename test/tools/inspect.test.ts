@@ -22,7 +22,7 @@ function report(path: string): PartitionReport {
 
 async function inspect(dir: string, json: boolean): Promise<{ code: number; out: string; err: string }> {
   const streams = textStreams();
-  const code = await runTool({ tool: 'inspect', dir, json }, streams);
+  const code = await runTool({ tool: 'inspect', target: dir, json }, streams);
   return { code, out: streams.out, err: streams.err };
 }
 
@@ -135,7 +135,7 @@ t.test('a partition under another name, a disk without partitions, a folder that
 
 t.test('a stop signal ends the work with 2', async (t) => {
   const streams = textStreams(true);
-  t.equal(await runTool({ tool: 'inspect', dir: recordedDisk(t), json: true }, streams), 2);
+  t.equal(await runTool({ tool: 'inspect', target: recordedDisk(t), json: true }, streams), 2);
   t.match(JSON.parse(streams.out), { complete: false, partitions: [] });
   t.equal(streams.err, 'interrupted\n');
 });

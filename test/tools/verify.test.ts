@@ -15,6 +15,7 @@ import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import t from 'tap';
 import { SLOT_BYTES, slotOffset } from '../../src/storage/crcFile.js';
+import type { FolderEntry } from '../../src/storage/io.js';
 import { BLOCK_BYTES } from '../../src/storage/layout.js';
 import { ReadOnlyDisk } from '../../src/tools/readOnlyDisk.js';
 import { runTool } from '../../src/tools/runTool.js';
@@ -49,7 +50,7 @@ interface Outcome {
 
 async function verify(dir: string): Promise<Outcome> {
   const streams = textStreams();
-  const code = await runTool({ tool: 'verify', dir, json: true }, streams);
+  const code = await runTool({ tool: 'verify', target: dir, json: true }, streams);
   return { ...(JSON.parse(streams.out) as Outcome), code, err: streams.err, out: streams.out };
 }
 
@@ -77,7 +78,7 @@ t.test('one flipped bit is named with both checksums', async (t) => {
   t.match(damage[0]?.computed, /^[0-9a-f]{8}$/);
   t.not(damage[0]?.stored, damage[0]?.computed);
   const streams = textStreams();
-  t.equal(await runTool({ tool: 'verify', dir: folder, json: false }, streams), 1);
+  t.equal(await runTool({ tool: 'verify', target: folder, json: false }, streams), 1);
   t.match(
     streams.out,
     /^DAMAGED partition 8, extent 1025, block 1: stored \w{8}, computed \w{8}: the content differs .*\n1 partition, 3 normal extents, 3 blocks compared .*: 1 DAMAGED\n$/,
@@ -147,6 +148,21 @@ t.test('a block that a node is writing is no damage', async (t) => {
   }
 });
 
+t.test('what a node deletes meanwhile is no damage', async (t) => {
+  const root = recordedDisk(t);
+  class Deleting extends ReadOnlyDisk {
+    override scan(path: string): FolderEntry[] | number {
+      const entries = super.scan(path);
+      rmSync(join(path, '1025'), { force: true });
+      return entries;
+    }
+  }
+  const verifier = new Verifier(new Deleting(), () => {});
+  for (const folder of [join(root, EIGHT), join(root, 'datapartition_4_1')])
+    for (const _ of verifier.folder(folder));
+  t.match(verifier.totals, { partitions: 1, extents: 2, blocks: 1, damaged: 0 });
+});
+
 /** A partition with one sound extent of `blocks` blocks. */
 function bigFolder(t: Teardown, blocks: number): string {
   const folder = join(scratchFolder(t), 'datapartition_3_1');
@@ -168,7 +184,7 @@ t.test('memory stays bounded and a signal ends the work with 2', async (t) => {
   t.match([code, totals.blocks], [0, 256]);
   t.ok(process.memoryUsage().arrayBuffers - before < 16 * BLOCK_BYTES, '32 MiB were read through one buffer');
   const streams = textStreams(true);
-  t.equal(await runTool({ tool: 'verify', dir: folder, json: true }, streams), 2);
+  t.equal(await runTool({ tool: 'verify', target: folder, json: true }, streams), 2);
   t.match(JSON.parse(streams.out), { complete: false, totals: { blocks: 0 } });
   t.equal(streams.err, 'interrupted\n');
 });
@@ -183,7 +199,7 @@ t.test('progress is for terminals, and leaves nothing on them', async (t) => {
   performance.now = () => (clockMs += 1000);
   for (const isTTY of [false, true]) {
     const streams = textStreams(false, isTTY);
-    t.equal(await runTool({ tool: 'verify', dir: folder, json: false }, streams), 0);
+    t.equal(await runTool({ tool: 'verify', target: folder, json: false }, streams), 0);
     t.match(streams.out, /: no damage\n$/);
     if (!isTTY) t.equal(streams.err, '');
     else t.ok(streams.err.endsWith('; in datapartition_3_1, of 1\r\u001b[K'), JSON.stringify(streams.err));
@@ -195,5 +211,5 @@ t.test('what is no regular file is not read', async (t) => {
   mkdirSync(join(folder, '1500'));
   symlinkSync('1025', join(folder, '1501'));
   t.match(await verify(folder), { code: 0, totals: { extents: 3 } });
-  t.match(await runTool({ tool: 'verify', dir: join(folder, 'no'), json: true }, textStreams()), 2);
+  t.match(await runTool({ tool: 'verify', target: join(folder, 'no'), json: true }, textStreams()), 2);
 });
