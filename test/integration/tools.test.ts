@@ -2,19 +2,37 @@
  * The tools of the compiled program on folders that a real node wrote: stopped cleanly, and killed under load.
  */
 import { spawnSync } from 'node:child_process';
-import { closeSync, existsSync, openSync, readdirSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
 import t from 'tap';
+import { SLOT_BYTES, slotOffset } from '../../src/storage/crcFile.js';
+import { BLOCK_BYTES, BLOCKS_PER_EXTENT, EXTENT_BYTES_MAX } from '../../src/storage/layout.js';
 import type { PartitionReport } from '../../src/tools/partitionReport.js';
 import { packageRoot } from '../packageRoot.js';
 import { Random } from '../sim/random.js';
 import { treeState } from '../support/folderState.js';
-import { mainPath, type RunningNode, startStandalone, type Teardown } from '../support/nodeProcess.js';
+import {
+  mainPath,
+  type RunningNode,
+  startProcess,
+  startStandalone,
+  type Teardown,
+  testFolder,
+} from '../support/nodeProcess.js';
 import { PacketClient } from '../support/packetClient.js';
 import { create, pattern, write } from '../support/requests.js';
 import { StoreLoad } from '../support/storeLoad.js';
-
-const BLOCK_BYTES = 128 * 1024;
+import { until } from '../support/until.js';
 
 /** Runs the program to its end. */
 function extentd(...args: string[]): { status: number | null; stdout: string; stderr: string } {
@@ -125,6 +143,47 @@ t.test('inspect, verify and check on a killed node’s folders', async (t) => {
     status: 0,
     stdout: /fine: a start would serve/,
   });
+});
+
+t.test('verify and inspect beside a node under load: no damage is made up', async (t) => {
+  const node = await startStandalone(t, { partitions: 2 });
+  const load = new StoreLoad(new Random(11));
+  const running = load.run(node.port, { partitions: [1, 2], syncShare: 0.1, connections: 4 });
+  await until('there is something to verify', () => load.appends > 200);
+  const root = join(node.folder, 'disk1');
+  for (let round = 0; round < 3; round += 1) {
+    const verify = startProcess(t, { args: ['verify', root, '--json'] });
+    const inspect = startProcess(t, { args: ['inspect', root, '--json'] });
+    const codes = [await verify.ended(), await inspect.ended()].map(({ code }) => code);
+    t.strictSame(codes, [0, 0], verify.stdout.slice(0, 500) + inspect.stderr);
+    t.match(JSON.parse(verify.stdout), { damage: [], complete: true });
+    t.match(JSON.parse(inspect.stdout), { complete: true });
+  }
+  load.stop();
+  await running;
+  t.strictSame(load.errors, []);
+});
+
+t.test('SIGTERM ends a tool with 2 and whole JSON', async (t) => {
+  const folder = join(testFolder(t), 'datapartition_3_1');
+  mkdirSync(folder);
+  // Holes read as zeros, and are read in full: enough work to be interrupted in the middle of it.
+  const slots = Buffer.alloc(BLOCKS_PER_EXTENT * SLOT_BYTES);
+  for (let block = 0; block < BLOCKS_PER_EXTENT; block += 1)
+    slots.writeUInt32BE(crc32(Buffer.alloc(BLOCK_BYTES)), block * SLOT_BYTES);
+  const fd = openSync(join(folder, 'EXTENT_CRC'), 'w');
+  for (let id = 1025; id < 1425; id += 1) {
+    writeFileSync(join(folder, String(id)), '');
+    truncateSync(join(folder, String(id)), EXTENT_BYTES_MAX);
+    writeSync(fd, slots, 0, slots.byteLength, slotOffset(id, 0));
+  }
+  closeSync(fd);
+  const verify = startProcess(t, { args: ['verify', folder, '--json'] });
+  await until('it has begun', () => verify.stdout !== '' || verify.hasEnded);
+  const { code } = await verify.terminate();
+  t.equal(code, 2, verify.stderr);
+  t.match(verify.stderr, /^interrupted\n$/);
+  t.match(JSON.parse(verify.stdout), { damage: [], complete: false });
 });
 
 t.test('flags that cannot be meant: one line, and 2', async (t) => {
