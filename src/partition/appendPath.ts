@@ -21,6 +21,7 @@ import type { SlotWrites } from './slotWrites.js';
 import type { StoreHost } from './storeHost.js';
 
 const ECANCELED = 125;
+const ENOSPC = 28;
 
 export class AppendPath implements OperationHandler {
   private readonly host: StoreHost;
@@ -73,7 +74,11 @@ export class AppendPath implements OperationHandler {
     const { batch } = this.host.disk;
     const index = batch.pwrite(handle.fd, op.extentOffset, op.region, op.bufferOffset, op.size, true);
     this.track(handle, op, index, 0);
-    if (end > table.ends[row]!) table.ends[row] = end;
+    const growth = end - table.ends[row]!;
+    if (growth > 0) {
+      table.ends[row] = end;
+      this.host.health.space.accept(growth);
+    }
   }
 
   ioDone(op: Operation, index: number): void {
@@ -118,6 +123,7 @@ export class AppendPath implements OperationHandler {
     const errno = op.ioError !== 0 ? op.ioError : result;
     if (errno !== -ECANCELED) {
       reportDiskError(this.host, errno, true);
+      if (errno === -ENOSPC) this.host.health.space.exhaust();
       this.host.log(
         'error',
         `write to an extent failed: ${ioErrorText(this.host, 'write', handle.path, errno)}`,

@@ -27,3 +27,40 @@ export function spaceOf(blocks: number, availableBlocks: number, blockBytes: num
   const available = Math.max(0, availableBlocks * blockBytes - reserved);
   return { total, available, used: Math.max(0, total - available), reserved };
 }
+
+/**
+ * What may still be written to a disk between two looks at it (`admin.md` 15#13): what statfs told, less what was accepted since that statfs began. So a burst
+ * between two looks is refused in time, above the reserve, before the disk itself is full. Pure.
+ */
+export class FreeSpace {
+  /** Bytes; writes are refused from 0 on. Without bound before the first look. */
+  leftBytes = Number.POSITIVE_INFINITY;
+  /** Bytes accepted so far, and how many they were when the last look began. */
+  private accepted = 0;
+  private acceptedBefore = 0;
+
+  get isExhausted(): boolean {
+    return this.leftBytes <= 0;
+  }
+
+  /** An extent will grow by so many bytes. */
+  accept(bytes: number): void {
+    this.accepted += bytes;
+    this.leftBytes -= bytes;
+  }
+
+  /** The disk has said that it is full, whatever statfs told: nothing more until the next look. */
+  exhaust(): void {
+    this.leftBytes = 0;
+  }
+
+  /** A statfs begins: what is accepted from now on it may not know. */
+  beginLook(): void {
+    this.acceptedBefore = this.accepted;
+  }
+
+  /** It told so many available bytes, above the reserve. */
+  endLook(availableBytes: number): void {
+    this.leftBytes = availableBytes - (this.accepted - this.acceptedBefore);
+  }
+}

@@ -187,7 +187,7 @@ export class Partition {
   private diskRefusal(): string | null {
     const { health } = this.host;
     if (this.unavailable || health.status === -1) return ERROR_TEXT.brokenDisk;
-    return health.status === 1 || health.rejectsWrites ? ERROR_TEXT.noSpace : null;
+    return health.status === 1 || health.space.isExhausted ? ERROR_TEXT.noSpace : null;
   }
 }
 

@@ -6,6 +6,7 @@
  */
 import type { Clock, Disk } from '../storage/io.js';
 import type { Status } from '../storage/layout.js';
+import type { FreeSpace } from './diskSpace.js';
 import type { OperationHost } from './operation.js';
 
 /** Settings of the stores of one worker. */
@@ -21,8 +22,8 @@ export interface StoreSettings {
 /** State of the disk as the worker knows it (`storage.md` 12). The worker changes the fields in place. */
 export interface DiskHealth {
   status: Status;
-  /** Available space is 0 (`admin.md` 8.1). */
-  rejectsWrites: boolean;
+  /** Writes and creates are refused when it is used up (`admin.md` 8.1). */
+  readonly space: FreeSpace;
 }
 
 /** The surroundings of all stores of one worker. */

@@ -8,6 +8,7 @@
 import { CONNECTION_LIMITS } from '../config/limits.js';
 import { native } from '../native/addon.js';
 import { DiskProbe } from '../partition/diskProbe.js';
+import { FreeSpace } from '../partition/diskSpace.js';
 import { ageMs, EVENT, REPLY_F64, REPLY_I32, RESULT_SKIPPED } from '../partition/messages.js';
 import type { Operation } from '../partition/operation.js';
 import type { Partition } from '../partition/partition.js';
@@ -41,7 +42,7 @@ export class DiskWorker implements StoreHost {
   readonly disk: NativeDisk;
   readonly clock: Clock = { nowMs: () => Date.now(), monotonicNs: () => native.monotonicNs() };
   readonly settings: StoreSettings;
-  readonly health: DiskHealth = { status: 2, rejectsWrites: false };
+  readonly health: DiskHealth = { status: 2, space: new FreeSpace() };
   readonly regions: readonly Uint8Array[];
   readonly scratchRegion: number;
   readonly entryOperations: (Operation | null)[];

@@ -62,7 +62,8 @@ export class PartitionSet {
       this.#lockFd = lock.value;
       const space = disk.statfs(root);
       if (typeof space === 'number') return `statfs ${root}: ${disk.errnoText(-space)}`;
-      this.#publishSpace(space.blocks, space.availableBlocks, space.blockBytes);
+      this.#takeSpace(space.blocks, space.availableBlocks, space.blockBytes);
+      this.#publishAvailable();
     }
     const owns = (id: number): boolean => id % members === member;
     const loaded = loadDisk(this.#stores, root, owns, member === 0, (done, found) => this.#tell(done, found));
@@ -101,11 +102,11 @@ export class PartitionSet {
 
   /** About once a second: statuses, tables, space. */
   tick(nowMs: number): void {
+    this.#publishAvailable();
     for (const entry of this.#entries.values()) {
       entry.partition.tick(nowMs);
       this.#report(entry);
     }
-    if (this.#data.member !== 0) return this.#followSpace();
     if (nowMs < this.#nextSpaceMs) return;
     this.#nextSpaceMs = nowMs + SPACE_INTERVAL_MS;
     this.#refreshSpace();
@@ -150,36 +151,38 @@ export class PartitionSet {
     table.setFlags(row, partition.isLeader ? PARTITION_FLAG.leader : 0);
   }
 
-  /** The first worker of a disk asks for its space, the others read what it found; a reserve of 0 means that it has not yet. */
-  #followSpace(): void {
-    const { health } = this.#stores.host;
-    const row = this.#data.disk;
-    if (this.#disks.reservedBytes(row) === 0) return;
-    health.rejectsWrites = this.#disks.availableBytes(row) === 0;
-    if (health.status !== -1) health.status = health.rejectsWrites ? 1 : 2;
-  }
-
+  /** Each worker of a disk looks for itself: what another one has accepted it sees by the next look. */
   #refreshSpace(): void {
-    const { disk } = this.#stores.host;
+    const { health, disk } = this.#stores.host;
     if (this.#spaceAway) return;
     this.#spaceAway = true;
+    health.space.beginLook();
     disk.submitStatfs(this.#data.root, ({ result, value0, value1, value2 }) => {
       this.#spaceAway = false;
       if (result < 0) this.#stores.host.diskError(result, false);
-      else this.#publishSpace(value0, value1, value2);
+      else this.#takeSpace(value0, value1, value2);
     });
   }
 
-  #publishSpace(blocks: number, availableBlocks: number, blockBytes: number): void {
+  #takeSpace(blocks: number, availableBlocks: number, blockBytes: number): void {
     const space = spaceOf(blocks, availableBlocks, blockBytes);
+    this.#stores.host.health.space.endLook(space.available);
+    if (this.#data.member !== 0) return;
     const row = this.#data.disk;
     this.#disks.setTotalBytes(row, space.total);
-    this.#disks.setAvailableBytes(row, space.available);
-    this.#disks.setUsedBytes(row, space.used);
     this.#disks.setReservedBytes(row, space.reserved);
+  }
+
+  /** What is left now decides the status; the first worker of the disk tells it to everybody. */
+  #publishAvailable(): void {
     const { health } = this.#stores.host;
-    health.rejectsWrites = space.available === 0;
-    if (health.status !== -1) health.status = health.rejectsWrites ? 1 : 2;
+    if (health.status !== -1) health.status = health.space.isExhausted ? 1 : 2;
+    // A disk that could not be loaded has no numbers.
+    if (this.#data.member !== 0 || !Number.isFinite(health.space.leftBytes)) return;
+    const row = this.#data.disk;
+    const available = Math.max(0, health.space.leftBytes);
+    this.#disks.setAvailableBytes(row, available);
+    this.#disks.setUsedBytes(row, Math.max(0, this.#disks.totalBytes(row) - available));
     this.#disks.setStatus(row, health.status);
   }
 }

@@ -130,7 +130,7 @@ t.test('IsRejectWrite: a disk without room takes no write', async (t) => {
   rig.create(ROOT);
   const extent = rig.sendCreate();
   rig.run();
-  rig.health.rejectsWrites = true;
+  rig.health.space.endLook(0);
   const refused = rig.sendWrite(extent.extentId, 0, pattern(100, 1));
   rig.run();
   t.equal(refused.error, 'ActionWrite:_no space left on the device');

@@ -146,6 +146,7 @@ t.test('appends in one batch count on each other, and fall together', async (t) 
   const full = run(rig, rig.sendWrite(1025, 9192, body));
   t.equal(full.error, `ActionWrite:_write ${FOLDER}/1025: no space left on device`);
   t.same(rig.diskErrors, [], 'running out of space is no disk error');
+  rig.health.space.endLook(1_000_000);
   rig.sim.addFault({ call: 'pwrite', path: /\/1025$/, errno: 5, count: 1 });
   run(rig, rig.sendWrite(1025, 9192, body));
   t.same(rig.diskErrors, [5]);
@@ -297,13 +298,13 @@ t.test('space and disk state refuse writes and creates with their own texts', as
   const roomy = withExtent();
   const partition = roomy.partitions.get(7)!;
   t.equal(partition.status, 2);
-  roomy.health.rejectsWrites = true;
+  roomy.health.space.endLook(0);
   t.equal(run(roomy, roomy.sendCreate()).error, 'ActionCreateExtent:_no space left on the device');
   roomy.health.status = -1;
   t.equal(run(roomy, roomy.sendWrite(1025, 0, pattern(1, 23))).error, 'ActionWrite:_disk has broken');
   partition.tick(roomy.clock.nowMs());
   roomy.health.status = 2;
-  roomy.health.rejectsWrites = false;
+  roomy.health.space.endLook(1_000_000);
   t.equal(partition.status, -1, 'a failed disk sticks');
 });
 

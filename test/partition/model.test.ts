@@ -25,6 +25,7 @@ type Step =
   | { kind: 'turns'; count: number }
   | { kind: 'settle' }
   | { kind: 'fault'; call: 'pwrite' | 'fdatasync'; short: boolean }
+  | { kind: 'room'; bytes: number }
   | { kind: 'stop' | 'end' | 'power'; seed: number };
 
 const extent = fc.nat(3);
@@ -79,6 +80,10 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
   {
     weight: 1,
+    arbitrary: fc.record({ kind: fc.constant('room' as const), bytes: fc.nat(20_000) }),
+  },
+  {
+    weight: 1,
     arbitrary: fc.record({
       kind: fc.constantFrom('stop' as const, 'end' as const, 'power' as const),
       seed: fc.nat(1_000_000),
@@ -130,6 +135,8 @@ class World {
     const ids = [...this.extents.keys()];
     const id = 'extent' in step ? ids[step.extent % Math.max(1, ids.length)] : undefined;
     const model = id === undefined ? undefined : this.extents.get(id)!;
+    // A look at the disk's space between two steps finds some, or the disk would take nothing more after its first ENOSPC.
+    this.rig.health.space.endLook(Number.POSITIVE_INFINITY);
     switch (step.kind) {
       case 'create':
         this.creates.push(this.rig.sendCreate());
@@ -157,6 +164,11 @@ class World {
         break;
       case 'fault':
         this.fault(step.call, step.short);
+        break;
+      case 'room':
+        // Every other time there is room again.
+        this.rig.sim.freeBytes =
+          this.rig.sim.freeBytes < Number.POSITIVE_INFINITY ? Number.POSITIVE_INFINITY : step.bytes;
         break;
       case 'stop':
         this.stop(step.seed);

@@ -4,6 +4,7 @@
 import assert from 'node:assert';
 import { crc32 } from 'node:zlib';
 import { createPartition, loadDisk, type NewPartition } from '../../src/partition/diskLoad.js';
+import { FreeSpace } from '../../src/partition/diskSpace.js';
 import { Operation } from '../../src/partition/operation.js';
 import type { Partition } from '../../src/partition/partition.js';
 import { StoreGroup } from '../../src/partition/storeGroup.js';
@@ -48,7 +49,7 @@ export class StoreRig implements StoreHost {
   readonly disk: Disk;
   readonly clock: Clock;
   readonly settings: StoreSettings = { strictAppend: true, syncEverything: false, openExtentsMax: 100 };
-  readonly health: DiskHealth = { status: 2, rejectsWrites: false };
+  readonly health: DiskHealth = { status: 2, space: new FreeSpace() };
   readonly regions: readonly Uint8Array[];
   readonly scratchRegion = 1;
   readonly entryOperations: (Operation | null)[] = new Array(BATCH_CAPACITY).fill(null);

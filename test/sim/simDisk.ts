@@ -11,6 +11,7 @@
  * - The end of the process (`processEnd`) loses fds, locks and submitted work, which may or may not have happened. Written data stays, unsynced as before.
  * - A failed fdatasync loses the dirty pages for good: later ones succeed without them, as Linux does.
  * - Submitted work happens and completes in an order that the seed decides, one piece at each `step`.
+ * - Files grow by `freeBytes` in all; after that writes are cut short and then answered with ENOSPC.
  * - Faults (`addFault`): an errno, a short transfer, or work that never completes, for calls and paths that match, a number of times.
  * Not modelled: a page that keeps a value between the durable and the last one; corruption of durable data.
  */

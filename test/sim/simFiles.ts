@@ -63,6 +63,8 @@ export interface SimFault {
 export class SimFiles {
   /** What happened, in order: `<call> <path> [offset length]`, at the moment when it happened. */
   readonly trace: string[] = [];
+  /** Bytes by which files may still grow: a write that does not fit is cut short, or answered with ENOSPC when nothing of it fits. */
+  freeBytes = Number.POSITIVE_INFINITY;
   protected readonly root: SimFolder;
   protected readonly fds = new Map<number, { node: SimNode; path: string }>();
   protected readonly faults: SimFault[] = [];
@@ -263,10 +265,21 @@ export class SimFiles {
     const path = this.pathOf(fd);
     const fault = this.fault(write ? 'pwrite' : 'pread', path);
     if (fault?.errno !== undefined) return { result: -fault.errno, crc: 0 };
-    const moved = bytes.subarray(0, fault?.shortBytes ?? bytes.byteLength);
+    const room = write ? this.roomFor(file, offset, bytes.byteLength) : bytes.byteLength;
+    if (room === 0 && bytes.byteLength > 0) return { result: -ERRNO.ENOSPC, crc: 0 };
+    const moved = bytes.subarray(0, Math.min(room, fault?.shortBytes ?? bytes.byteLength));
     if (write) this.trace.push(`pwrite ${path} ${offset} ${moved.byteLength}`);
     const result = write ? file.write(offset, moved, this.nowMs()) : file.read(offset, moved);
     return { result, crc: crcWanted ? crc32(moved.subarray(0, result)) : 0 };
+  }
+
+  /** How many of `length` bytes at `offset` fit; takes the room that they need. */
+  private roomFor(file: SimFile, offset: number, length: number): number {
+    const growth = Math.max(0, offset + length - file.size);
+    const lacking = Math.max(0, growth - this.freeBytes);
+    const fitting = Math.max(0, length - lacking);
+    if (fitting > 0) this.freeBytes -= growth - lacking;
+    return fitting;
   }
 
   protected syncFile(file: SimFile, path: string, point: ReturnType<SimFile['syncPoint']>): number {

@@ -24,7 +24,7 @@ import { createDoorbell } from '../../src/shm/doorbell.js';
 import { DESCRIPTOR_F64, DESCRIPTOR_I32 } from '../../src/shm/layout.js';
 import { createPoisonTable, PoisonTable } from '../../src/shm/poison.js';
 import { createRing, RingConsumer, RingProducer } from '../../src/shm/ring.js';
-import { createDiskTable, createPartitionTable } from '../../src/shm/tables.js';
+import { createDiskTable, createPartitionTable, DiskTable } from '../../src/shm/tables.js';
 import { DiskWorker } from '../../src/workers/diskWorker.js';
 import type { WriteMode } from '../../src/workers/ioMode.js';
 import type { DiskWorkerData } from '../../src/workers/workerData.js';
@@ -74,7 +74,8 @@ function runWorker(requests: Request[], options: { root: string; writes: WriteMo
   commands.tryWrite(COMMAND.createPartition, 1, 0, Buffer.from(JSON.stringify(PARTITION)));
   commands.tryWrite(COMMAND.stop, 2, 0, new Uint8Array(0));
   new DiskWorker(data).run();
-  return { replies: repliesOf(new RingConsumer(port!.replies), slab), events: eventsOf(data) };
+  const space = new DiskTable(data.disks);
+  return { space, replies: repliesOf(new RingConsumer(port!.replies), slab), events: eventsOf(data) };
 }
 
 function workerData(root: string, writes: WriteMode): DiskWorkerData {
@@ -179,6 +180,9 @@ for (const writes of ['always', 'never'] as const) {
       [EVENT.loaded, EVENT.attached, EVENT.answer, EVENT.stopped],
     );
     t.same(first.events.at(-1)?.value, { clean: true });
+    const { space } = first;
+    t.ok(space.totalBytes(0) >= space.availableBytes(0) && Number.isFinite(space.availableBytes(0)));
+    t.equal(space.usedBytes(0), space.totalBytes(0) - space.availableBytes(0));
     const second = runWorker([write(0), sync, create], { root, writes });
     t.same(
       [0, 1, 2].map((tag) => second.replies.get(tag)?.resultCode),
@@ -229,7 +233,8 @@ t.test('each wrong request is told to its own connection, and others are served'
 
 t.test('a disk that is not there is a failure of its worker, which still ends when told', async (t) => {
   const root = join(newRoot(t), 'nowhere');
-  const { events } = runWorker([], { root, writes: 'always' });
+  const { events, space } = runWorker([], { root, writes: 'always' });
+  t.equal(space.availableBytes(0), 0, 'a disk without numbers has no space');
   t.match(events[0], { kind: EVENT.failed, value: { reason: /no such file or directory/ } });
   t.equal(events.at(-1)?.kind, EVENT.stopped);
 });
