@@ -1,10 +1,11 @@
 /**
  * What a node would make of a disk: its own lock, space and loading code (`src/partition/diskLoad.ts`) run on a `TrialDisk`, which changes nothing.
  */
+
 import assert from 'node:assert';
 import { basename, join } from 'node:path';
 import { loadDisk, lockDisk } from '../partition/diskLoad.js';
-import { type DiskSpace, spaceOf } from '../partition/diskSpace.js';
+import { type DiskSpace, FreeSpace, spaceOf } from '../partition/diskSpace.js';
 import type { Partition } from '../partition/partition.js';
 import { StoreGroup } from '../partition/storeGroup.js';
 import { type StoreHost, scratchBytes } from '../partition/storeHost.js';
@@ -91,7 +92,7 @@ function trialHost(disk: TrialDisk, warnings: Map<number, string[]>): StoreHost 
     disk,
     clock: { nowMs: () => Date.now(), monotonicNs: () => 0 },
     settings: { strictAppend: true, syncEverything: false, openExtentsMax: 1 },
-    health: { status: 2, rejectsWrites: false },
+    health: { status: 2, space: new FreeSpace() },
     regions: [new Uint8Array(scratchBytes(disk.batch.capacity))],
     scratchRegion: 0,
     entryOperations: [],
