@@ -1,16 +1,22 @@
 /**
- * OpWrite and OpSyncWrite to normal extents (`wire.md` 9.2, `storage.md` 7.2).
+ * OpWrite and OpSyncWrite to extents that are known (`wire.md` 9.2, `storage.md` 7.2). A tiny append that a primary assigns comes through `tinyAppends.ts`.
  *
  * The record's `ends` runs ahead of `sizes` while entries are in the batch, so that a pipelined append finds the end that the ones before it will make.
  * Entries of one file are linked: after a failed one the others do not run, and all of them fail; `ends` falls back to what was really written. So an
- * acknowledged byte never has a hole before it.
+ * acknowledged byte never has a hole before it. A tiny extent's `sizes` and `ends` are watermarks, and its appends begin exactly there; it has no checksum slots.
  */
 import assert from 'node:assert';
 import { ERROR_TEXT, parameterMismatch } from '../protocol/errors.js';
 import { actionOf, isSyncOp } from '../protocol/opcodes.js';
 import { blockOf, wholeBlocks } from '../storage/crcFile.js';
 import { EXTENT_FLAG, NONE } from '../storage/extentTable.js';
-import { EXTENT_BYTES_MAX, isTinyExtent, WRITE_BYTES_MAX } from '../storage/layout.js';
+import {
+  EXTENT_BYTES_MAX,
+  isTinyExtent,
+  roundUpToPage,
+  TINY_END_LIMIT,
+  WRITE_BYTES_MAX,
+} from '../storage/layout.js';
 import type { ExtentHandle } from './extentHandle.js';
 import type { ExtentStore } from './extentStore.js';
 import type { GroupCommit } from './groupCommit.js';
@@ -22,6 +28,8 @@ import type { StoreHost } from './storeHost.js';
 
 const ECANCELED = 125;
 const ENOSPC = 28;
+/** ExtentType of a packet that addresses tiny extents. */
+const TINY = 0;
 
 export class AppendPath implements OperationHandler {
   private readonly host: StoreHost;
@@ -46,9 +54,13 @@ export class AppendPath implements OperationHandler {
   check(store: ExtentStore, op: Operation): string | null {
     const row = store.table.find(op.extentId);
     if (row === NONE || store.table.has(row, EXTENT_FLAG.deleted)) return ERROR_TEXT.extentNotFound;
-    // Tiny extents take appends under their own type only, and at an offset that this node assigns.
-    if (isTinyExtent(op.extentId)) return ERROR_TEXT.parameterMismatch;
     const { extentOffset, size } = op;
+    // Each kind of extent takes appends under its own type only.
+    if (isTinyExtent(op.extentId) !== (op.extentType === TINY)) return ERROR_TEXT.parameterMismatch;
+    if (op.extentType === TINY) {
+      if (extentOffset + size >= TINY_END_LIMIT) return ERROR_TEXT.extentIsFull;
+      return size >= 1 && size <= WRITE_BYTES_MAX ? null : parameterMismatch(extentOffset, size);
+    }
     const inRange =
       extentOffset >= 0 && extentOffset < EXTENT_BYTES_MAX && extentOffset + size <= EXTENT_BYTES_MAX;
     if (!inRange || size < 1 || size > WRITE_BYTES_MAX) return parameterMismatch(extentOffset, size);
@@ -63,6 +75,10 @@ export class AppendPath implements OperationHandler {
       return this.host.fail(op, actionOf(op.opcode), ERROR_TEXT.extentBroken);
     }
     const end = op.extentOffset + op.size;
+    const tiny = isTinyExtent(handle.extentId);
+    if (tiny && op.extentOffset !== table.ends[row]!) {
+      return this.host.fail(op, actionOf(op.opcode), ERROR_TEXT.parameterMismatch);
+    }
     if (this.host.settings.strictAppend && op.extentOffset > table.ends[row]!) {
       return this.host.fail(op, actionOf(op.opcode), parameterMismatch(op.extentOffset, op.size));
     }
@@ -74,9 +90,9 @@ export class AppendPath implements OperationHandler {
     const { batch } = this.host.disk;
     const index = batch.pwrite(handle.fd, op.extentOffset, op.region, op.bufferOffset, op.size, true);
     this.track(handle, op, index, 0);
-    const growth = end - table.ends[row]!;
+    const growth = (tiny ? roundUpToPage(end) : end) - table.ends[row]!;
     if (growth > 0) {
-      table.ends[row] = end;
+      table.ends[row]! += growth;
       this.host.health.space.accept(growth);
     }
   }
@@ -108,7 +124,7 @@ export class AppendPath implements OperationHandler {
 
   private written(handle: ExtentHandle, op: Operation, first: number): void {
     this.commit(handle, op.extentOffset + op.size);
-    const whole = wholeBlocks(op.extentOffset, op.size);
+    const whole = isTinyExtent(handle.extentId) ? 0 : wholeBlocks(op.extentOffset, op.size);
     if (whole > 0) this.slots.remember(handle, op, first, whole);
     if (isSyncOp(op.opcode) || this.host.settings.syncEverything) this.commits.wait(handle, op);
     else this.host.finish(op);
@@ -117,7 +133,8 @@ export class AppendPath implements OperationHandler {
   private failed(handle: ExtentHandle, op: Operation, result: number): void {
     const store = handle.store!;
     const { table } = store;
-    if (result > 0) this.commit(handle, op.extentOffset + result);
+    // What a tiny extent has of a failed append lies behind its watermark: the next one overwrites it.
+    if (result > 0 && !isTinyExtent(handle.extentId)) this.commit(handle, op.extentOffset + result);
     // Entries of this batch behind the failed one are cancelled, so nothing is on its way past `sizes`.
     table.ends[handle.row] = table.sizes[handle.row]!;
     const errno = op.ioError !== 0 ? op.ioError : result;
@@ -138,16 +155,17 @@ export class AppendPath implements OperationHandler {
     this.host.fail(op, actionOf(op.opcode), ioErrorText(this.host, 'write', handle.path, errno));
   }
 
-  /** Bytes up to `end` are in the file. */
-  private commit(handle: ExtentHandle, end: number): void {
+  /** Bytes up to `lastEnd` are in the file. */
+  private commit(handle: ExtentHandle, lastEnd: number): void {
     const store = handle.store!;
     const { table } = store;
     const { row } = handle;
+    const end = isTinyExtent(handle.extentId) ? roundUpToPage(lastEnd) : lastEnd;
     const size = table.sizes[row]!;
     handle.writes += 1;
     if (end > size) {
       table.sizes[row] = end;
-      store.usedBytes += end - size;
+      store.grown(handle.extentId, row, end - size);
       if (end > table.ends[row]!) table.ends[row] = end;
     }
     table.crcs[row] = 0;

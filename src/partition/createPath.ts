@@ -112,6 +112,7 @@ export class CreatePath {
 
   private create(store: ExtentStore, op: Operation, id: number): void {
     store.ids.take(id);
+    store.deletedIds.delete(id);
     op.extentId = id;
     const row = store.table.insert(id);
     if (!isTinyExtent(id)) store.table.set(row, EXTENT_FLAG.creating);

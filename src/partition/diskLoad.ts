@@ -23,7 +23,7 @@ import {
   renameForRemoval,
 } from '../storage/partitionFolder.js';
 import { writeFully } from '../storage/wholeFile.js';
-import { ExtentStore } from './extentStore.js';
+import { ExtentStore, type OwnFds } from './extentStore.js';
 import { EAGAIN, reportDiskError } from './ioErrors.js';
 import { DISK_HELD } from './messages.js';
 import { Partition, type Peer } from './partition.js';
@@ -132,15 +132,25 @@ export function loadPartition(stores: StoreGroup, root: string, folderName: stri
   const { meta, warnings, appliedIndex } = contents.value;
   for (const warning of warnings) host.log('warn', warning, { partition: meta.partitionId });
   const path = join(root, folderName);
-  const metaFd = disk.open(join(path, FILE.extentMeta), OPEN_OR_CREATE, FILE_MODE);
-  if (metaFd < 0) return failed(`open ${join(path, FILE.extentMeta)}: ${disk.errnoText(metaFd)}`);
-  const crcFd = disk.open(join(path, FILE.extentCrc), OPEN_OR_CREATE, FILE_MODE);
-  if (crcFd < 0) {
-    disk.close(metaFd);
-    return failed(`open ${join(path, FILE.extentCrc)}: ${disk.errnoText(crcFd)}`);
-  }
-  const store = new ExtentStore(path, contents.value, metaFd, crcFd);
+  const fds = openOwnFiles(disk, path);
+  if (!fds.ok) return fds;
+  const store = new ExtentStore(path, contents.value, fds.value);
   return { ok: true, value: new Partition(stores, root, store, meta, appliedIndex) };
+}
+
+/** Opens the files that a store keeps open; all of them or none. */
+function openOwnFiles(disk: Disk, path: string): Outcome<OwnFds> {
+  const fds: number[] = [];
+  for (const name of [FILE.extentMeta, FILE.extentCrc, FILE.normalDelete, FILE.tinyDelete]) {
+    const fd = disk.open(join(path, name), OPEN_OR_CREATE, FILE_MODE);
+    if (fd < 0) {
+      for (const open of fds) disk.close(open);
+      return failed(`open ${join(path, name)}: ${disk.errnoText(fd)}`);
+    }
+    fds.push(fd);
+  }
+  const [meta, crc, normalDelete, tinyDelete] = fds as [number, number, number, number];
+  return { ok: true, value: { meta, crc, normalDelete, tinyDelete } };
 }
 
 /** Takes a partition out of service and its folder away: renamed now, removed in the background (W24). Its parked operations fail. */
@@ -171,10 +181,10 @@ export function closePartition(stores: StoreGroup, partition: Partition): Outcom
   const base = new Uint8Array(BASE_BYTES);
   encodeBase(base, 0, store.ids.base);
   note('write', store.metaPath, writeFully(disk, store.metaFd, base, 0));
-  note('sync', store.metaPath, disk.fdatasync(store.metaFd));
-  note('close', store.metaPath, disk.close(store.metaFd));
-  note('sync', store.crcPath, disk.fdatasync(store.crcFd));
-  note('close', store.crcPath, disk.close(store.crcFd));
+  for (const fd of store.ownFds) {
+    note('sync', store.path, disk.fdatasync(fd));
+    note('close', store.path, disk.close(fd));
+  }
   note('sync', store.path, disk.fsyncFolder(store.path));
   return problems.length === 0 ? { ok: true, value: null } : failed(problems.join('; '));
 }

@@ -33,6 +33,11 @@ export class OperationQueue {
     return this.head === null;
   }
 
+  /** The operation that `shift` would give. */
+  get first(): Operation | null {
+    return this.head;
+  }
+
   push(op: Operation): void {
     assert(op.next === null, 'the operation is in a list already');
     if (this.tail === null) this.head = op;

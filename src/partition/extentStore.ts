@@ -1,28 +1,55 @@
 /**
- * The extents of one partition: records, ids, space, and the two files that all of them share. State only; what happens to it is in the paths
+ * The extents of one partition: records, ids, space, and the files that all of them share. State only; what happens to it is in the paths
  * (`createPath.ts`, `appendPath.ts`, `readPath.ts`), `groupCommit.ts` and `openExtents.ts`.
  */
 import { join } from 'node:path';
+import { TINY_DELETE_RECORD_BYTES } from '../protocol/tinyDelete.js';
 import { IdBase } from '../storage/extentMeta.js';
-import { ExtentTable } from '../storage/extentTable.js';
-import { FILE, isTinyExtent, roundUpToPage, SECTOR_BYTES } from '../storage/layout.js';
+import { EXTENT_FLAG, ExtentTable } from '../storage/extentTable.js';
+import { FILE, isTinyExtent, roundUpToPage, SECTOR_BYTES, TINY_EXTENT_LAST } from '../storage/layout.js';
 import type { PartitionContents } from '../storage/partitionFolder.js';
 import { TinyExtents } from '../storage/tinyExtents.js';
 import { OperationQueue } from './extentHandle.js';
+import type { Operation, OperationLoan } from './operation.js';
 
-export class ExtentStore {
+/** Fds of the files that all extents of a store share. */
+export interface OwnFds {
+  meta: number;
+  crc: number;
+  normalDelete: number;
+  tinyDelete: number;
+}
+
+export class ExtentStore implements OperationLoan {
   readonly partitionId: number;
   readonly path: string;
   readonly table = new ExtentTable();
   readonly ids: IdBase;
   readonly tiny = new TinyExtents();
+  /** Tiny appends that wait for one of those. */
+  readonly tinyWaiting = new OperationQueue();
   /** Open for the life of the store; not counted in the budget of open extents. */
   readonly metaFd: number;
   readonly crcFd: number;
+  readonly normalDeleteFd: number;
+  readonly tinyDeleteFd: number;
   /** Length of EXTENT_CRC: slots past it are zero. */
   crcBytes: number;
-  /** Offset of the last record in TINYEXTENT_DELETE, as announced to peers (`storage.md` 8.2). */
+  /** Offset of the last record in TINYEXTENT_DELETE, as announced to peers (`storage.md` 8.2). After a start the file's length, rounded up to records (W19). */
   tinyDeleteOffset: number;
+  /** Length of TINYEXTENT_DELETE. */
+  tinyDeleteBytes: number;
+  /** Ids in NORMALEXTENT_DELETE, and where the next one goes. An id stays in when an extent of that name is found at a start: only its own create takes it out. */
+  readonly deletedIds: Set<number>;
+  normalDeleteBytes: number;
+  /** Deletes that wait for their id to be written there; whether a group of them is on its way. */
+  readonly recordWaiting = new OperationQueue();
+  recording = false;
+  /** Deleted extents that still have a record, oldest first, and those of them whose file is open. */
+  readonly deletedRows: { row: number; atMs: number }[] = [];
+  readonly deletedOpen = new Set<number>();
+  /** Bytes that each tiny extent has on disk. */
+  private readonly tinyBytes = new Float64Array(TINY_EXTENT_LAST + 1);
   /** Bytes of extents: normal ones by length, tiny ones by blocks on disk (`storage.md` 12). */
   usedBytes = 0;
 
@@ -43,20 +70,26 @@ export class ExtentStore {
   /** How many. */
   idWaiters = 0;
 
-  /** Submitted work that uses `metaFd` or `crcFd`. */
+  /** Batch entries and submitted work that use one of the store's own files. */
   ownFdUsers = 0;
   ownFdsClosed = false;
   /** Taken out of service: nothing new starts, and what completes is cleaned up. */
   closed = false;
 
-  /** `contents` as read from the folder at `path`; the fds of EXTENT_META and EXTENT_CRC, which the store now owns. */
-  constructor(path: string, contents: PartitionContents, metaFd: number, crcFd: number) {
+  /** `contents` as read from the folder at `path`; the fds of its files, which the store now owns. */
+  constructor(path: string, contents: PartitionContents, fds: OwnFds) {
     this.partitionId = contents.meta.partitionId;
     this.path = path;
-    this.metaFd = metaFd;
-    this.crcFd = crcFd;
+    this.metaFd = fds.meta;
+    this.crcFd = fds.crc;
+    this.normalDeleteFd = fds.normalDelete;
+    this.tinyDeleteFd = fds.tinyDelete;
     this.crcBytes = contents.crcBytes;
-    this.tinyDeleteOffset = contents.tinyDeleteBytes;
+    this.tinyDeleteBytes = contents.tinyDeleteBytes;
+    this.tinyDeleteOffset =
+      Math.ceil(contents.tinyDeleteBytes / TINY_DELETE_RECORD_BYTES) * TINY_DELETE_RECORD_BYTES;
+    this.deletedIds = contents.deletedIds;
+    this.normalDeleteBytes = contents.normalDeleteBytes;
     this.ids = new IdBase(contents.storedBase, contents.highestId);
     for (const extent of contents.extents) {
       const row = this.table.insert(extent.id);
@@ -66,8 +99,31 @@ export class ExtentStore {
       this.table.ends[row] = size;
       this.table.creations[row] = this.creations;
       if (!tiny) this.table.modTimes[row] = Math.floor(extent.mtimeMs / 1000);
-      this.usedBytes += tiny ? extent.blocks512 * SECTOR_BYTES : extent.sizeBytes;
+      if (tiny) this.setTinyBytes(extent.id, extent.blocks512 * SECTOR_BYTES);
+      else this.usedBytes += extent.sizeBytes;
     }
+  }
+
+  /** The append that had borrowed a tiny extent has ended. */
+  loanEnded(op: Operation, acknowledged: boolean): void {
+    this.tiny.giveBack(op.extentId, acknowledged);
+  }
+
+  /** A tiny extent has so many bytes on disk. */
+  setTinyBytes(id: number, bytes: number): void {
+    this.usedBytes += bytes - this.tinyBytes[id]!;
+    this.tinyBytes[id] = bytes;
+  }
+
+  /** An append has made an extent longer. */
+  grown(id: number, row: number, bytes: number): void {
+    if (isTinyExtent(id)) this.setTinyBytes(id, this.tinyBytes[id]! + bytes);
+    else if (!this.table.has(row, EXTENT_FLAG.deleted)) this.usedBytes += bytes;
+  }
+
+  /** Fds of the store's own files. */
+  get ownFds(): number[] {
+    return [this.metaFd, this.crcFd, this.normalDeleteFd, this.tinyDeleteFd];
   }
 
   /** Path of an extent's file. */

@@ -34,7 +34,13 @@ export const REPLY_I32 = {
 } as const;
 
 /** f64 word indexes of a reply descriptor. */
-export const REPLY_F64 = { extentId: 2, extentOffset: 3 } as const;
+export const REPLY_F64 = {
+  extentId: 2,
+  extentOffset: 3,
+  /** Streams of unknown length only: bytes that the whole answer covers from this packet on (0: it has no packet), and the hole that it stands for. */
+  remainingBytes: 5,
+  holeBytes: 6,
+} as const;
 
 /** The worker did not execute the request: its connection has failed or is gone. Nothing is sent to the peer. */
 export const RESULT_SKIPPED = 0;

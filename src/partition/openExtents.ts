@@ -148,6 +148,16 @@ export class OpenExtents {
     }
   }
 
+  /** Begins to close a file that nobody uses and whose data need not last; false when somebody does. */
+  closeIdle(handle: ExtentHandle): boolean {
+    if (handle.state === HANDLE_STATE.closing) return true;
+    const idle = handle.users === 0 && !handle.evicting && !handle.syncWanted;
+    if (handle.state !== HANDLE_STATE.ready || !idle) return false;
+    this.unlink(handle);
+    this.beginClose(handle);
+    return true;
+  }
+
   /** Closes a handle synchronously, at a clean stop. Nobody may use it. */
   closeNow(handle: ExtentHandle): number {
     assert(handle.state === HANDLE_STATE.ready && handle.users === 0, 'an extent in use cannot be closed');

@@ -40,6 +40,9 @@ export class Operation {
   replyBytes = 0;
   /** CRC field of the reply: the request's, or the chunk's for stream reads. */
   replyCrc = 0;
+  /** One packet of a stream of unknown length (`tinyStreams.ts`): bytes that the answer still covers from here on, and of a hole that this packet stands for. */
+  remainingBytes = 0;
+  holeBytes = 0;
   /** A reply body too large for the slot (watermark lists); null otherwise. */
   replyBody: Uint8Array | null = null;
   /** Entries of the I/O batch still to come back, and the first failure among them (negated errno or short count marker). */
@@ -49,6 +52,22 @@ export class Operation {
   next: Operation | null = null;
   phase = 0;
   handler: OperationHandler | null = null;
+  /** Who lent something to the operation that its end gives back; null in most cases. */
+  loan: OperationLoan | null = null;
+}
+
+/** Lends something for the life of an operation. */
+export interface OperationLoan {
+  /** `op` ends now, well (`acknowledged`) or not. Called once, before the reply. */
+  loanEnded(op: Operation, acknowledged: boolean): void;
+}
+
+/** Gives back what an operation has borrowed; every host calls it first when an operation ends. */
+export function endLoan(op: Operation, acknowledged: boolean): void {
+  const { loan } = op;
+  if (loan === null) return;
+  op.loan = null;
+  loan.loanEnded(op, acknowledged);
 }
 
 /** Gets the batch results of the operations it added entries for. */

@@ -6,13 +6,16 @@ import {
   ERROR_TEXT,
   extentCountExhausted,
   noTinyExtentAvailable,
+  parameterMismatch,
   unknownOpcode,
 } from '../protocol/errors.js';
 import { decodeTinyIds, type ExtentInfo, encodeExtentList } from '../protocol/extentInfo.js';
 import { actionOf, isWriteOp, OP, UNKNOWN_OPCODE_ACTION } from '../protocol/opcodes.js';
 import { encodeMaxExtentIdAndSize, encodeUint64Body } from '../protocol/queries.js';
-import { EXTENTS_MAX, EXTENTS_READ_ONLY, type Status } from '../storage/layout.js';
+import { EXTENT_FLAG } from '../storage/extentTable.js';
+import { EXTENTS_MAX, EXTENTS_READ_ONLY, type Status, TINY_EXTENT_LAST } from '../storage/layout.js';
 import type { PartitionMeta } from '../storage/metaFile.js';
+import { TINY_STATE } from '../storage/tinyExtents.js';
 import type { ExtentStore } from './extentStore.js';
 import type { Operation } from './operation.js';
 import { normalWatermarks, sizeSum, tinyWatermarks } from './queries.js';
@@ -26,6 +29,8 @@ export interface Peer {
 
 /** ExtentType of a packet that addresses tiny extents. */
 const TINY = 0;
+/** Tiny extents are looked after this often, as in the reference (`repair.md`). */
+const TINY_REPAIR_INTERVAL_MS = 120_000;
 
 export class Partition {
   readonly id: number;
@@ -45,6 +50,7 @@ export class Partition {
   private readonly stores: StoreGroup;
   /** The disk failed while this partition was on it: sticks until the next start. */
   private unavailable = false;
+  private nextTinyRepairMs = 0;
 
   constructor(
     stores: StoreGroup,
@@ -65,6 +71,7 @@ export class Partition {
     this.store = store;
     this.stores = stores;
     this.host = stores.host;
+    this.repairTinyExtents();
   }
 
   /** Bytes used, accounted in memory (`storage.md` 12, W17). */
@@ -112,6 +119,11 @@ export class Partition {
         return this.stores.accessExtent(this.store, op);
       case OP.createExtent:
         return this.create(op);
+      case OP.readTinyDeleteRecord:
+      case OP.tinyExtentRepairRead:
+        return this.stores.stream(this.store, op);
+      case OP.markDelete:
+        return this.delete(op);
       case OP.getAllWatermarks:
         return this.watermarks(op);
       case OP.getPartitionSize:
@@ -126,22 +138,45 @@ export class Partition {
   }
 
   /** About once a second. A failed disk takes its partitions with it for good. */
-  tick(_nowMs: number): void {
+  tick(nowMs: number): void {
     if (this.host.health.status === -1) this.unavailable = true;
+    this.stores.purge(this.store, nowMs);
+    if (nowMs < this.nextTinyRepairMs) return;
+    this.nextTinyRepairMs = nowMs + TINY_REPAIR_INTERVAL_MS;
+    this.repairTinyExtents();
+  }
+
+  /**
+   * A lone replica has nobody to disagree with: its broken tiny extents are available again, except those that an fdatasync has failed on. On several hosts
+   * they wait for a repair round.
+   */
+  private repairTinyExtents(): void {
+    if (this.hosts.length !== 1) return;
+    const { table, tiny } = this.store;
+    tiny.repairAll((id) => !table.has(table.find(id), EXTENT_FLAG.syncFailed));
   }
 
   /** Order of checks: `wire.md` 6.1, 6.2, 9.2. */
   private write(op: Operation): void {
     if (packetCrcIsWrong(op)) return this.host.fail(op, ACTION.prepare, ERROR_TEXT.crcMismatch);
     if (this.isFull()) return this.host.fail(op, ACTION.prepare, ERROR_TEXT.noSpace);
-    if (op.extentType === TINY) {
-      // No tiny extent is ever available yet: appends to them need the repair round that clears them.
-      const text = op.primary ? noTinyExtentAvailable(this.id) : ERROR_TEXT.noAvailableExtent;
-      return this.host.fail(op, ACTION.prepare, text);
+    const assigned = op.extentType === TINY && op.primary;
+    if (assigned && this.store.tiny.count(TINY_STATE.broken) === TINY_EXTENT_LAST) {
+      return this.host.fail(op, ACTION.prepare, noTinyExtentAvailable(this.id));
     }
     const refusal = this.diskRefusal();
     if (refusal !== null) return this.host.fail(op, actionOf(op.opcode), refusal);
-    this.stores.accessExtent(this.store, op);
+    if (!assigned) this.stores.accessExtent(this.store, op);
+    else if (op.size === 0) this.host.fail(op, actionOf(op.opcode), parameterMismatch(0, 0));
+    else this.stores.appendTiny(this.store, op);
+  }
+
+  /** A full or read-only disk takes deletes. */
+  private delete(op: Operation): void {
+    if (this.unavailable || this.host.health.status === -1) {
+      return this.host.fail(op, actionOf(op.opcode), ERROR_TEXT.brokenDisk);
+    }
+    this.stores.delete(this.store, op);
   }
 
   private create(op: Operation): void {

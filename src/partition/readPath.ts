@@ -7,7 +7,7 @@
  */
 import assert from 'node:assert';
 import { ERROR_TEXT, parameterMismatch } from '../protocol/errors.js';
-import { actionOf } from '../protocol/opcodes.js';
+import { actionOf, OP } from '../protocol/opcodes.js';
 import { EXTENT_FLAG, NONE } from '../storage/extentTable.js';
 import type { IoDone } from '../storage/io.js';
 import { BLOCK_BYTES, EXTENT_BYTES_MAX, isTinyExtent } from '../storage/layout.js';
@@ -17,6 +17,7 @@ import { EAGAIN, EOPNOTSUPP, ioErrorText, reportDiskError } from './ioErrors.js'
 import type { OpenExtents } from './openExtents.js';
 import type { Operation, OperationHandler } from './operation.js';
 import type { StoreHost } from './storeHost.js';
+import { zeroRest } from './tinyStreams.js';
 
 /** A read on its way through an I/O thread; recycled, so that cold reads allocate nothing either. */
 interface BlockingRead {
@@ -106,6 +107,12 @@ export class ReadPath implements OperationHandler {
     if (result === op.size) {
       op.replyBytes = op.size;
       op.replyCrc = crc;
+      this.host.finish(op);
+    } else if (result >= 0 && op.opcode === OP.extentRepairRead && isTinyExtent(op.extentId)) {
+      // A repair read of a tiny extent has no end: what is behind the file's is zeros.
+      op.replyBytes = op.size;
+      zeroRest(this.host, op, result);
+      op.replyCrc = this.host.crc32(op.region, op.bufferOffset, op.size);
       this.host.finish(op);
     } else if (result >= 0) {
       this.host.fail(op, actionOf(op.opcode), ERROR_TEXT.eof);

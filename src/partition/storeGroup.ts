@@ -12,10 +12,11 @@
  * On a throttled disk `submitBatch` takes the place of `runBatch`; until it has completed neither `advance` nor `execute` may be called.
  */
 import assert from 'node:assert';
-import { ERROR_TEXT, extentFileMissing } from '../protocol/errors.js';
-import { actionOf, isWriteOp } from '../protocol/opcodes.js';
+import { ACTION, ERROR_TEXT, extentFileMissing } from '../protocol/errors.js';
+import { actionOf, isWriteOp, OP } from '../protocol/opcodes.js';
 import { AppendPath } from './appendPath.js';
 import { CreatePath } from './createPath.js';
+import { DeletePath } from './deletePath.js';
 import { type ExtentHandle, HANDLE_STATE } from './extentHandle.js';
 import type { ExtentStore } from './extentStore.js';
 import { GroupCommit } from './groupCommit.js';
@@ -25,6 +26,8 @@ import type { Operation } from './operation.js';
 import { ReadPath } from './readPath.js';
 import { SlotWrites } from './slotWrites.js';
 import { SCRATCH_ENTRY_BYTES, SCRATCH_ZERO_BYTES, type StoreHost, scratchBytes } from './storeHost.js';
+import { TinyAppends } from './tinyAppends.js';
+import { TinyStreams } from './tinyStreams.js';
 
 /** Entries that one operation may add. `execute` needs as much room in the batch. */
 export const ENTRIES_PER_OPERATION = 8;
@@ -34,7 +37,10 @@ export class StoreGroup {
   readonly files: OpenExtents;
   private readonly creates: CreatePath;
   private readonly appends: AppendPath;
+  private readonly tinyAppends: TinyAppends;
   private readonly reads: ReadPath;
+  private readonly deletes: DeletePath;
+  private readonly streams: TinyStreams;
   private readonly slots: SlotWrites;
   private readonly commits: GroupCommit;
   /** Handles with operations that can start, in the order in which their files were opened. */
@@ -43,6 +49,11 @@ export class StoreGroup {
   private waiting = 0;
   /** Stores to take out of service when the batch is empty. */
   private readonly retiring: { store: ExtentStore; message: string }[] = [];
+  /** Whether the batch has room for one more operation. */
+  private readonly hasRoom = (): boolean => {
+    const { batch } = this.host.disk;
+    return batch.capacity - batch.length >= ENTRIES_PER_OPERATION;
+  };
 
   constructor(host: StoreHost) {
     const { capacity } = host.disk.batch;
@@ -65,11 +76,17 @@ export class StoreGroup {
     this.creates = new CreatePath(host, this.files, this.commits, (store) => this.closeOwnFiles(store));
     this.appends = new AppendPath(host, this.files, this.slots, this.commits);
     this.reads = new ReadPath(host, this.files);
+    const open = (store: ExtentStore, op: Operation): void => this.withFile(store, op);
+    const ownFdReleased = (store: ExtentStore): void => this.closeOwnFiles(store);
+    this.deletes = new DeletePath(host, this.files, open, ownFdReleased);
+    this.streams = new TinyStreams(host, this.files, open, ownFdReleased);
+    this.tinyAppends = new TinyAppends(host, (store, op) => this.accessExtent(store, op));
   }
 
   /** Operations that wait for something else than the batch: an id, a file, a read, a sync. */
   get parkedOperations(): number {
-    return this.waiting + this.creates.parked + this.reads.parked + this.commits.parked;
+    const paths = [this.creates, this.reads, this.commits, this.tinyAppends, this.deletes, this.streams];
+    return paths.reduce((sum, { parked }) => sum + parked, this.waiting);
   }
 
   /** See above. */
@@ -82,6 +99,8 @@ export class StoreGroup {
     this.creates.advance();
     this.commits.advance();
     this.drain();
+    this.tinyAppends.advance(this.hasRoom);
+    this.deletes.advance(this.hasRoom);
   }
 
   /** A create whose space, limits and disk state have been checked. */
@@ -89,10 +108,35 @@ export class StoreGroup {
     this.creates.start(store, op);
   }
 
-  /** A write to a normal extent, or a read. */
+  /** A tiny append whose space and disk state have been checked, and whose extent and offset this node assigns. */
+  appendTiny(store: ExtentStore, op: Operation): void {
+    this.tinyAppends.start(store, op);
+  }
+
+  /** A write whose extent and offset are known, or a read. */
   accessExtent(store: ExtentStore, op: Operation): void {
     const refusal = isWriteOp(op.opcode) ? this.appends.check(store, op) : this.reads.check(store, op);
     if (refusal !== null) return this.host.fail(op, actionOf(op.opcode), refusal);
+    this.withFile(store, op);
+  }
+
+  /** One packet of OpReadTinyDeleteRecord or OpTinyExtentRepairRead. */
+  stream(store: ExtentStore, op: Operation): void {
+    this.streams.start(store, op);
+  }
+
+  /** OpMarkDelete. */
+  delete(store: ExtentStore, op: Operation): void {
+    this.deletes.start(store, op);
+  }
+
+  /** About once a second: what deletes have left in memory. */
+  purge(store: ExtentStore, nowMs: number): void {
+    this.deletes.purge(store, nowMs);
+  }
+
+  /** Starts the operation when its extent's file is open. */
+  private withFile(store: ExtentStore, op: Operation): void {
     const handle = this.files.acquire(store, store.table.find(op.extentId));
     if (handle.state === HANDLE_STATE.ready) return this.startAccess(handle, op);
     this.waiting += 1;
@@ -110,6 +154,8 @@ export class StoreGroup {
     }
     store.closed = true;
     this.creates.failWaiting(store, message);
+    this.tinyAppends.failWaiting(store, ACTION.prepare, message);
+    this.deletes.failWaiting(store, message);
     this.commits.failAll(store.folderWaiting, message);
     this.commits.failAll(store.folderRunning, message);
     for (const handle of this.files.handles) {
@@ -140,12 +186,11 @@ export class StoreGroup {
 
   /** Starts the waiting operations of opened files as long as the batch has room. */
   private drain(): void {
-    const { batch } = this.host.disk;
     let done = 0;
     for (const handle of this.draining) {
       // A handle can have been closed, and even opened again for another extent, since it was listed.
       while (handle.state === HANDLE_STATE.draining) {
-        if (batch.capacity - batch.length < ENTRIES_PER_OPERATION) {
+        if (!this.hasRoom()) {
           this.draining.splice(0, done);
           return;
         }
@@ -164,6 +209,8 @@ export class StoreGroup {
 
   private startAccess(handle: ExtentHandle, op: Operation): void {
     if (isWriteOp(op.opcode)) this.appends.start(handle, op);
+    else if (op.opcode === OP.markDelete) this.deletes.startOpened(handle, op);
+    else if (op.opcode === OP.tinyExtentRepairRead) this.streams.startOpened(handle, op);
     else this.reads.start(handle, op);
   }
 
@@ -195,11 +242,10 @@ export class StoreGroup {
     }
   }
 
-  /** Closes EXTENT_META and EXTENT_CRC of a retired store when no work uses them. */
+  /** Closes the own files of a retired store when no work uses them. */
   private closeOwnFiles(store: ExtentStore): void {
     if (!store.closed || store.ownFdUsers > 0 || store.ownFdsClosed) return;
     store.ownFdsClosed = true;
-    this.host.disk.submitClose(store.metaFd, () => undefined);
-    this.host.disk.submitClose(store.crcFd, () => undefined);
+    for (const fd of store.ownFds) this.host.disk.submitClose(fd, () => undefined);
   }
 }

@@ -15,7 +15,7 @@ export interface StoreSettings {
   strictAppend: boolean;
   /** Acknowledge every write after fdatasync, as if it were OpSyncWrite, and every create after its folder's fsync (`durability: "always"`). */
   syncEverything: boolean;
-  /** Extent files that may be open at once in this worker. EXTENT_META and EXTENT_CRC (two a partition) are not counted. */
+  /** Extent files that may be open at once in this worker. The stores' own files (four a partition) are not counted. */
   openExtentsMax: number;
 }
 

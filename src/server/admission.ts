@@ -21,11 +21,14 @@ import {
 /** Opcodes that workers execute in this build. */
 const SERVED = new Set<number>([
   OP.createExtent,
+  OP.markDelete,
   OP.write,
   OP.syncWrite,
   OP.streamRead,
   OP.streamFollowerRead,
   OP.extentRepairRead,
+  OP.readTinyDeleteRecord,
+  OP.tinyExtentRepairRead,
   OP.getAllWatermarks,
   OP.getPartitionSize,
   OP.getMaxExtentIdAndPartitionSize,
@@ -42,7 +45,7 @@ const served = Uint8Array.from({ length: 256 }, (_, op) => (SERVED.has(op) ? 1 :
 const servedByControl = Uint8Array.from({ length: 256 }, (_, op) => (SERVED_BY_CONTROL.has(op) ? 1 : 0));
 
 /** `close`: nothing sensible can follow on this connection. `refuse`: answer an error once the body has passed. */
-export const VERDICT = { route: 0, read: 1, control: 2, refuse: 3, close: 4 } as const;
+export const VERDICT = { route: 0, read: 1, control: 2, refuse: 3, close: 4, stream: 5 } as const;
 export type Verdict = (typeof VERDICT)[keyof typeof VERDICT];
 
 /** A decided packet; one object is reused. `action`/`message` are set for `refuse`, `reason` for `close`. */
@@ -90,6 +93,10 @@ export class Admission {
     if (diskMessage !== '') return this.#refuse(actionOf(opcode), diskMessage);
     if (!isReadOp(opcode)) {
       this.verdict = VERDICT.route;
+      return;
+    }
+    if (opcode === OP.readTinyDeleteRecord || opcode === OP.tinyExtentRepairRead) {
+      this.verdict = VERDICT.stream;
       return;
     }
     if (header.size === 0) {

@@ -11,15 +11,13 @@ import { WIRE_LIMITS } from '../config/limits.js';
 import { errorBody, resultCodeFor } from '../protocol/errors.js';
 import { followerCount } from '../protocol/followers.js';
 import { HEADER_BYTES, headerV1, PacketHeader } from '../protocol/header.js';
-import { isWriteOp } from '../protocol/opcodes.js';
+import { isWriteOp, OP } from '../protocol/opcodes.js';
 import { Admission, VERDICT } from './admission.js';
 import type { NetworkThread } from './networkThread.js';
 import { TAG_KIND } from './pending.js';
+import { STATE } from './receiveState.js';
 import type { ReplyQueue } from './replyQueue.js';
 import type { WorkerPort } from './workerPort.js';
-
-/** Where in a packet the receiver stands. */
-const STATE = { header: 0, arg: 1, admit: 2, body: 3, control: 4, skip: 5, chunks: 6, discard: 7 } as const;
 
 /** From this many missing body bytes on, the body is received straight into its slot. */
 const DIRECT_BYTES_MIN = 16 * 1024;
@@ -37,6 +35,8 @@ export class Connection {
   failed = false;
   /** Waiting for a resource; not reading. */
   blocked = false;
+  /** Blocked by its own stream of unknown length, of which a packet is at the worker, and not by what others hold. */
+  streaming = false;
   /** Loop clock of the last byte received while a packet was incomplete. */
   progressMs = 0;
 
@@ -76,7 +76,10 @@ export class Connection {
   /** True while a packet has begun and is not complete: its progress deadline runs. */
   get midPacket(): boolean {
     if (this.blocked || this.#state === STATE.discard) return false;
-    return this.#rawFill > 0 || (this.#state !== STATE.header && this.#state !== STATE.chunks);
+    return (
+      this.#rawFill > 0 ||
+      (this.#state !== STATE.header && this.#state !== STATE.chunks && this.#state !== STATE.stream)
+    );
   }
 
   /** The buffer for the socket's next read: the missing part of a large body, or the shared scratch buffer. */
@@ -174,6 +177,9 @@ export class Connection {
       case STATE.chunks:
         this.#issueChunks();
         return at;
+      case STATE.stream:
+        this.#issueStream();
+        return at;
       default:
         return to;
     }
@@ -217,11 +223,11 @@ export class Connection {
     if (admission.verdict === VERDICT.close) return net.drop(this, admission.reason);
     if (this.replies.full) return this.#block();
     if (admission.verdict === VERDICT.route) return this.#admitRouted(route!.port, admission.bodyBytes);
-    if (admission.verdict === VERDICT.read) {
+    if (admission.verdict === VERDICT.read || admission.verdict === VERDICT.stream) {
       this.#port = route!.port;
       this.#chunkAt = header.extentOffset;
-      this.#chunkLeft = header.size;
-      this.#state = STATE.chunks;
+      this.#chunkLeft = header.opcode === OP.readTinyDeleteRecord ? 0 : header.size;
+      this.#state = admission.verdict === VERDICT.read ? STATE.chunks : STATE.stream;
       return;
     }
     this.#bodyBytes = admission.bodyBytes;
@@ -286,6 +292,27 @@ export class Connection {
       this.#chunkLeft -= bytes;
     }
     this.#nextPacket();
+  }
+
+  /** Asks for the next packet of a stream of unknown length, one at a time; what the peer sent behind the request waits until the stream has ended. */
+  #issueStream(): void {
+    if (this.streaming || this.replies.full) return this.#block();
+    headerV1.decode(this.#rawView, 0, header);
+    const port = this.#port!;
+    const tag = this.#net.takeTag(this, TAG_KIND.stream, this.#raw, port, WIRE_LIMITS.readChunkBytes, false);
+    if (tag >= 0) this.#net.dispatch(this, tag, port, header, this.#chunkAt, this.#chunkLeft);
+    this.streaming = tag >= 0;
+    this.#block();
+  }
+
+  /** The worker has answered one packet of the stream: the next one, or the next request, when the network thread calls `resume`. */
+  streamed(tag: number): void {
+    const { remainingBytes, holeBytes, bodyBytes } = this.#net.pending;
+    const covered = holeBytes[tag]! + bodyBytes[tag]!;
+    this.streaming = false;
+    this.#chunkAt += covered;
+    this.#chunkLeft = Math.min(remainingBytes[tag]! - covered, 0xffff_ffff);
+    if (this.#chunkLeft <= 0 || covered === 0) this.#nextPacket();
   }
 
   #takeHeap(bytes: Uint8Array, at: number, to: number): number {

@@ -61,7 +61,7 @@ export class NetworkThread {
 
   /** Some connection waits for what others hold: a slot, a tag, room in a ring. */
   get starving(): boolean {
-    return this.#blocked.some(({ failed, replies }) => !failed && !replies.full);
+    return this.#blocked.some(({ failed, replies, streaming }) => !failed && !streaming && !replies.full);
   }
 
   crc32(data: Uint8Array, seed: number): number {
@@ -96,8 +96,6 @@ export class NetworkThread {
     this.#parts.sockets().halfClose(index);
   }
 
-  // What connections take and give back.
-
   /**
    * Takes a tag and a slot for a request of `connection` to `port` whose body or answer has `bytes`. -1 when something is missing: the caller
    * blocks. `primary` work may not use the reserves of leaf work; chunks of reads and other leaf work have a reserve each.
@@ -112,7 +110,7 @@ export class NetworkThread {
   ): number {
     if (!port.admits(primary)) return -1;
     const slotBytes = Math.max(bytes, SLOT_BYTES_MIN);
-    const leaf = kind === TAG_KIND.chunk ? SLOT_KIND.reply : SLOT_KIND.leaf;
+    const leaf = kind === TAG_KIND.packet ? SLOT_KIND.leaf : SLOT_KIND.reply;
     const slot = this.slab.acquire(slotBytes, port.disk, primary ? SLOT_KIND.primary : leaf);
     if (slot < 0) return -1;
     const tag = this.pending.acquire(connection.index, kind, raw, 0);
@@ -337,6 +335,8 @@ export class NetworkThread {
     pending.bodyBytes[tag] = i32[i + REPLY_I32.bodyBytes]!;
     pending.extentId[tag] = f64[at * 8 + REPLY_F64.extentId]!;
     pending.extentOffset[tag] = f64[at * 8 + REPLY_F64.extentOffset]!;
+    pending.remainingBytes[tag] = f64[at * 8 + REPLY_F64.remainingBytes]!;
+    pending.holeBytes[tag] = f64[at * 8 + REPLY_F64.holeBytes]!;
     if (i32[i + REPLY_I32.largeBody] === 1) {
       pending.body[tag] = new Uint8Array(pending.bodyBytes[tag]!);
       if (pending.bodyBytes[tag]! > 0) return;
@@ -358,6 +358,10 @@ export class NetworkThread {
     pending.state[tag] = TAG.done;
     const connection = this.#connections[pending.connection[tag]!]!;
     if (resultCode !== RESULT.ok) this.#fail(connection);
+    else if (pending.kind[tag] === TAG_KIND.stream) {
+      connection.streamed(tag);
+      this.#released = true;
+    }
     this.schedule(connection.replies);
   }
 
@@ -386,15 +390,11 @@ export class NetworkThread {
       const tag = connection.replies.firstWaitingAt(port.index);
       if (tag < 0) continue;
       failed++;
-      this.#failConnection(connection, tag, message);
+      // The tag itself stays with the worker.
+      const action = actionOf(this.pending.headers[this.pending.headerOffset(tag) + 2]!);
+      this.#fail(connection);
+      connection.replies.failAt(tag, resultCodeFor(action, message), errorBody(action, message));
     }
     return failed;
-  }
-
-  /** The request `tag` gets an error reply in its place; the tag itself stays with the worker. */
-  #failConnection(connection: Connection, tag: number, message: string): void {
-    const action = actionOf(this.pending.headers[this.pending.headerOffset(tag) + 2]!);
-    this.#fail(connection);
-    connection.replies.failAt(tag, resultCodeFor(action, message), errorBody(action, message));
   }
 }

@@ -15,8 +15,8 @@ const HEADER_STRIDE = 64;
 /** Life of a tag. */
 export const TAG = { free: 0, waiting: 1, done: 2, abandoned: 3 } as const;
 
-/** What a tag stands for: a whole packet, one chunk of a stream read, or a packet executed on this thread. */
-export const TAG_KIND = { packet: 0, chunk: 1, local: 2 } as const;
+/** What a tag stands for: a whole packet, one chunk of a stream read, a packet executed on this thread, or one packet of a stream of unknown length. */
+export const TAG_KIND = { packet: 0, chunk: 1, local: 2, stream: 3 } as const;
 
 export class PendingTable {
   readonly capacity: number;
@@ -44,6 +44,9 @@ export class PendingTable {
   readonly bodyBytes: Int32Array;
   readonly extentId: Float64Array;
   readonly extentOffset: Float64Array;
+  /** Kind `stream`: bytes that the whole answer covers from here on, and of the hole that this packet stands for. */
+  readonly remainingBytes: Float64Array;
+  readonly holeBytes: Float64Array;
   /** Arg of the request, echoed in error replies (`wire.md` 3.4). */
   readonly arg: (Uint8Array | null)[];
   /** Reply body on the heap (errors made here, admin replies, large lists). */
@@ -70,6 +73,8 @@ export class PendingTable {
     this.bodyBytes = new Int32Array(capacity);
     this.extentId = new Float64Array(capacity);
     this.extentOffset = new Float64Array(capacity);
+    this.remainingBytes = new Float64Array(capacity);
+    this.holeBytes = new Float64Array(capacity);
     this.arg = new Array<Uint8Array | null>(capacity).fill(null);
     this.body = new Array<Uint8Array | null>(capacity).fill(null);
     this.#free = Int32Array.from({ length: capacity }, (_, i) => capacity - 1 - i);

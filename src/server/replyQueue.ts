@@ -15,8 +15,10 @@ import {
   writeStreamReadHeader,
 } from '../protocol/header.js';
 import { RESULT } from '../protocol/resultCodes.js';
+import { TINY_REPAIR_ARG_BYTES } from '../protocol/tinyRepairArg.js';
 import type { NetworkThread } from './networkThread.js';
 import { TAG, TAG_KIND } from './pending.js';
+import { writeStreamPacket } from './streamPacket.js';
 
 /** Bodies up to this size are copied behind their header; larger ones leave from their slot. */
 const COPY_BYTES_MAX = 32 * 1024;
@@ -188,7 +190,8 @@ export class ReplyQueue {
 
   #replyBytes(tag: number): number {
     const { pending } = this.#net;
-    return HEADER_BYTES + (pending.arg[tag]?.length ?? 0) + pending.bodyBytes[tag]!;
+    const argBytes = Math.max(pending.arg[tag]?.length ?? 0, TINY_REPAIR_ARG_BYTES);
+    return HEADER_BYTES + argBytes + pending.bodyBytes[tag]!;
   }
 
   /** Builds a reply at `at` of the staging buffer; returns the end. */
@@ -200,7 +203,10 @@ export class ReplyQueue {
     const bodyBytes = pending.bodyBytes[tag]!;
     const ok = pending.resultCode[tag] === RESULT.ok;
     let end = at + HEADER_BYTES;
-    if (ok && pending.kind[tag] === TAG_KIND.chunk) {
+    if (ok && pending.kind[tag] === TAG_KIND.stream) {
+      if (bodyBytes + pending.holeBytes[tag]! === 0) return at;
+      end += writeStreamPacket(stagingView, at, pending, tag);
+    } else if (ok && pending.kind[tag] === TAG_KIND.chunk) {
       writeStreamReadHeader(
         stagingView,
         at,

@@ -14,6 +14,8 @@ export const EXTENT_FLAG = {
   creating: 4,
   /** An fdatasync of its file failed: what was written may be lost although later syncs succeed. No more writes. */
   syncFailed: 8,
+  /** A delete of it is under way; it serves until its file is gone. */
+  deleting: 16,
 } as const;
 
 /** No row, no handle. */

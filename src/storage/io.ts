@@ -100,6 +100,10 @@ export interface Disk {
   submitRename(from: string, to: string, done: IoDone): void;
   submitRemoveTree(path: string, done: IoDone): void;
   submitStatfs(path: string, done: IoDone): void;
+  /** Offset (value0) of the next data, or hole, at or after `offset`; -ENXIO when there is none up to the end of the file. */
+  submitSeek(fd: number, hole: boolean, offset: number, done: IoDone): void;
+  /** Size in bytes (value0), time of the last change in unix ms (value1), and blocks of 512 bytes (value2) of a file. */
+  submitFstat(fd: number, done: IoDone): void;
   /** fallocate with keep-size (`punch` false) or punch hole + keep-size. */
   submitFallocate(fd: number, punch: boolean, offset: number, length: number, done: IoDone): void;
 

@@ -18,6 +18,10 @@ export const PAGE_BYTES = 4 * KiB;
 
 export const TINY_EXTENT_FIRST = 1;
 export const TINY_EXTENT_LAST = 64;
+/** A tiny append whose last byte would end here or later is refused. */
+export const TINY_END_LIMIT = 2 ** 32 - 1;
+/** Largest watermark that a primary gives a tiny extent: 2^32 would not fit the 32-bit fields of other nodes (W22). */
+export const TINY_WATERMARK_MAX = 2 ** 32 - PAGE_BYTES;
 /** The first allocated normal id is one more. */
 export const EXTENT_ID_BASE_MIN = 1024;
 /** Ids above are refused: id × 4096 must stay an exact file offset. No node comes near (2^40 extents of 128 MiB). */
@@ -28,6 +32,9 @@ export const EXTENTS_READ_ONLY = 20_000;
 export const EXTENTS_MAX = 60_000;
 /** Quiet seconds before a normal extent is listed in watermarks. */
 export const WATERMARK_QUIET_SECONDS = 60;
+
+/** A deleted normal extent keeps its record so long: its id exists for creates. */
+export const DELETED_RECORD_MS = 600_000;
 
 export const SECTOR_BYTES = 512;
 export const FOLDER_MODE = 0o755;

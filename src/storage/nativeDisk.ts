@@ -143,6 +143,14 @@ export class NativeDisk implements Disk {
     this.#submitPath(IO.statfs, path, '', 0, 0, done);
   }
 
+  submitSeek(fd: number, hole: boolean, offset: number, done: IoDone): void {
+    this.#submitFd(hole ? IO.seekHole : IO.seekData, fd, offset, 0, done);
+  }
+
+  submitFstat(fd: number, done: IoDone): void {
+    this.#submitFd(IO.fstat, fd, 0, 0, done);
+  }
+
   submitFallocate(fd: number, punch: boolean, offset: number, length: number, done: IoDone): void {
     this.#submitFd(punch ? IO.punchHole : IO.fallocateKeepSize, fd, offset, length, done);
   }

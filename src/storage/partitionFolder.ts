@@ -45,6 +45,9 @@ export interface PartitionContents {
   crcBytes: number;
   /** Length of TINYEXTENT_DELETE. */
   tinyDeleteBytes: number;
+  /** Ids in NORMALEXTENT_DELETE, and its length, whole records only: a torn one at its end is written over. */
+  deletedIds: Set<number>;
+  normalDeleteBytes: number;
   appliedIndex: number;
   /** Oddities that do not keep the partition from being served, for the log. */
   warnings: string[];
@@ -177,33 +180,43 @@ function readContents(
   const extentMeta = readWholeFile(disk, join(path, FILE.extentMeta), EXTENT_META_FILE_MAX);
   if (typeof extentMeta === 'number') return failed(disk, 'read', join(path, FILE.extentMeta), extentMeta);
   const deleted = readDeletedIds(disk, join(path, FILE.normalDelete), entries);
-  if (deleted < 0) return failed(disk, 'read', join(path, FILE.normalDelete), deleted);
+  if (typeof deleted === 'number') return failed(disk, 'read', join(path, FILE.normalDelete), deleted);
   const applied = readApply(disk, path);
   if (applied.problem !== null) warnings.push(`${path}: ${applied.problem}`);
   const value: PartitionContents = {
     meta,
     extents,
     storedBase: Math.min(decodeBase(extentMeta), EXTENT_ID_MAX),
-    highestId: extents.reduce<number>((highest, extent) => Math.max(highest, extent.id), deleted),
+    highestId: highestOf(extents, deleted),
     crcBytes: sizeIn(entries, FILE.extentCrc),
     tinyDeleteBytes: sizeIn(entries, FILE.tinyDelete),
+    deletedIds: deleted,
+    normalDeleteBytes: Math.floor(sizeIn(entries, FILE.normalDelete) / BASE_BYTES) * BASE_BYTES,
     appliedIndex: applied.index,
     warnings,
   };
   return { ok: true, value };
 }
 
-/** Highest id in NORMALEXTENT_DELETE, 0 when it is empty; ids that no extent can have are passed over. A negated errno. */
-function readDeletedIds(disk: Disk, path: string, entries: FolderEntry[]): number {
-  if (sizeIn(entries, FILE.normalDelete) === 0) return 0;
+/** Highest id that an extent has or had. */
+function highestOf(extents: FoundExtent[], deleted: Set<number>): number {
+  let highest = 0;
+  for (const { id } of extents) highest = Math.max(highest, id);
+  for (const id of deleted) highest = Math.max(highest, id);
+  return highest;
+}
+
+/** Ids in NORMALEXTENT_DELETE; those that no extent can have are passed over. A negated errno. */
+function readDeletedIds(disk: Disk, path: string, entries: FolderEntry[]): Set<number> | number {
+  const ids = new Set<number>();
+  if (sizeIn(entries, FILE.normalDelete) === 0) return ids;
   const bytes = readWholeFile(disk, path, DELETE_LIST_BYTES_MAX);
   if (typeof bytes === 'number') return bytes;
-  let highest = 0;
   for (let at = 0; at + BASE_BYTES <= bytes.byteLength; at += BASE_BYTES) {
     const id = decodeBase(bytes.subarray(at, at + BASE_BYTES));
-    if (id <= EXTENT_ID_MAX) highest = Math.max(highest, id);
+    if (id > 0 && id <= EXTENT_ID_MAX) ids.add(id);
   }
-  return highest;
+  return ids;
 }
 
 /** Whether a file is missing that a store has from its beginning. */

@@ -61,6 +61,14 @@ export class ReadOnlyDisk implements Disk {
     refuse('submitStatfs');
   }
 
+  submitSeek(): void {
+    refuse('submitSeek');
+  }
+
+  submitFstat(): void {
+    refuse('submitFstat');
+  }
+
   submitFallocate(): void {
     refuse('submitFallocate');
   }

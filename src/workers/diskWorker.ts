@@ -10,7 +10,7 @@ import { native } from '../native/addon.js';
 import { DiskProbe } from '../partition/diskProbe.js';
 import { FreeSpace } from '../partition/diskSpace.js';
 import { ageMs, EVENT, REPLY_F64, REPLY_I32, RESULT_SKIPPED } from '../partition/messages.js';
-import type { Operation } from '../partition/operation.js';
+import { endLoan, type Operation } from '../partition/operation.js';
 import type { Partition } from '../partition/partition.js';
 import { StoreGroup } from '../partition/storeGroup.js';
 import { type DiskHealth, type StoreHost, type StoreSettings, scratchBytes } from '../partition/storeHost.js';
@@ -269,10 +269,12 @@ export class DiskWorker implements StoreHost {
   // OperationHost.
 
   finish(op: Operation): void {
+    endLoan(op, true);
     this.#reply(op, RESULT.ok, op.replyBytes);
   }
 
   fail(op: Operation, action: string, message: string): void {
+    endLoan(op, false);
     this.#failed[op.connection] = op.generation;
     const text = errorBody(action, message, op.bufferBytes);
     this.regions[op.port]!.set(text, op.bufferOffset);
@@ -316,6 +318,8 @@ export class DiskWorker implements StoreHost {
     replies.i32[i + REPLY_I32.largeBody] = large ? 1 : 0;
     replies.f64[at * 8 + REPLY_F64.extentId] = op.extentId;
     replies.f64[at * 8 + REPLY_F64.extentOffset] = op.extentOffset;
+    replies.f64[at * 8 + REPLY_F64.remainingBytes] = op.remainingBytes;
+    replies.f64[at * 8 + REPLY_F64.holeBytes] = op.holeBytes;
     if (large) {
       replies.publish();
       this.events.bytes(EVENT.bodyPiece, op.tag, op.replyBody!);

@@ -23,12 +23,15 @@ export class OperationPool {
     const op = this.#free.pop();
     assert(op !== undefined, 'no more requests than ring slots');
     op.replyBytes = 0;
+    op.remainingBytes = 0;
+    op.holeBytes = 0;
     op.replyBody = null;
     op.entriesPending = 0;
     op.ioError = 0;
     op.next = null;
     op.phase = 0;
     op.handler = null;
+    op.loan = null;
     return op;
   }
 

@@ -95,6 +95,22 @@ t.test('a client creates an extent, appends and reads back', async (t) => {
     }
   });
 
+  await t.test('a tiny write is told where it went, byte for byte, and read back', async (t) => {
+    for (const [id, sync] of [
+      [1, false],
+      [2, true],
+    ] as const) {
+      const body = pattern(id, 0, 300_000);
+      const ask = { ...write(2, 0, 0, body, sync), extentType: 0 };
+      const reply = await client.ask(ask);
+      t.strictSame(
+        reply.raw.toString('hex'),
+        replyBytes({ ...ask, reqId: reply.reqId }, { resultCode: RESULT.ok, extentId: id }).toString('hex'),
+      );
+      t.ok((await readBack(client, 2, id, 0, body.length)).equals(body));
+    }
+  });
+
   await t.test('each kind of stream read gives back what was written', async (t) => {
     for (const opcode of [OP.streamRead, OP.streamFollowerRead, OP.extentRepairRead]) {
       const body = await readBack(client, 1, 1025, 0, 8192, opcode);

@@ -199,10 +199,16 @@ refused(
   'ActionWrite:_parameter mismatch error',
 );
 refused(
-  'a tiny write: none is available yet',
-  { ...write(1, 0, 0, body), extentType: 0 },
+  'a tiny write of nothing',
+  { ...write(1, 0, 0, new Uint8Array(0)), extentType: 0 },
+  argMismatchErr,
+  'ActionWrite:_parameter mismatch error: offset=0 size=0',
+);
+refused(
+  'a delete in a tiny extent whose body is no JSON',
+  { opcode: OP.markDelete, extentType: 0, partitionId: 1, extentId: 5 },
   intraGroupNetErr,
-  'ActionPreparePkt_addExtentInfo partition 1 GetAvailableTinyExtent error no available extent',
+  'ActionPreparePkt_addExtentInfo failed unexpected end of JSON input',
 );
 refused(
   'a read of an unknown extent',
@@ -263,7 +269,7 @@ for (const opcode of [0x62, 0x66, 0x67, 0x68, 0x69]) {
     `unknown opcode_unknown opcode${opcode}`,
   );
 }
-for (const opcode of [0x02, 0x08, 0x0a, 0x0f, 0x10, 0x12]) {
+for (const opcode of [0x08, 0x0a, 0x0f, 0x10, 0x12]) {
   refused(
     'an op that is not served yet',
     { opcode, extentType: 1, partitionId: 1, extentId: extent, body },

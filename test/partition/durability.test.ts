@@ -225,7 +225,7 @@ t.test('the budget of open files: least recently used first, synced before it is
     many.every(({ ok }) => ok),
     'more extents at once than files may be open: they take turns',
   );
-  t.ok(rig.sim.openFds() <= 4, 'two extents, EXTENT_META, EXTENT_CRC');
+  t.ok(rig.sim.openFds() <= 6, 'two extents and the four files of the store');
 });
 
 t.test('an operation keeps its extent open although it was about to be closed', async (t) => {

@@ -2,6 +2,8 @@
  * An I/O queue that is full answers -EAGAIN to what was submitted (`nativeDisk.ts`). That says nothing of a file, so the work is tried again and nobody is told.
  */
 import t from 'tap';
+import { OP } from '../../src/protocol/opcodes.js';
+import { encodeClientMarkDelete } from '../../src/protocol/tinyDelete.js';
 import { ROOT, SimRig } from './simRig.js';
 import { pattern, type Sent } from './storeRig.js';
 
@@ -55,3 +57,27 @@ t.test(
     t.ok(ended(rig, rig.sendCreate()).ok);
   },
 );
+
+t.test('deletes and streams that find the I/O queue full at every step are tried again', async (t) => {
+  const rig = withExtent();
+  const again = (call: 'fdatasync' | 'unlink' | 'fallocate' | 'seek' | 'pread', path: RegExp): void => {
+    rig.sim.addFault({ call, path, errno: EAGAIN, count: 3 });
+  };
+  t.ok(ended(rig, rig.sendWrite(1025, 0, pattern(131_072, 1))).ok);
+  again('fdatasync', /NORMALEXTENT_DELETE$/);
+  again('unlink', /\/1025$/);
+  again('fallocate', /EXTENT_CRC$/);
+  t.equal(ended(rig, rig.send({ opcode: OP.markDelete, extentId: 1025 })).error, '');
+  const tiny = ended(rig, rig.sendTinyWrite(pattern(9000, 2)));
+  const { extentId } = tiny;
+  for (const call of ['seek', 'fallocate', 'pread'] as const) again(call, new RegExp(`/${extentId}$`));
+  const key = { fileOffset: 0, partitionId: 7, extentId, extentOffset: 4096, size: 4096, crc: 0 };
+  const body = encodeClientMarkDelete(key);
+  t.equal(ended(rig, rig.send({ opcode: OP.markDelete, extentType: 0, extentId }, body)).error, '');
+  again('seek', new RegExp(`/${extentId}$`));
+  const read = rig.send({ opcode: OP.tinyExtentRepairRead, extentType: 0, extentId, size: 9000 });
+  t.same(Buffer.from(ended(rig, read).body), Buffer.from(pattern(9000, 2).subarray(0, 4096)));
+  again('pread', /TINYEXTENT_DELETE$/);
+  t.equal(ended(rig, rig.send({ opcode: OP.readTinyDeleteRecord, extentType: 0 })).body.length, 24);
+  t.same(rig.diskErrors, []);
+});

@@ -268,6 +268,7 @@ class World {
       ok: true,
       error: '',
       extentId: id,
+      extentOffset: 0,
       crc: 0,
       body: bytes,
     };

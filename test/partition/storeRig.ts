@@ -5,7 +5,7 @@ import assert from 'node:assert';
 import { crc32 } from 'node:zlib';
 import { createPartition, loadDisk, type NewPartition } from '../../src/partition/diskLoad.js';
 import { FreeSpace } from '../../src/partition/diskSpace.js';
-import { Operation } from '../../src/partition/operation.js';
+import { endLoan, Operation } from '../../src/partition/operation.js';
 import type { Partition } from '../../src/partition/partition.js';
 import { StoreGroup } from '../../src/partition/storeGroup.js';
 import {
@@ -16,6 +16,7 @@ import {
 } from '../../src/partition/storeHost.js';
 import { isWriteOp, OP } from '../../src/protocol/opcodes.js';
 import type { Clock, Disk } from '../../src/storage/io.js';
+import { BLOCK_BYTES } from '../../src/storage/layout.js';
 
 export const BATCH_CAPACITY = 64;
 const SLOT_CLASSES: [bytes: number, count: number][] = [
@@ -23,6 +24,8 @@ const SLOT_CLASSES: [bytes: number, count: number][] = [
   [131072, 48],
   [512 * 1024, 16],
 ];
+/** Their Size is no length of one packet. */
+const STREAM_OPS: number[] = [OP.readTinyDeleteRecord, OP.tinyExtentRepairRead];
 
 /** An operation sent, and what came of it. */
 export interface Sent {
@@ -32,6 +35,7 @@ export interface Sent {
   /** `<action>_<message>` of a failure. */
   error: string;
   extentId: number;
+  extentOffset: number;
   crc: number;
   body: Uint8Array;
 }
@@ -112,7 +116,8 @@ export class StoreRig implements StoreHost {
   send(fields: Partial<Operation>, body: Uint8Array = new Uint8Array(0)): Sent {
     const op = new Operation();
     Object.assign(op, { partitionId: 7, extentType: 1, size: body.byteLength, ...fields });
-    const slotClass = SLOT_CLASSES.find(([bytes]) => bytes >= Math.max(op.size, body.byteLength));
+    const slotBytes = STREAM_OPS.includes(op.opcode) ? BLOCK_BYTES : Math.max(op.size, body.byteLength);
+    const slotClass = SLOT_CLASSES.find(([bytes]) => bytes >= slotBytes);
     assert(slotClass !== undefined, 'no slot is large enough');
     const slot = this.freeSlots.get(slotClass[0])!.pop();
     assert(slot !== undefined, 'the rig has no free slot');
@@ -129,6 +134,7 @@ export class StoreRig implements StoreHost {
       ok: false,
       error: '',
       extentId: 0,
+      extentOffset: 0,
       crc: 0,
       body: new Uint8Array(0),
     };
@@ -147,6 +153,10 @@ export class StoreRig implements StoreHost {
 
   sendSyncWrite(extentId: number, extentOffset: number, body: Uint8Array): Sent {
     return this.send({ opcode: OP.syncWrite, extentId, extentOffset }, body);
+  }
+
+  sendTinyWrite(body: Uint8Array, fields: Partial<Operation> = {}): Sent {
+    return this.send({ opcode: OP.write, extentType: 0, ...fields }, body);
   }
 
   sendRead(extentId: number, extentOffset: number, size: number, fields: Partial<Operation> = {}): Sent {
@@ -211,10 +221,11 @@ export class StoreRig implements StoreHost {
   private end(op: Operation, ok: boolean, error: string): void {
     const sent = this.sent.get(op);
     assert(sent !== undefined, 'an operation ended twice');
+    endLoan(op, ok);
     this.sent.delete(op);
     const inSlot = this.regions[0]!.slice(op.bufferOffset, op.bufferOffset + op.replyBytes);
     Object.assign(sent, {
-      ...{ ended: true, ok, error, extentId: op.extentId, crc: op.replyCrc },
+      ...{ ended: true, ok, error, extentId: op.extentId, extentOffset: op.extentOffset, crc: op.replyCrc },
       body: op.replyBody ?? inSlot,
     });
     this.freeSlots.get(op.bufferBytes)!.push(op.bufferOffset);

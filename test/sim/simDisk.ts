@@ -63,6 +63,11 @@ export class SimDisk extends SimFiles implements Disk {
     return true;
   }
 
+  /** Submitted work of a kind that has not happened yet. */
+  waitingFor(call: SimCall): number {
+    return this.work.filter((work) => work.call === call).length;
+  }
+
   /** The disk as the next process finds it when this one ends now. */
   processEnd(seed: number): SimDisk {
     this.finishSome(new Random(seed));
@@ -169,9 +174,26 @@ export class SimDisk extends SimFiles implements Disk {
     this.submit('scan', '/', () => result, done);
   }
 
+  submitSeek(fd: number, hole: boolean, offset: number, done: IoDone): void {
+    const run = (): Partial<IoResult> => {
+      const found = hole ? this.seekHole(fd, offset) : this.seekData(fd, offset);
+      return found < 0 ? { result: found } : { value0: found };
+    };
+    this.submit('seek', this.pathOf(fd), run, done);
+  }
+
+  submitFstat(fd: number, done: IoDone): void {
+    const { node } = this.fds.get(fd)!;
+    assert(node.kind === 'file');
+    const run = (): Partial<IoResult> => ({
+      ...{ value0: node.size, value1: node.mtimeMs, value2: node.blocks512 },
+    });
+    this.submit('fstat', this.pathOf(fd), run, done);
+  }
+
   submitFallocate(fd: number, punch: boolean, offset: number, length: number, done: IoDone): void {
     this.submit(
-      'truncate',
+      'fallocate',
       this.pathOf(fd),
       () => ({ result: this.fallocate(fd, punch, offset, length) }),
       done,

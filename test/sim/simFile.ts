@@ -79,9 +79,9 @@ export class SimFile {
     this.size = sizeBytes;
   }
 
-  /** Zeroes a range; whole pages become holes. */
+  /** Zeroes a range; whole pages become holes, the one with the file's end as well. */
   punch(offset: number, length: number): void {
-    const end = Math.min(offset + length, this.size);
+    const end = Math.min(offset + length, Math.ceil(this.size / SIM_PAGE_BYTES) * SIM_PAGE_BYTES);
     for (let at = offset; at < end; ) {
       const index = Math.floor(at / SIM_PAGE_BYTES);
       const pageEnd = Math.min((index + 1) * SIM_PAGE_BYTES, end);

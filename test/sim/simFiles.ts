@@ -44,6 +44,9 @@ export type SimCall =
   | 'removeTree'
   | 'fsyncFolder'
   | 'truncate'
+  | 'fallocate'
+  | 'seek'
+  | 'fstat'
   | 'scan';
 
 export interface SimFault {
@@ -160,7 +163,13 @@ export class SimFiles {
   fallocate(fd: number, punch: boolean, offset: number, length: number): number {
     const file = this.file(fd);
     if (typeof file === 'number') return file;
-    if (punch) file.punch(offset, length);
+    const path = this.pathOf(fd);
+    const fault = this.fault('fallocate', path);
+    if (fault?.errno !== undefined) return -fault.errno;
+    if (punch) {
+      file.punch(offset, length);
+      this.trace.push(`punch ${path} ${offset} ${length}`);
+    }
     return 0;
   }
 
@@ -314,6 +323,8 @@ export class SimFiles {
   protected seek(fd: number, offset: number, hole: boolean): number {
     const file = this.file(fd);
     if (typeof file === 'number') return file;
+    const fault = this.fault('seek', this.pathOf(fd));
+    if (fault?.errno !== undefined) return -fault.errno;
     const found = file.seek(offset, hole);
     return found < 0 ? -ERRNO.ENXIO : found;
   }

@@ -220,11 +220,22 @@ t.test('tiny watermarks', async (t) => {
 
 t.test('tiny extents: all suspect at first, one state an id', async (t) => {
   const tiny = new TinyExtents();
+  const any = (): boolean => true;
   t.equal(tiny.count(TINY_STATE.broken), 64);
+  t.equal(tiny.take(any), 0);
   tiny.move(3, TINY_STATE.available);
   tiny.move(3, TINY_STATE.available);
   t.same([tiny.count(TINY_STATE.available), tiny.count(TINY_STATE.broken)], [1, 63]);
-  t.equal(tiny.state(3), TINY_STATE.available);
+  t.equal(tiny.take(any), 3);
+  t.same([tiny.state(3), tiny.take(any)], [TINY_STATE.writing, 0], 'once');
+  t.throws(() => tiny.move(3, TINY_STATE.broken), /is being written/);
+  tiny.giveBack(3, false);
+  t.throws(() => tiny.giveBack(3, true), /given back twice/);
+  tiny.repairAll((id) => id > 60 || id === 3);
+  t.same([tiny.take((id) => id !== 3), tiny.take(any), tiny.take(any)], [61, 3, 62]);
+  tiny.giveBack(3, true);
+  tiny.move(63, TINY_STATE.broken);
+  t.same([tiny.take(any), tiny.take(any), tiny.take(any)], [64, 3, 0], 'who was given back waits longest');
 });
 
 t.test('the extent table agrees with a plain map', async (t) => {
