@@ -4,7 +4,7 @@
 import { closePartition } from '../../src/partition/diskLoad.js';
 import type { StoreSettings } from '../../src/partition/storeHost.js';
 import { SimClock } from '../sim/simClock.js';
-import { SimDisk } from '../sim/simDisk.js';
+import { SimDisk, type SimDiskOptions } from '../sim/simDisk.js';
 import { BATCH_CAPACITY, rigRegions, StoreRig } from './storeRig.js';
 
 export const ROOT = '/d';
@@ -24,10 +24,15 @@ export class SimRig extends StoreRig {
     this.simClock = clock;
   }
 
-  static start(settings: Partial<StoreSettings> = {}, seed = 1): SimRig {
+  /** The first process on an empty disk, which `makeDisk` makes. */
+  static start(
+    settings: Partial<StoreSettings> = {},
+    seed = 1,
+    makeDisk: (options: SimDiskOptions) => SimDisk = (options) => new SimDisk(options),
+  ): SimRig {
     const regions = rigRegions();
     const clock = new SimClock();
-    const sim = new SimDisk({ regions, seed, batchCapacity: BATCH_CAPACITY, nowMs: () => clock.nowMs() });
+    const sim = makeDisk({ regions, seed, batchCapacity: BATCH_CAPACITY, nowMs: () => clock.nowMs() });
     sim.mkdir(ROOT, 0o755);
     sim.fsyncFolder('/');
     return new SimRig(sim, clock, regions, settings);

@@ -13,7 +13,7 @@
  * - Submitted work happens and completes in an order that the seed decides, one piece at each `step`.
  * - Files grow by `freeBytes` in all; after that writes are cut short and then answered with ENOSPC.
  * - Faults (`addFault`): an errno, a short transfer, or work that never completes, for calls and paths that match, a number of times.
- * Not modelled: a page that keeps a value between the durable and the last one; corruption of durable data.
+ * Not modelled: corruption of durable data; by `powerLoss`, a page that keeps a value between the durable and the last one (`crashImages.ts` does).
  */
 import assert from 'node:assert';
 import type { Disk, IoDone, IoResult } from '../../src/storage/io.js';
@@ -80,6 +80,16 @@ export class SimDisk extends SimFiles implements Disk {
     const random = new Random(seed);
     this.finishSome(random);
     return new SimDisk({ ...this.options, seed }, this.root.afterPowerLoss(random));
+  }
+
+  /** The root as it is now: for the images that a power loss may leave (`crashImages.ts`). */
+  get rootFolder(): SimFolder {
+    return this.root;
+  }
+
+  /** Another disk with this one's regions and options whose root is `root`, which it owns from now on. */
+  withRoot(root: SimFolder, seed: number): SimDisk {
+    return new SimDisk({ ...this.options, seed }, root);
   }
 
   // Batches and submitted work.

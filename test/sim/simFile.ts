@@ -4,7 +4,10 @@
 import type { Random } from './random.js';
 
 export const SIM_PAGE_BYTES = 4096;
-const SECTOR_BYTES = 512;
+export const SECTOR_BYTES = 512;
+/** Contents remembered of a page that is written again and again without a sync. */
+const PAST_VERSIONS_MAX = 4;
+const ZERO_PAGE = new Uint8Array(SIM_PAGE_BYTES);
 
 /** The state of the written pages at one moment; taken when an fdatasync begins. */
 export interface SyncPoint {
@@ -26,6 +29,8 @@ export class SimFile {
   private readonly dirty = new Set<number>();
   /** Pages whose write-back failed: no later fdatasync makes them durable unless they are written again. */
   private readonly lost = new Set<number>();
+  /** What an unsynced page held between its durable and its last content, oldest first: written back at any of these moments it may be found. */
+  private readonly past = new Map<number, Uint8Array[]>();
 
   constructor(nowMs: number) {
     this.mtimeMs = nowMs;
@@ -118,6 +123,7 @@ export class SimFile {
       if (page === null) this.durablePages.delete(index);
       else this.durablePages.set(index, page);
       if ((this.pages.get(index) ?? null) === page) this.dirty.delete(index);
+      this.forgetUpTo(index, page);
     }
     this.durableSize = point.size;
   }
@@ -126,6 +132,39 @@ export class SimFile {
   loseDirty(): void {
     for (const index of this.dirty) this.lost.add(index);
     this.dirty.clear();
+  }
+
+  /** Pages that are not durable as they are now, in ascending order. */
+  unsyncedPages(): number[] {
+    return [...new Set([...this.dirty, ...this.lost])].sort((a, b) => a - b);
+  }
+
+  /** What an unsynced page may hold: durable content first, then what it held in between, last what it holds now. */
+  pageVersions(index: number): (Uint8Array | undefined)[] {
+    return [this.durablePages.get(index), ...(this.past.get(index) ?? []), this.pages.get(index)];
+  }
+
+  /** Durable pages of the file, in no order: what is the same in every image. */
+  durableContent(): ReadonlyMap<number, Uint8Array> {
+    return this.durablePages;
+  }
+
+  /** A file whose content is `pages` cut or filled up to `sizeBytes`, all of it durable. The pages are kept, not copied. */
+  static durableWith(pages: Iterable<[number, Uint8Array]>, sizeBytes: number, mtimeMs: number): SimFile {
+    const file = new SimFile(mtimeMs);
+    for (const [index, page] of pages) {
+      if (index * SIM_PAGE_BYTES < sizeBytes) file.durablePages.set(index, page);
+    }
+    const last = Math.floor(sizeBytes / SIM_PAGE_BYTES);
+    const page = file.durablePages.get(last);
+    const at = sizeBytes % SIM_PAGE_BYTES;
+    if (page !== undefined && Buffer.compare(page.subarray(at), ZERO_PAGE.subarray(at)) !== 0) {
+      file.durablePages.set(last, page.slice().fill(0, at));
+    }
+    for (const [index, kept] of file.durablePages) file.pages.set(index, kept);
+    file.size = sizeBytes;
+    file.durableSize = sizeBytes;
+    return file;
   }
 
   /** What a power loss leaves: each page that is not durable is old, new or torn by sectors; so is the length. */
@@ -152,13 +191,34 @@ export class SimFile {
   }
 
   private setPage(index: number, page: Uint8Array): void {
+    this.keepVersion(index);
     this.pages.set(index, page);
     this.dirty.add(index);
     this.lost.delete(index);
   }
 
   private removePage(index: number): void {
+    this.keepVersion(index);
     if (this.pages.delete(index)) this.dirty.add(index);
+  }
+
+  /** The content of an unsynced page before it changes again. */
+  private keepVersion(index: number): void {
+    const page = this.pages.get(index);
+    if (page === undefined || !this.dirty.has(index)) return;
+    const versions = this.past.get(index) ?? [];
+    versions.push(page);
+    if (versions.length > PAST_VERSIONS_MAX) versions.shift();
+    this.past.set(index, versions);
+  }
+
+  /** An fdatasync that began when the page was `page` has made what came before it impossible. */
+  private forgetUpTo(index: number, page: Uint8Array | null): void {
+    const versions = this.past.get(index);
+    if (versions === undefined) return;
+    const at = page === null ? -1 : versions.indexOf(page);
+    if (at < 0 || at === versions.length - 1) this.past.delete(index);
+    else versions.splice(0, at + 1);
   }
 }
 

@@ -51,6 +51,31 @@ export class SimFolder {
     return folder;
   }
 
+  /** How many changes no fsync of the folder covers. */
+  get unsyncedChanges(): number {
+    return this.changes.length;
+  }
+
+  /** Every node that some power loss may leave in the folder. */
+  possibleNodes(): Set<SimNode> {
+    const nodes = new Set(this.durable.values());
+    for (const change of this.changes) if (change.kind !== 'unlink') nodes.add(change.node);
+    return nodes;
+  }
+
+  /** The folder with those of its unsynced changes that `kept` names by number, all durable; `image` gives the image of a node. */
+  imageWith(kept: (change: number) => boolean, image: (node: SimNode) => SimNode): SimFolder {
+    const entries = new Map(this.durable);
+    for (const [number, change] of this.changes.entries()) if (kept(number)) apply(entries, change);
+    const folder = new SimFolder();
+    for (const [name, node] of entries) {
+      const imaged = image(node);
+      folder.entries.set(name, imaged);
+      folder.durable.set(name, imaged);
+    }
+    return folder;
+  }
+
   private change(change: Change): void {
     apply(this.entries, change);
     this.changes.push(change);
