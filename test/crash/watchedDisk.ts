@@ -1,0 +1,35 @@
+/**
+ * A simulated disk that tells when something has changed or is about to become durable: the moments at which a crash matters.
+ */
+import { SimDisk } from '../sim/simDisk.js';
+import type { SimFile, SyncPoint } from '../sim/simFile.js';
+import type { SimFolder } from '../sim/simFolder.js';
+
+export class WatchedDisk extends SimDisk {
+  /** Before each sync takes effect: everything of the interval since the last one may be there or not. */
+  onBarrier: (() => void) | null = null;
+  /** After each write: a process can be killed between two of them. */
+  onWrite: (() => void) | null = null;
+
+  protected override transfer(
+    write: boolean,
+    fd: number,
+    offset: number,
+    bytes: Uint8Array,
+    crcWanted: boolean,
+  ): { result: number; crc: number } {
+    const done = super.transfer(write, fd, offset, bytes, crcWanted);
+    if (write) this.onWrite?.();
+    return done;
+  }
+
+  protected override syncFile(file: SimFile, path: string, point: SyncPoint): number {
+    this.onBarrier?.();
+    return super.syncFile(file, path, point);
+  }
+
+  protected override syncFolder(path: string, point: ReturnType<SimFolder['syncPoint']>): number {
+    this.onBarrier?.();
+    return super.syncFolder(path, point);
+  }
+}
