@@ -55,6 +55,7 @@ export class Run {
       return made;
     });
     this.disk = made!;
+    this.rig.threaded = seed % 2 === 0;
     this.disk.onBarrier = () => this.crash('power');
     this.disk.onWrite = () => this.crash('kill');
   }

@@ -223,7 +223,7 @@ export class SimDisk extends SimFiles implements Disk {
 
   // Inside.
 
-  private submit(call: SimCall, path: string, run: () => Partial<IoResult>, done: IoDone): void {
+  protected submit(call: SimCall, path: string, run: () => Partial<IoResult>, done: IoDone): void {
     const work = { call, path, run, done };
     const fault = this.faults.find(
       (f) => f.hang === true && f.call === call && f.count > 0 && f.path.test(path),

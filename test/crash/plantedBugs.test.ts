@@ -1,0 +1,31 @@
+/**
+ * The crash-image suite finds every planted bug; `docs/plantedBugs.md` lists exactly those.
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { packageRoot } from '../packageRoot.js';
+import { PLANTED_BUGS } from './plantedBugs.js';
+import { hunt } from './scenarios.js';
+
+/** A suite that has seen so many images without finding the bug has missed it. */
+const IMAGES_MAX = 4000;
+const PER_MOMENT = 100;
+
+for (const { name, disk: PlantedDisk, finding } of PLANTED_BUGS) {
+  t.test(`the planted bug ${name} is found`, async (t) => {
+    const found = hunt(IMAGES_MAX, PER_MOMENT, (options) => new PlantedDisk(options));
+    t.match(found.problems[0] ?? 'nothing was found', finding);
+    t.comment(`after ${found.seen.size} images: ${found.problems[0]}`);
+  });
+}
+
+t.test('the page lists the planted bugs, all and no others', async (t) => {
+  const page = readFileSync(join(packageRoot, 'docs/plantedBugs.md'), 'utf8');
+  const told = [...page.matchAll(/^\| `([\w-]+)` \|/gm)].map(([, name = '']) => name);
+  t.same(
+    told,
+    PLANTED_BUGS.map(({ name }) => name),
+  );
+  for (const name of told) t.ok(page.includes(`› the planted bug ${name} is found\``), name);
+});

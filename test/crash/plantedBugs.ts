@@ -1,0 +1,180 @@
+/**
+ * Bugs planted between the storage code and its disk: each is a disk that does not do, or does too late, what the code asked for, as if the code had
+ * forgotten to ask. `docs/plantedBugs.md` lists them with the promise that each breaks.
+ */
+import type { IoDone, IoResult } from '../../src/storage/io.js';
+import type { SimDiskOptions } from '../sim/simDisk.js';
+import { WatchedDisk } from './watchedDisk.js';
+
+const EXTENT = /\/1\d\d\d$/;
+const EXTENT_META = /\/EXTENT_META$/;
+const EXTENT_CRC = /\/EXTENT_CRC$/;
+const PARTITION = /\/datapartition_\d+_\d+$/;
+const META_TEMPORARY = /\/\.meta\.\d+$/;
+const ROOT = /^\/d$/;
+
+const OK: IoResult = { result: 0, crc: 0, value0: 0, value1: 0, value2: 0 };
+
+/** A submitted fdatasync of matching files succeeds without being done. */
+function skipsFdatasync(path: RegExp): new (options: SimDiskOptions) => WatchedDisk {
+  return class extends WatchedDisk {
+    override submitFdatasync(fd: number, done: IoDone): void {
+      if (path.test(this.pathOf(fd))) this.completeUndone(done);
+      else super.submitFdatasync(fd, done);
+    }
+  };
+}
+
+/** A submitted fdatasync of matching files is told to be done when it has begun. */
+function acknowledgesEarly(path: RegExp): new (options: SimDiskOptions) => WatchedDisk {
+  return class extends WatchedDisk {
+    override submitFdatasync(fd: number, done: IoDone): void {
+      if (!path.test(this.pathOf(fd))) return super.submitFdatasync(fd, done);
+      super.submitFdatasync(fd, () => undefined);
+      this.completeUndone(done);
+    }
+  };
+}
+
+/** Synchronous fdatasyncs of matching files succeed without being done. */
+function skipsSynchronousFdatasync(path: RegExp): new (options: SimDiskOptions) => WatchedDisk {
+  return class extends WatchedDisk {
+    override fdatasync(fd: number): number {
+      return path.test(this.pathOf(fd)) ? 0 : super.fdatasync(fd);
+    }
+  };
+}
+
+/** Submitted fsyncs of a partition's folder succeed without being done, all but the first `doneAtFirst`. */
+function skipsFolderFsync(doneAtFirst: number): new (options: SimDiskOptions) => WatchedDisk {
+  return class extends WatchedDisk {
+    private left = doneAtFirst;
+
+    override submitFsyncFolder(path: string, done: IoDone): void {
+      this.left -= 1;
+      if (this.left < 0) this.completeUndone(done);
+      else super.submitFsyncFolder(path, done);
+    }
+  };
+}
+
+/** Synchronous fsyncs of matching folders succeed without being done, all but the first `doneAtFirst`. */
+function skipsSynchronousFolderFsync(
+  path: RegExp,
+  doneAtFirst: number,
+): new (
+  options: SimDiskOptions,
+) => WatchedDisk {
+  return class extends WatchedDisk {
+    private left = doneAtFirst;
+
+    override fsyncFolder(folder: string): number {
+      if (path.test(folder)) this.left -= 1;
+      return path.test(folder) && this.left < 0 ? 0 : super.fsyncFolder(folder);
+    }
+  };
+}
+
+class HidesSyncErrors extends WatchedDisk {
+  override submitFdatasync(fd: number, done: IoDone): void {
+    super.submitFdatasync(fd, (io) => done(io.result < 0 ? OK : io));
+  }
+}
+
+class HidesShortWrites extends WatchedDisk {
+  override runBatch(): number {
+    const ns = super.runBatch();
+    for (const entry of this.batch.entries) {
+      if (entry.write && entry.result > 0) entry.result = entry.length;
+    }
+    return ns;
+  }
+}
+
+/** Checksum slots are written after everything else of their batch: old checksums are zeroed when their data has changed already. */
+class WritesSlotsLast extends WatchedDisk {
+  override runBatch(): number {
+    const { entries } = this.batch;
+    const inOrder = [...entries];
+    const isSlot = (fd: number): boolean => EXTENT_CRC.test(this.pathOf(fd));
+    const slots = inOrder.filter(({ write, fd }) => write && isSlot(fd));
+    const others = inOrder.filter((entry) => !slots.includes(entry));
+    entries.splice(0, entries.length, ...others, ...slots);
+    const ns = super.runBatch();
+    entries.splice(0, entries.length, ...inOrder);
+    return ns;
+  }
+}
+
+/** A slot whose block is about to change keeps its checksum: writes of zeros into EXTENT_CRC are left out. */
+class KeepsOldSlots extends WatchedDisk {
+  protected override transfer(
+    write: boolean,
+    fd: number,
+    offset: number,
+    bytes: Uint8Array,
+    crcWanted: boolean,
+  ): { result: number; crc: number } {
+    const zeroing = write && EXTENT_CRC.test(this.pathOf(fd)) && bytes.every((byte) => byte === 0);
+    if (zeroing) return { result: bytes.byteLength, crc: 0 };
+    return super.transfer(write, fd, offset, bytes, crcWanted);
+  }
+}
+
+/** The base in EXTENT_META is synced but was never written. */
+class NeverWritesBase extends WatchedDisk {
+  protected override transfer(
+    write: boolean,
+    fd: number,
+    offset: number,
+    bytes: Uint8Array,
+    crcWanted: boolean,
+  ): { result: number; crc: number } {
+    if (write && EXTENT_META.test(this.pathOf(fd))) return { result: bytes.byteLength, crc: 0 };
+    return super.transfer(write, fd, offset, bytes, crcWanted);
+  }
+}
+
+export interface PlantedBug {
+  name: string;
+  disk: new (options: SimDiskOptions) => WatchedDisk;
+  /** What the suite says when it finds it. */
+  finding: RegExp;
+}
+
+const LOST = /are lost|are not those that were acknowledged/;
+
+export const PLANTED_BUGS: readonly PlantedBug[] = [
+  { name: 'reservation-not-synced', disk: skipsFdatasync(EXTENT_META), finding: /handed out twice/ },
+  { name: 'reservation-synced-late', disk: acknowledgesEarly(EXTENT_META), finding: /handed out twice/ },
+  { name: 'reservation-not-written', disk: NeverWritesBase, finding: /handed out twice|base/ },
+  { name: 'extent-not-synced', disk: skipsFdatasync(EXTENT), finding: LOST },
+  { name: 'extent-synced-late', disk: acknowledgesEarly(EXTENT), finding: LOST },
+  { name: 'extent-folder-not-synced', disk: skipsFolderFsync(0), finding: LOST },
+  { name: 'extent-folder-synced-once', disk: skipsFolderFsync(1), finding: LOST },
+  { name: 'sync-error-hidden', disk: HidesSyncErrors, finding: LOST },
+  { name: 'short-write-hidden', disk: HidesShortWrites, finding: LOST },
+  { name: 'stop-leaves-extents-unsynced', disk: skipsSynchronousFdatasync(EXTENT), finding: LOST },
+  { name: 'slot-zeroed-after-data', disk: WritesSlotsLast, finding: /slot \d+ of extent \d+ is wrong/ },
+  { name: 'slot-not-zeroed', disk: KeepsOldSlots, finding: /slot \d+ of extent \d+ is wrong/ },
+  {
+    name: 'meta-renamed-unsynced',
+    disk: skipsSynchronousFdatasync(META_TEMPORARY),
+    finding: /partition \d+ is refused/,
+  },
+  {
+    name: 'meta-folder-not-synced',
+    disk: skipsSynchronousFolderFsync(PARTITION, 1),
+    finding: /partition \d+ is refused/,
+  },
+  {
+    name: 'creation-root-not-synced',
+    disk: skipsSynchronousFolderFsync(ROOT, 0),
+    finding: /partition \d+ is gone/,
+  },
+  {
+    name: 'deletion-root-not-synced',
+    disk: skipsSynchronousFolderFsync(ROOT, 2),
+    finding: /deleted partition \d+ is back/,
+  },
+];
