@@ -39,6 +39,7 @@ export class ImageCheck {
     const rig = this.load(disk, point);
     for (const [id, promises] of point.partitions) {
       if (!rig.partitions.has(id)) continue;
+      if (point.crash === 'kill' || point.stopped) this.checkCreated(rig, id, promises);
       for (const extentId of promises.writes.keys()) this.checkExtent(rig, id, extentId, promises, point);
     }
     const used = new Map([...point.partitions].map(([id, promises]) => [id, new Set(promises.handedOut())]));
@@ -88,6 +89,14 @@ export class ImageCheck {
       id: parsePartitionFolderName(name)!.id,
       reason,
     }));
+  }
+
+  /** Extents that clients know outlive the process, empty ones too. */
+  private checkCreated(rig: SimRig, partitionId: number, promises: PartitionPromises): void {
+    const { table } = rig.partitions.get(partitionId)!.store;
+    for (const extentId of promises.handedOut()) {
+      if (table.find(extentId) < 0) throw new Error(`extent ${extentId} of partition ${partitionId} is gone`);
+    }
   }
 
   private checkExtent(
