@@ -3,6 +3,7 @@
  *
  * What a run writes does not depend on its seed, so that images of two seeds differ only where something else happened.
  */
+import assert from 'node:assert';
 import { createPartition, deletePartition } from '../../src/partition/diskLoad.js';
 import type { StoreSettings } from '../../src/partition/storeHost.js';
 import { OP } from '../../src/protocol/opcodes.js';
@@ -34,8 +35,8 @@ export class Hunt {
 }
 
 export class Run {
-  readonly rig: SimRig;
-  readonly disk: WatchedDisk;
+  rig: SimRig;
+  disk: WatchedDisk;
   readonly random: Random;
   private readonly hunt: Hunt;
   private readonly name: string;
@@ -56,8 +57,19 @@ export class Run {
     });
     this.disk = made!;
     this.rig.threaded = seed % 2 === 0;
-    this.disk.onBarrier = () => this.crash('power');
-    this.disk.onWrite = () => this.crash('kill');
+    this.watch();
+  }
+
+  /** The process is killed; what it was doing may have happened. The next one loads the disk, and nothing becomes durable by that. */
+  killAndStart(): void {
+    const { threaded } = this.rig;
+    const next = this.disk.processEnd(this.random.below(1 << 30));
+    assert(next instanceof WatchedDisk);
+    this.disk = next;
+    this.rig = this.rig.next(next);
+    this.rig.threaded = threaded;
+    this.watch();
+    this.crash('power');
   }
 
   createPartition(partitionId: number): void {
@@ -135,6 +147,11 @@ export class Run {
     if (problems.length > 0) throw new Error(problems.join('; '));
     this.stopped = true;
     this.crash('power');
+  }
+
+  private watch(): void {
+    this.disk.onBarrier = () => this.crash('power');
+    this.disk.onWrite = () => this.crash('kill');
   }
 
   /** The disk's images at this moment are checked, those with everything kept too. */
@@ -240,6 +257,24 @@ export const SCENARIOS: readonly Scenario[] = [
         run.turn();
       }
       run.write(id!, 0, BLOCK_BYTES, false);
+      run.go();
+    },
+  },
+  {
+    name: 'a kill, and a second life',
+    run: (run) => {
+      run.createPartition(7);
+      const [first, second] = run.extents(2);
+      run.write(first!, 0, size(run), true);
+      run.write(second!, 0, size(run), false);
+      run.turn();
+      run.create();
+      run.turn();
+      run.killAndStart();
+      run.write(second!, 0, size(run), true);
+      run.create();
+      run.turn();
+      run.write(first!, 0, size(run), true);
       run.go();
     },
   },

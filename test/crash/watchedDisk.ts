@@ -2,7 +2,7 @@
  * A simulated disk that tells when something has changed or is about to become durable: the moments at which a crash matters.
  */
 import type { IoDone } from '../../src/storage/io.js';
-import { SimDisk } from '../sim/simDisk.js';
+import { SimDisk, type SimDiskOptions } from '../sim/simDisk.js';
 import type { SimFile, SyncPoint } from '../sim/simFile.js';
 import type { SimFolder } from '../sim/simFolder.js';
 
@@ -11,6 +11,12 @@ export class WatchedDisk extends SimDisk {
   onBarrier: (() => void) | null = null;
   /** After each write: a process can be killed between two of them. */
   onWrite: (() => void) | null = null;
+
+  /** The next process has the same kind of disk, which nobody watches yet. */
+  protected override successor(options: SimDiskOptions, root: SimFolder): WatchedDisk {
+    const Kind = this.constructor as typeof WatchedDisk;
+    return new Kind(options, root);
+  }
 
   /** Submitted work that is said to have succeeded, and was not done: for disks with a planted bug. */
   protected completeUndone(done: IoDone): void {

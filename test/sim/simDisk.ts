@@ -72,7 +72,7 @@ export class SimDisk extends SimFiles implements Disk {
   processEnd(seed: number): SimDisk {
     this.finishSome(new Random(seed));
     for (const { node } of this.fds.values()) if (node.kind === 'file') node.lockedBy = -1;
-    return new SimDisk({ ...this.options, seed }, this.root);
+    return this.successor({ ...this.options, seed }, this.root);
   }
 
   /** The disk as the next process finds it after a power loss now. */
@@ -222,6 +222,11 @@ export class SimDisk extends SimFiles implements Disk {
   }
 
   // Inside.
+
+  /** The disk that the next process gets when this one has ended. */
+  protected successor(options: SimDiskOptions, root: SimFolder): SimDisk {
+    return new SimDisk(options, root);
+  }
 
   protected submit(call: SimCall, path: string, run: () => Partial<IoResult>, done: IoDone): void {
     const work = { call, path, run, done };
