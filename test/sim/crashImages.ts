@@ -124,7 +124,7 @@ export function wholeImage(root: SimFolder): SimFolder {
   return moment.image(moment.outcomes.map((count) => count - 1));
 }
 
-/** Hash of names, lengths and contents below a folder; a hole counts as zeros only where nothing was ever written. */
+/** Hash of names, lengths and contents below a folder; a hole and a page of zeros are told apart. */
 export function imageHash(root: SimFolder): string {
   return createHash('sha1').update(describe(root)).digest('base64').slice(0, 16);
 }
