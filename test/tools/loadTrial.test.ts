@@ -11,10 +11,12 @@ import {
   openSync,
   readdirSync,
   rmSync,
+  statSync,
   symlinkSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import t from 'tap';
 import { native } from '../../src/native/addon.js';
@@ -265,6 +267,9 @@ t.test(
   async (t) => {
     const root = recordedDisk(t);
     chmodSync(join(root, '..'), 0o755);
+    const { mode } = statSync(tmpdir());
+    chmodSync(tmpdir(), mode | 0o011);
+    t.teardown(() => chmodSync(tmpdir(), mode));
     const url = new URL('../../src/tools/loadTrial.js', import.meta.url).href;
     const code = `const { tryDisk } = await import(${JSON.stringify(url)}); console.log(JSON.stringify(tryDisk(${JSON.stringify(root)}, new Set())));`;
     const before = treeState(root);
