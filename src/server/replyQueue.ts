@@ -120,7 +120,8 @@ export class ReplyQueue {
     let corked = false;
     let wrote = false;
     let at = 0;
-    while (this.#head >= 0 && pending.state[this.#head] === TAG.done) {
+    // Where the disk was given up the queue ends, even when the worker's answer has come since: the connection takes nothing more.
+    while (this.#head >= 0 && this.#head !== this.#failTag && pending.state[this.#head] === TAG.done) {
       if (this.#socket.writableLength > limits.replyBufferBytesMax) break;
       const tag = this.#head;
       assert(

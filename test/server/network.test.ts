@@ -206,6 +206,26 @@ t.test('reads find room in the slab when writes have taken all they may', async 
   });
 });
 
+t.test('an answer that comes just after its disk was given up does not strand the connection', async (t) => {
+  const node = new FakeNode({ work: honest });
+  await withNode(node, async () => {
+    const client = new PacketClient(node.port);
+    node.hung = true;
+    client.socket.write(Buffer.concat([write(2, 10), write(3, 10)]));
+    await until('dispatched', () => node.network.inFlight === 2);
+    node.network.failPort(node.ports[0]!, 'disk /disk0 does not answer');
+    node.hung = false;
+    node.poll();
+    await until('error and FIN', () => client.ended);
+    t.strictSame(
+      client.replies.map(({ reqId, resultCode }) => [reqId, resultCode]),
+      [[2, RESULT.intraGroupNetErr]],
+    );
+    client.socket.destroy();
+    await until('slots back', () => node.network.pending.inUse === 0);
+  });
+});
+
 t.test(
   'requests at a hung worker are answered with errors; its slots come back when it answers',
   async (t) => {
