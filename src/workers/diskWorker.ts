@@ -69,6 +69,7 @@ export class DiskWorker implements StoreHost {
   #batchAway = false;
   #readErrors = 0;
   #writeErrors = 0;
+  /** By the monotonic clock: a wall clock set back must not stop heartbeats. */
   #nextTickMs = 0;
   #stopping = false;
 
@@ -132,7 +133,7 @@ export class DiskWorker implements StoreHost {
       if (this.#stopping && this.#isQuiet()) break;
       if (!wasIdle) idleFromNs = native.monotonicNs();
       wasIdle = true;
-      const timeoutMs = Math.max(1, Math.min(TICK_MS, this.#nextTickMs - Date.now()));
+      const timeoutMs = Math.max(1, Math.min(TICK_MS, this.#nextTickMs - performance.now()));
       const spinNs = this.#spin.spinNs(Atomics.load(this.#data.lone, 0) === 1);
       const waitMs = this.events.waiting > 0 ? 1 : timeoutMs;
       const woken = native.waitDoorbell(this.#data.doorbell, seen, spinNs, waitMs);
@@ -154,7 +155,7 @@ export class DiskWorker implements StoreHost {
       work += this.#takeRequests();
       this.#runBatches();
     }
-    const nowMs = Date.now();
+    const nowMs = performance.now();
     if (nowMs >= this.#nextTickMs) this.#tick(nowMs);
     this.#tellMain();
     return work;
@@ -343,7 +344,7 @@ export class DiskWorker implements StoreHost {
 
   #tick(nowMs: number): void {
     this.#nextTickMs = nowMs + TICK_MS;
-    this.#partitions.tick(nowMs);
+    this.#partitions.tick(Date.now(), nowMs);
     const { index, member } = this.#data;
     if (member === 0) this.#probe.tick();
     this.#workerTable.setProbeMs(index, this.#probe.underWayMs);

@@ -101,14 +101,14 @@ export class PartitionSet {
   }
 
   /** About once a second: statuses, tables, space. */
-  tick(nowMs: number): void {
+  tick(nowMs: number, monotonicMs: number): void {
     this.#publishAvailable();
     for (const entry of this.#entries.values()) {
       entry.partition.tick(nowMs);
       this.#report(entry);
     }
-    if (nowMs < this.#nextSpaceMs) return;
-    this.#nextSpaceMs = nowMs + SPACE_INTERVAL_MS;
+    if (monotonicMs < this.#nextSpaceMs) return;
+    this.#nextSpaceMs = monotonicMs + SPACE_INTERVAL_MS;
     this.#refreshSpace();
   }
 
