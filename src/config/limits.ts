@@ -13,6 +13,8 @@ export const WIRE_LIMITS = {
   writeBodyBytesMax: 2 * MiB,
   /** Any other request: the largest legitimate one is a repair notification for about 20,000 extents. */
   bodyBytesMax: 16 * MiB,
+  /** Admin task: a creation with its members and hosts is below 4 KiB. It is kept on the heap, outside the slab's budgets. */
+  adminBodyBytesMax: 256 * KiB,
   /** One reply packet of a stream read. */
   readChunkBytes: 128 * KiB,
 } as const;

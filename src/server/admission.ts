@@ -116,6 +116,7 @@ export class Admission {
 export function bodyCapBytes(opcode: number): number {
   const bodyClass = bodyClassOf(opcode);
   if (bodyClass === 'write') return WIRE_LIMITS.writeBodyBytesMax;
+  if (servedByControl[opcode] === 1) return WIRE_LIMITS.adminBodyBytesMax;
   // A worker's request body must fit one slot; only refused and admin bodies may be larger.
   return served[opcode] === 1 ? WIRE_LIMITS.writeBodyBytesMax : WIRE_LIMITS.bodyBytesMax;
 }
