@@ -51,6 +51,8 @@ export const IO_FLAG = {
    * answered -EAGAIN or ended at the end of the file has not failed).
    */
   linked: 4,
+  /** When this entry fails or is cut short, the next one answers -ECANCELED instead of being run, whatever its fd. */
+  guard: 8,
 } as const;
 
 /**

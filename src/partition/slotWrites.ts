@@ -40,13 +40,13 @@ export class SlotWrites {
 
   /**
    * Adds an entry that zeroes the slots of the blocks [first, last] when one of them may be non-zero. Returns the entry's index, -1 when none is needed.
-   * The data's entry comes after it.
+   * The data's entry comes right behind it, and does not run when the zeroing fails.
    */
   zeroBefore(handle: ExtentHandle, first: number, last: number): number {
     if (!this.bits.any(handle.index, first, last)) return -1;
     const bytes = (last - first + 1) * SLOT_BYTES;
     assert(bytes <= SCRATCH_ZERO_BYTES, 'more slots than a write can touch');
-    const index = this.write(handle, slotOffset(handle.extentId, first), 0, bytes);
+    const index = this.write(handle, slotOffset(handle.extentId, first), 0, bytes, true);
     this.bits.clear(handle.index, first, last);
     return index;
   }
@@ -112,10 +112,10 @@ export class SlotWrites {
     this.write(handle, slotOffset(handle.extentId, first), at, count * SLOT_BYTES);
   }
 
-  private write(handle: ExtentHandle, offset: number, at: number, bytes: number): number {
+  private write(handle: ExtentHandle, offset: number, at: number, bytes: number, guards = false): number {
     const store = handle.store!;
     const { disk, scratchRegion, entryOperations } = this.host;
-    const index = disk.batch.pwrite(store.crcFd, offset, scratchRegion, at, bytes, false);
+    const index = disk.batch.pwrite(store.crcFd, offset, scratchRegion, at, bytes, false, guards);
     entryOperations[index] = null;
     store.crcBytes = Math.max(store.crcBytes, offset + bytes);
     return index;

@@ -240,13 +240,13 @@ export class SimDisk extends SimFiles implements Disk {
 
   private runEntries(): void {
     const failed = new Set<number>();
+    let unguarded = false;
     for (const entry of this.batch.entries) {
-      if (entry.linked && failed.has(entry.fd)) {
-        entry.result = -ERRNO.ECANCELED;
-        continue;
-      }
-      this.runEntry(entry);
-      if (entry.write && entry.result !== entry.length) failed.add(entry.fd);
+      if (unguarded || (entry.linked && failed.has(entry.fd))) entry.result = -ERRNO.ECANCELED;
+      else this.runEntry(entry);
+      const failing = entry.write && entry.result !== entry.length;
+      if (failing) failed.add(entry.fd);
+      unguarded = failing && entry.guards;
     }
     if (!this.batch.inFlight) this.batch.hasRun();
   }

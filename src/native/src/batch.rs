@@ -4,7 +4,7 @@
 //! call for up to `PARTS_MAX` packets. Each entry still gets its own result.
 
 use crate::crc;
-use crate::entry::{code, whole, Entry, Region, FLAG_CRC, FLAG_LINKED, FLAG_NO_WAIT};
+use crate::entry::{code, whole, Entry, Region, FLAG_CRC, FLAG_GUARD, FLAG_LINKED, FLAG_NO_WAIT};
 use crate::fault::{self, Verdict};
 use crate::files;
 use crate::kernel::Kernel;
@@ -37,7 +37,9 @@ impl<K: Kernel> Disk<'_, K> {
         let mut next = 0;
         while next < entries.len() {
             let first = next;
-            if entries[first].has(FLAG_LINKED) && failed.contains(&entries[first].fd) {
+            let unguarded =
+                first > 0 && entries[first - 1].has(FLAG_GUARD) && has_failed(&entries[first - 1]);
+            if unguarded || entries[first].has(FLAG_LINKED) && failed.contains(&entries[first].fd) {
                 entries[first].result = -libc::ECANCELED;
                 next += 1;
             } else {
