@@ -192,6 +192,7 @@ export function closePartition(stores: StoreGroup, partition: Partition): Outcom
 function removeInBackground(stores: StoreGroup, path: string): void {
   const { disk } = stores.host;
   disk.submitRemoveTree(path, ({ result }) => {
+    if (result === -EAGAIN) return removeInBackground(stores, path);
     const text = result < 0 ? `remove ${path}: ${disk.errnoText(result)}` : `removed ${path}`;
     stores.host.log(result < 0 ? 'error' : 'info', text);
   });

@@ -5,7 +5,7 @@
  */
 import { BASE_BYTES, encodeBase } from '../storage/extentMeta.js';
 import type { ExtentStore } from './extentStore.js';
-import { ioErrorText, reportDiskError } from './ioErrors.js';
+import { EAGAIN, ioErrorText, reportDiskError } from './ioErrors.js';
 import { Operation, type OperationHandler } from './operation.js';
 import { SCRATCH_ENTRY_BYTES, SCRATCH_ZERO_BYTES, type StoreHost } from './storeHost.js';
 
@@ -52,7 +52,14 @@ export class IdReservation implements OperationHandler {
       this.end(store, result, 'write');
       return;
     }
-    this.host.disk.submitFdatasync(store.metaFd, (io) => this.end(store, io.result, 'sync'));
+    this.sync(store);
+  }
+
+  private sync(store: ExtentStore): void {
+    this.host.disk.submitFdatasync(store.metaFd, ({ result }) => {
+      if (result === -EAGAIN) this.sync(store);
+      else this.end(store, result, 'sync');
+    });
   }
 
   private end(store: ExtentStore, result: number, call: 'write' | 'sync'): void {

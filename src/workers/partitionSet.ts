@@ -16,6 +16,7 @@ import { type AttachedPartition, EVENT } from '../partition/messages.js';
 import type { Partition } from '../partition/partition.js';
 import type { StoreGroup } from '../partition/storeGroup.js';
 import { DiskTable, PARTITION_FLAG, PartitionTable } from '../shm/tables.js';
+import { isDiskError } from '../storage/diskErrors.js';
 import type { EventQueue } from './eventQueue.js';
 import type { DiskWorkerData } from './workerData.js';
 
@@ -159,8 +160,8 @@ export class PartitionSet {
     health.space.beginLook();
     disk.submitStatfs(this.#data.root, ({ result, value0, value1, value2 }) => {
       this.#spaceAway = false;
-      if (result < 0) this.#stores.host.diskError(result, false);
-      else this.#takeSpace(value0, value1, value2);
+      if (result >= 0) this.#takeSpace(value0, value1, value2);
+      else if (isDiskError(result)) this.#stores.host.diskError(result, false);
     });
   }
 
