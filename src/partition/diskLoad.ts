@@ -6,6 +6,7 @@
 import { join } from 'node:path';
 import { ERROR_TEXT } from '../protocol/errors.js';
 import { BASE_BYTES, encodeBase } from '../storage/extentMeta.js';
+import { EXTENT_FLAG } from '../storage/extentTable.js';
 import type { Disk } from '../storage/io.js';
 import {
   FILE,
@@ -176,6 +177,7 @@ export function closePartition(stores: StoreGroup, partition: Partition): Outcom
     problems.push(`${call} ${path}: ${disk.errnoText(result)}`);
   };
   note('sync', store.path, stores.closeExtents(store));
+  for (const id of lostExtents(store)) problems.push(`unsynced data of ${store.extentPath(id)} was lost`);
   store.closed = true;
   store.ownFdsClosed = true;
   const base = new Uint8Array(BASE_BYTES);
@@ -187,6 +189,16 @@ export function closePartition(stores: StoreGroup, partition: Partition): Outcom
   }
   note('sync', store.path, disk.fsyncFolder(store.path));
   return problems.length === 0 ? { ok: true, value: null } : failed(problems.join('; '));
+}
+
+/** Extents whose fdatasync has failed: what was acknowledged may be missing although everything else is synced. */
+function lostExtents({ table }: ExtentStore): number[] {
+  const lost: number[] = [];
+  for (let row = 0; row < table.rowCount; row += 1) {
+    const failed = table.has(row, EXTENT_FLAG.syncFailed) && !table.has(row, EXTENT_FLAG.deleted);
+    if (failed) lost.push(table.ids[row]!);
+  }
+  return lost;
 }
 
 function removeInBackground(stores: StoreGroup, path: string): void {
