@@ -43,6 +43,9 @@ export interface LoadedDisk {
   refused: RefusedFolder[];
 }
 
+/** What came of a deletion, and of the partition when it failed. */
+export type Deletion = { ok: true; value: null } | { ok: false; message: string; serves: boolean };
+
 /** Request of OpCreateDataPartition, already validated (`admin.md` 5.3). */
 export interface NewPartition {
   partitionId: number;
@@ -154,13 +157,17 @@ function openOwnFiles(disk: Disk, path: string): Outcome<OwnFds> {
   return { ok: true, value: { meta, crc, normalDelete, tinyDelete } };
 }
 
-/** Takes a partition out of service and its folder away: renamed now, removed in the background (W24). Its parked operations fail. */
-export function deletePartition(stores: StoreGroup, partition: Partition): Outcome<null> {
+/**
+ * Takes a partition's folder away and the partition out of service: renamed now, removed in the background (W24). Its parked operations fail. A partition whose
+ * folder cannot be renamed `serves` on.
+ */
+export function deletePartition(stores: StoreGroup, partition: Partition): Deletion {
   const { disk, clock } = stores.host;
-  stores.retire(partition.store, ERROR_TEXT.partitionNotExists);
   const name = partitionFolderName(partition.id, partition.sizeBytes);
   const renamed = renameForRemoval(disk, partition.root, name, clock.nowMs());
-  if (!renamed.ok) return renamed;
+  if (!renamed.ok && !renamed.renamed) return { ...failed(renamed.message), serves: true };
+  stores.retire(partition.store, ERROR_TEXT.partitionNotExists);
+  if (!renamed.ok) return { ...failed(renamed.message), serves: false };
   removeInBackground(stores, renamed.value);
   return { ok: true, value: null };
 }

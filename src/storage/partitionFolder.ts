@@ -236,20 +236,21 @@ function sizeIn(entries: FolderEntry[], name: string): number {
 }
 
 /**
- * Takes a folder out of sight for every loader (W24): renamed and the root fsynced. Value: the path to remove in the background.
+ * Takes a folder out of sight for every loader (W24): renamed and the root fsynced. Value: the path to remove in the background. A failure says whether
+ * the folder is `renamed` all the same.
  */
 export function renameForRemoval(
   disk: Disk,
   root: string,
   name: string,
   nowMs: number,
-): FolderResult<string> {
+): { ok: true; value: string } | { ok: false; message: string; renamed: boolean } {
   const target = join(root, deletedFolderName(name, nowMs));
   const renamed = disk.rename(join(root, name), target);
   if (renamed === -ENOENT) return { ok: true, value: target };
-  if (renamed < 0) return failed(disk, 'rename', join(root, name), renamed);
+  if (renamed < 0) return { ...failed(disk, 'rename', join(root, name), renamed), renamed: false };
   const synced = disk.fsyncFolder(root);
-  return synced < 0 ? failed(disk, 'sync', root, synced) : { ok: true, value: target };
+  return synced < 0 ? { ...failed(disk, 'sync', root, synced), renamed: true } : { ok: true, value: target };
 }
 
 /** Folders of deleted partitions that a crash left behind. */

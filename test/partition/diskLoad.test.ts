@@ -220,6 +220,18 @@ t.test('a file that cannot be looked at refuses its partition', async (t) => {
   t.match(loadPartition(rig.stores, ROOT, NAME), { ok: false, message: /input\/output error/ });
 });
 
+t.test('a partition whose folder cannot be renamed serves on', async (t) => {
+  const rig = SimRig.start();
+  const partition = rig.create(ROOT);
+  rig.sim.addFault({ call: 'rename', path: /datapartition/, errno: 5, count: 1 });
+  t.match(deletePartition(rig.stores, partition), { ok: false, serves: true, message: /^rename / });
+  t.ok(run(rig, rig.sendCreate()).ok);
+  rig.sim.addFault({ call: 'fsyncFolder', path: /^\/d$/, errno: 5, count: 1 });
+  t.match(deletePartition(rig.stores, partition), { ok: false, serves: false, message: /^sync / });
+  rig.run();
+  t.equal(rig.sim.openFds(), 0, 'out of service, as its folder is');
+});
+
 t.test('several workers share a disk by partition id', async (t) => {
   const rig = SimRig.start();
   for (const partitionId of [1, 2, 3]) rig.create(ROOT, { partitionId });
