@@ -78,6 +78,9 @@ export function createPartitionFolder(disk: Disk, root: string, meta: PartitionM
   const made = disk.mkdir(path, FOLDER_MODE);
   if (made < 0 && made !== -EEXIST) return failed(disk, 'mkdir', path, made);
   const present = readWholeFile(disk, join(path, FILE.extentMeta), EXTENT_META_FILE_MAX);
+  if (typeof present === 'number' && present !== -ENOENT) {
+    return failed(disk, 'read', join(path, FILE.extentMeta), present);
+  }
   const files = ensureFiles(disk, path, typeof present === 'number' ? 0 : present.byteLength);
   if (!files.ok) return files;
   const durable = disk.fsyncFolder(path);
@@ -99,7 +102,9 @@ function existingFolderRefusal(disk: Disk, root: string, meta: PartitionMeta, na
   if (same.name !== name) return `partition ${id} exists already as ${join(root, same.name)}`;
   const inside = disk.scan(join(root, name));
   if (typeof inside === 'number') return `readdir ${join(root, name)}: ${disk.errnoText(inside)}`;
-  const filled = inside.some((entry) => parseExtentName(entry.name) >= 0 && entry.sizeBytes > 0);
+  const filled = inside.some(
+    ({ name, sizeBytes, errno }) => parseExtentName(name) >= 0 && (errno !== 0 || sizeBytes > 0),
+  );
   const complete = inside.some((entry) => entry.name === FILE.meta);
   if (!filled && (!complete || isSamePartition(disk, join(root, name), meta))) return null;
   return `folder ${join(root, name)} exists and holds a partition`;
@@ -149,15 +154,25 @@ export function readPartitionFolder(disk: Disk, root: string, name: string): Fol
     const inside = `partition ${meta.value.partitionId} of ${meta.value.sizeBytes} bytes`;
     return { ok: false, message: `META of ${path} names ${inside}` };
   }
-  let entries = disk.scan(path);
-  if (typeof entries === 'number') return failed(disk, 'readdir', path, entries);
-  if (isIncomplete(entries)) {
-    const created = ensureFiles(disk, path, sizeIn(entries, FILE.extentMeta));
-    if (!created.ok) return created;
-    entries = disk.scan(path);
-    if (typeof entries === 'number') return failed(disk, 'readdir', path, entries);
+  const found = listFolder(disk, path);
+  if (!found.ok || !isIncomplete(found.value)) {
+    return found.ok ? readContents(disk, path, meta.value, found.value) : found;
   }
-  return readContents(disk, path, meta.value, entries);
+  const created = ensureFiles(disk, path, sizeIn(found.value, FILE.extentMeta));
+  if (!created.ok) return created;
+  const completed = listFolder(disk, path);
+  return completed.ok ? readContents(disk, path, meta.value, completed.value) : completed;
+}
+
+/** The entries of a partition's folder. A file that cannot be looked at seems to be empty, and must not be taken for that: no list then. */
+function listFolder(disk: Disk, path: string): FolderResult<FolderEntry[]> {
+  const entries = disk.scan(path);
+  if (typeof entries === 'number') return failed(disk, 'readdir', path, entries);
+  const unreadable = entries.find(
+    ({ name, errno }) => errno !== 0 && (parseExtentName(name) >= 0 || AUXILIARY.has(name)),
+  );
+  if (unreadable === undefined) return { ok: true, value: entries };
+  return failed(disk, 'lstat', join(path, unreadable.name), unreadable.errno);
 }
 
 function readContents(
@@ -170,7 +185,6 @@ function readContents(
   const extents: FoundExtent[] = [];
   for (const entry of entries) {
     const id = parseExtentName(entry.name);
-    if (entry.errno !== 0 && id >= 0) return failed(disk, 'lstat', join(path, entry.name), entry.errno);
     if (id >= 0 && entry.kind === 'file') {
       extents.push({ id, sizeBytes: entry.sizeBytes, mtimeMs: entry.mtimeMs, blocks512: entry.blocks512 });
     } else if (/^\d+$/.test(entry.name)) {

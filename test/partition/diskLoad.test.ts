@@ -220,6 +220,32 @@ t.test('a file that cannot be looked at refuses its partition', async (t) => {
   t.match(loadPartition(rig.stores, ROOT, NAME), { ok: false, message: /input\/output error/ });
 });
 
+t.test('an own file that cannot be looked at refuses its partition, and is not written over', async (t) => {
+  for (const name of ['EXTENT_META', 'EXTENT_CRC', 'NORMALEXTENT_DELETE', 'TINYEXTENT_DELETE']) {
+    const rig = SimRig.start();
+    rig.create(ROOT);
+    t.same(rig.stop(), []);
+    const before = Buffer.from(rig.sim.content(`${FOLDER}/${name}`));
+    rig.sim.addFault({ call: 'open', path: new RegExp(`^stat .*/${name}$`), errno: 5, count: 1 });
+    const message = new RegExp(`^lstat .*/${name}: input/output error`);
+    t.match(loadPartition(rig.stores, ROOT, NAME), { ok: false, message });
+    t.same(Buffer.from(rig.sim.content(`${FOLDER}/${name}`)), before);
+  }
+});
+
+t.test('a creation does not complete a folder whose files it cannot look at', async (t) => {
+  const rig = SimRig.start();
+  rig.create(ROOT);
+  run(rig, rig.sendCreate());
+  run(rig, rig.sendWrite(1025, 0, pattern(10, 1)));
+  rig.sim.unlink(`${FOLDER}/META`);
+  rig.sim.addFault({ call: 'open', path: /^stat .*\/1025$/, errno: 5, count: 1 });
+  t.match(createPartition(rig.stores, ROOT, request), { ok: false, message: /holds a partition/ });
+  rig.sim.unlink(`${FOLDER}/1025`);
+  rig.sim.addFault({ call: 'open', path: /^\/d.*EXTENT_META$/, errno: 5, count: 1 });
+  t.match(createPartition(rig.stores, ROOT, request), { ok: false, message: /^read .*EXTENT_META: input/ });
+});
+
 t.test('a partition whose folder cannot be renamed serves on', async (t) => {
   const rig = SimRig.start();
   const partition = rig.create(ROOT);
