@@ -68,6 +68,12 @@ export class SimDisk extends SimFiles implements Disk {
     return this.work.filter((work) => work.call === call).length;
   }
 
+  /** As after an fdatasync of `fd` that failed: what is not durable will not be made so by a later one. */
+  loseUnsynced(fd: number): void {
+    const file = this.file(fd);
+    if (typeof file !== 'number') file.loseDirty();
+  }
+
   /** The disk as the next process finds it when this one ends now. */
   processEnd(seed: number): SimDisk {
     this.finishSome(new Random(seed));
