@@ -14,6 +14,7 @@ import {
   LOCK_FILE,
   parsePartitionFolderName,
   partitionFolderName,
+  resemblesPartitionFolder,
 } from '../storage/layout.js';
 import { formatCreateTime, type PartitionMeta } from '../storage/metaFile.js';
 import {
@@ -102,7 +103,12 @@ export function loadDisk(
     }
   }
   progress(folders.length, folders.length);
-  if (cleanup) for (const path of leftovers(root, entries)) removeInBackground(stores, path);
+  if (!cleanup) return { ok: true, value: loaded };
+  for (const path of leftovers(root, entries)) removeInBackground(stores, path);
+  for (const { name } of entries) {
+    if (resemblesPartitionFolder(name))
+      stores.host.log('warn', `${join(root, name)} is no partition folder: not served`);
+  }
   return { ok: true, value: loaded };
 }
 

@@ -5,6 +5,7 @@ import { constants } from 'node:fs';
 import { join } from 'node:path';
 import { readApply } from './applyFile.js';
 import { BASE_BYTES, decodeBase, EXTENT_META_BYTES } from './extentMeta.js';
+import { completedFolder, folderOddities } from './folderOddities.js';
 import type { Disk, FolderEntry } from './io.js';
 import {
   deletedFolderName,
@@ -161,7 +162,10 @@ export function readPartitionFolder(disk: Disk, root: string, name: string): Fol
   const created = ensureFiles(disk, path, sizeIn(found.value, FILE.extentMeta));
   if (!created.ok) return created;
   const completed = listFolder(disk, path);
-  return completed.ok ? readContents(disk, path, meta.value, completed.value) : completed;
+  if (!completed.ok) return completed;
+  const contents = readContents(disk, path, meta.value, completed.value);
+  if (contents.ok) contents.value.warnings.push(completedFolder(path, missingFiles(found.value)));
+  return contents;
 }
 
 /** The entries of a partition's folder. A file that cannot be looked at seems to be empty, and must not be taken for that: no list then. */
@@ -181,14 +185,12 @@ function readContents(
   meta: PartitionMeta,
   entries: FolderEntry[],
 ): FolderResult<PartitionContents> {
-  const warnings: string[] = [];
+  const warnings = folderOddities(path, entries);
   const extents: FoundExtent[] = [];
   for (const entry of entries) {
     const id = parseExtentName(entry.name);
     if (id >= 0 && entry.kind === 'file') {
       extents.push({ id, sizeBytes: entry.sizeBytes, mtimeMs: entry.mtimeMs, blocks512: entry.blocks512 });
-    } else if (/^\d+$/.test(entry.name)) {
-      warnings.push(`${join(path, entry.name)} is named like an extent but is none: not served`);
     }
   }
   const extentMeta = readWholeFile(disk, join(path, FILE.extentMeta), EXTENT_META_FILE_MAX);
@@ -243,6 +245,15 @@ function isIncomplete(entries: FolderEntry[]): boolean {
   }
   const complete = tiny === TINY_EXTENT_LAST && auxiliary === AUXILIARY.size;
   return !complete || sizeIn(entries, FILE.extentMeta) < EXTENT_META_BYTES;
+}
+
+/** Names of what `isIncomplete` misses. */
+function missingFiles(entries: FolderEntry[]): string[] {
+  const present = new Set(entries.map(({ name }) => name));
+  if (sizeIn(entries, FILE.extentMeta) < EXTENT_META_BYTES) present.delete(FILE.extentMeta);
+  const names = [...AUXILIARY];
+  for (let id = TINY_EXTENT_FIRST; id <= TINY_EXTENT_LAST; id += 1) names.push(String(id));
+  return names.filter((name) => !present.has(name));
 }
 
 function sizeIn(entries: FolderEntry[], name: string): number {

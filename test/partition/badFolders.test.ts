@@ -29,7 +29,7 @@ t.test('names that look like extents', async (t) => {
   rig.sim.mkdir(`${FOLDER}/1500`, 0o755);
   const next = rig.next(rig.sim.processEnd(1));
   t.equal(next.partitions.get(7)!.extentCount, 65, 'only 70 is one');
-  t.equal(next.complaints.length, 3);
+  t.equal(next.complaints.length, 3, 'the others are named');
 });
 
 t.test('a folder without tiny extents or auxiliary files is completed', async (t) => {
