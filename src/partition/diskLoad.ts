@@ -5,6 +5,7 @@
  */
 import { join } from 'node:path';
 import { ERROR_TEXT } from '../protocol/errors.js';
+import { openCleanFile } from '../storage/cleanFile.js';
 import { BASE_BYTES, encodeBase } from '../storage/extentMeta.js';
 import type { Disk } from '../storage/io.js';
 import {
@@ -23,11 +24,13 @@ import {
   renameForRemoval,
 } from '../storage/partitionFolder.js';
 import { writeFully } from '../storage/wholeFile.js';
+import { loadCleanEntries, saveCleanEntries } from './cleanEntries.js';
 import { ExtentStore, type OwnFds } from './extentStore.js';
 import { EAGAIN, reportDiskError } from './ioErrors.js';
 import { DISK_HELD } from './messages.js';
 import { Partition, type Peer } from './partition.js';
 import type { StoreGroup } from './storeGroup.js';
+import type { StoreHost } from './storeHost.js';
 
 export type Outcome<T> = { ok: true; value: T } | { ok: false; message: string };
 
@@ -118,7 +121,7 @@ export function createPartition(stores: StoreGroup, root: string, request: NewPa
   if (meta.volume.trim() === '' || meta.partitionId < 1 || meta.sizeBytes < 1) {
     return failed(ERROR_TEXT.illegalPartitionMetadata);
   }
-  const created = createPartitionFolder(disk, root, meta);
+  const created = createPartitionFolder(disk, root, meta, clock.nowMs());
   if (!created.ok) return created;
   return loadPartition(stores, root, partitionFolderName(meta.partitionId, meta.sizeBytes));
 }
@@ -134,7 +137,10 @@ export function loadPartition(stores: StoreGroup, root: string, folderName: stri
   const path = join(root, folderName);
   const fds = openOwnFiles(disk, path);
   if (!fds.ok) return fds;
-  const store = new ExtentStore(path, contents.value, fds.value);
+  const clean = openCleanFile(disk, path, contents.value.stamp);
+  const store = new ExtentStore(path, contents.value, fds.value, clean);
+  loadCleanEntries(disk, store, contents.value.extents);
+  stores.attach(store);
   return { ok: true, value: new Partition(stores, root, store, meta, appliedIndex) };
 }
 
@@ -175,7 +181,9 @@ export function closePartition(stores: StoreGroup, partition: Partition): Outcom
     reportDiskError(host, result, true);
     problems.push(`${call} ${path}: ${disk.errnoText(result)}`);
   };
+  stores.detach(store);
   note('sync', store.path, stores.closeExtents(store));
+  if (problems.length === 0) noteClean(host, store, saveCleanEntries(host, store));
   store.closed = true;
   store.ownFdsClosed = true;
   const base = new Uint8Array(BASE_BYTES);
@@ -187,6 +195,14 @@ export function closePartition(stores: StoreGroup, partition: Partition): Outcom
   }
   note('sync', store.path, disk.fsyncFolder(store.path));
   return problems.length === 0 ? { ok: true, value: null } : failed(problems.join('; '));
+}
+
+/** Without its entries the next start has to compare more; nothing is lost. */
+function noteClean(host: StoreHost, store: ExtentStore, result: number): void {
+  if (result >= 0) return;
+  reportDiskError(host, result, true);
+  const text = `checksums will be compared again: write ${store.cleanPath}: ${host.disk.errnoText(result)}`;
+  host.log('warn', text, { partition: store.partitionId });
 }
 
 function removeInBackground(stores: StoreGroup, path: string): void {

@@ -4,6 +4,8 @@
  * A descriptor is 64 bytes: sixteen i32 words, or eight f64 words over the same bytes. Requests and replies use the layouts below; the payload itself
  * lies in the slab slot that the request names, and the reply's body (or error text) comes back in the same slot.
  */
+import type { Finding } from './checksumFindings.js';
+import type { ScrubState } from './scrubState.js';
 
 /** i32 word indexes of a request descriptor. */
 export const REQUEST_I32 = {
@@ -55,6 +57,8 @@ export const COMMAND = {
   query: 3,
   /** Finish what was taken on, sync everything, close, end the thread. */
   stop: 4,
+  /** `{ scrub }` → `answer` with ChecksumReport; with `scrub` a pass begins first. */
+  checksums: 5,
 } as const;
 
 /** Frames worker → main. */
@@ -92,6 +96,17 @@ export interface AttachedPartition {
 export type CommandAnswer =
   | { ok: true; value: unknown }
   | { ok: false; message: string; httpStatus?: number };
+
+/** Answer to the question how the checksums of a worker are. Times in unix ms. */
+export interface ChecksumReport {
+  computing: { bytesPerSecond: number; extents: number; blocks: number; recomputedBlocks: number };
+  scrub: ScrubState & { bytesPerSecond: number; intervalMs: number; totalBytes: number; nextMs: number };
+  extents: { normal: number; trusted: number; clean: number };
+  damagedBlocks: number;
+  suspectBlocks: number;
+  findings: Finding[];
+  findingsLeftOut: number;
+}
 
 const processEpochMs = 1_700_000_000_000;
 

@@ -4,6 +4,7 @@
 import { constants } from 'node:fs';
 import { join } from 'node:path';
 import { readApply } from './applyFile.js';
+import { beginCleanFile, decodeStamp, nextStamp, openCleanFile } from './cleanFile.js';
 import { BASE_BYTES, decodeBase, EXTENT_META_BYTES } from './extentMeta.js';
 import type { Disk, FolderEntry } from './io.js';
 import {
@@ -37,8 +38,9 @@ export interface FoundExtent {
 export interface PartitionContents {
   meta: PartitionMeta;
   extents: FoundExtent[];
-  /** Base id stored in EXTENT_META. */
+  /** Base id stored in EXTENT_META, and the stamp of EXTENT_CLEAN there, 0 for none. */
   storedBase: number;
+  stamp: number;
   /** Highest id over extents and NORMALEXTENT_DELETE. */
   highestId: number;
   /** Length of EXTENT_CRC. */
@@ -66,11 +68,16 @@ const EXTENT_META_FILE_MAX = 4096;
 export const OPEN_OR_CREATE = constants.O_RDWR | constants.O_CREAT;
 
 /**
- * Creates the folder of a partition: 64 tiny extents and the auxiliary files, durable before META, and META last, so that a folder with META is complete
- * after any crash. A folder left by such a crash, or by a creation of the same partition that failed, is completed, but only while all its extents are empty
+ * Creates the folder of a partition at `nowMs`: 64 tiny extents and the auxiliary files, durable before META, and META last, so that a folder with META is
+ * complete after any crash. A folder left by such a crash, or by a creation of the same partition that failed, is completed, but only while all its extents are empty
  * and its META, if it has one, says what is asked for. Value: the folder's path.
  */
-export function createPartitionFolder(disk: Disk, root: string, meta: PartitionMeta): FolderResult<string> {
+export function createPartitionFolder(
+  disk: Disk,
+  root: string,
+  meta: PartitionMeta,
+  nowMs: number,
+): FolderResult<string> {
   const name = partitionFolderName(meta.partitionId, meta.sizeBytes);
   const path = join(root, name);
   const refusal = existingFolderRefusal(disk, root, meta, name);
@@ -80,6 +87,8 @@ export function createPartitionFolder(disk: Disk, root: string, meta: PartitionM
   const present = readWholeFile(disk, join(path, FILE.extentMeta), EXTENT_META_FILE_MAX);
   const files = ensureFiles(disk, path, typeof present === 'number' ? 0 : present.byteLength);
   if (!files.ok) return files;
+  const begun = beginOwnExtents(disk, path, nowMs);
+  if (begun < 0) return failed(disk, 'write', join(path, FILE.extentClean), begun);
   const durable = disk.fsyncFolder(path);
   if (durable < 0) return failed(disk, 'sync', path, durable);
   const saved = writeMeta(disk, path, meta);
@@ -87,6 +96,18 @@ export function createPartitionFolder(disk: Disk, root: string, meta: PartitionM
   const synced = disk.fsyncFolder(root);
   if (synced < 0) return failed(disk, 'sync', root, synced);
   return { ok: true, value: path };
+}
+
+/** EXTENT_CLEAN of a new folder: every extent of it will be our own. Result 0 or a negated errno. */
+function beginOwnExtents(disk: Disk, path: string, nowMs: number): number {
+  const metaFd = disk.open(join(path, FILE.extentMeta), OPEN_OR_CREATE, FILE_MODE);
+  if (metaFd < 0) return metaFd;
+  const found = openCleanFile(disk, path, 0);
+  if (found.fd >= 0) disk.close(found.fd);
+  const stamp = nextStamp(nowMs, found.lastStamp);
+  const fd = beginCleanFile(disk, path, metaFd, { stamp, ownFrom: TINY_EXTENT_FIRST });
+  disk.close(metaFd);
+  return fd < 0 ? fd : disk.close(fd);
 }
 
 /** Why a partition with this id cannot be created under `root` (W25); null when it can. */
@@ -187,6 +208,7 @@ function readContents(
     meta,
     extents,
     storedBase: Math.min(decodeBase(extentMeta), EXTENT_ID_MAX),
+    stamp: decodeStamp(extentMeta, BASE_BYTES),
     highestId: highestOf(extents, deleted),
     crcBytes: sizeIn(entries, FILE.extentCrc),
     tinyDeleteBytes: sizeIn(entries, FILE.tinyDelete),

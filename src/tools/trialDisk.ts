@@ -58,8 +58,9 @@ export class TrialDisk extends ReadOnlyDisk {
     const full = followed(resolve(path));
     const inMemory = this.#changed.has(full);
     if (flags === constants.O_RDONLY && !inMemory) return super.open(path, flags, mode);
-    assert(flags === constants.O_RDONLY || flags === OPEN_OR_CREATE, `a trial opens ${path} with ${flags}`);
-    const answer = inMemory ? 0 : this.#judgeOpen(full);
+    const known = [constants.O_RDONLY, constants.O_RDWR, OPEN_OR_CREATE];
+    assert(known.includes(flags), `a trial opens ${path} with ${flags}`);
+    const answer = inMemory ? 0 : this.#judgeOpen(full, flags === OPEN_OR_CREATE);
     if (answer < 0) return answer;
     const fd = this.#nextFd;
     this.#nextFd += 1;
@@ -143,10 +144,10 @@ export class TrialDisk extends ReadOnlyDisk {
     return this.#changed.get(path) ?? readWholeFile(this, path, CHANGED_BYTES_MAX);
   }
 
-  /** What open(O_RDWR | O_CREAT) would answer. A file that it would create exists from now on, here. */
-  #judgeOpen(path: string): number {
+  /** What open(O_RDWR), or with `creates` open(O_RDWR | O_CREAT), would answer. A file that it would create exists from now on, here. */
+  #judgeOpen(path: string, creates: boolean): number {
     const stats = answerOf(() => statSync(path));
-    if (stats === -ENOENT) {
+    if (stats === -ENOENT && creates) {
       const allowed = answerOf(() => accessSync(dirname(path), constants.W_OK | constants.X_OK));
       if (typeof allowed === 'number') return allowed;
       this.#changed.set(path, new Uint8Array(0));

@@ -47,6 +47,10 @@ export class CommandReader {
         if (partition === undefined) return { ok: false, message: 'partition not exist', httpStatus: 404 };
         return answerQuery(partition, query);
       }
+      case COMMAND.checksums: {
+        const { scrub } = JSON.parse(text) as { scrub: boolean };
+        return { ok: true, value: this.#partitions.checksums(scrub) };
+      }
       default:
         this.#stop();
         return null;
