@@ -52,8 +52,17 @@ export const SCRATCH_LANE_BYTES = 4096;
 /** The last bytes of the region: what a probe writes, and what it reads back (`diskProbe.ts`). */
 export const SCRATCH_PROBE_BYTES = 64;
 
+/** Zeros before those: what a deleted range is overwritten with where it cannot be punched (`rangeEraser.ts`). Nobody writes here. */
+export const SCRATCH_ERASE_BYTES = 64 * 1024;
+
+/** Where those zeros begin, for a batch of `batchCapacity` entries. */
+export function scratchEraseOffset(batchCapacity: number): number {
+  return scratchBytes(batchCapacity) - SCRATCH_PROBE_BYTES - SCRATCH_ERASE_BYTES;
+}
+
 /** Bytes the scratch region must have for a batch of `batchCapacity` entries. */
 export function scratchBytes(batchCapacity: number): number {
   const lanes = OPEN_LANES * SCRATCH_LANE_BYTES;
-  return SCRATCH_ZERO_BYTES + batchCapacity * SCRATCH_ENTRY_BYTES + lanes + SCRATCH_PROBE_BYTES;
+  const tail = SCRATCH_ERASE_BYTES + SCRATCH_PROBE_BYTES;
+  return SCRATCH_ZERO_BYTES + batchCapacity * SCRATCH_ENTRY_BYTES + lanes + tail;
 }
