@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { ERROR_TEXT } from '../protocol/errors.js';
 import { openCleanFile } from '../storage/cleanFile.js';
 import { BASE_BYTES, encodeBase } from '../storage/extentMeta.js';
+import { HoleSearch } from '../storage/holes.js';
 import type { Disk } from '../storage/io.js';
 import {
   FILE,
@@ -84,6 +85,7 @@ export function loadDisk(
   if (typeof entries === 'number') return failed(`readdir ${root}: ${disk.errnoText(entries)}`);
   const loaded: LoadedDisk = { partitions: [], refused: [] };
   const seen = new Set<number>();
+  const holes = new HoleSearch(disk, root);
   const folders = entries.flatMap(({ name }) => {
     const folder = parsePartitionFolderName(name);
     return folder === null || !owns(folder.id) ? [] : [{ name, id: folder.id }];
@@ -92,7 +94,7 @@ export function loadDisk(
     progress(done, folders.length);
     const outcome = seen.has(id)
       ? failed(`another folder of partition ${id} is served`)
-      : loadPartition(stores, root, name);
+      : loadPartition(stores, root, name, holes);
     if (outcome.ok) {
       seen.add(id);
       loaded.partitions.push(outcome.value);
@@ -127,16 +129,21 @@ export function createPartition(stores: StoreGroup, root: string, request: NewPa
 }
 
 /** Loads the folder `folderName` under `root` (`storage.md` 13.1). */
-export function loadPartition(stores: StoreGroup, root: string, folderName: string): Outcome<Partition> {
+export function loadPartition(
+  stores: StoreGroup,
+  root: string,
+  folderName: string,
+  holes: HoleSearch = new HoleSearch(stores.host.disk, root),
+): Outcome<Partition> {
   const { host } = stores;
   const { disk } = host;
-  const contents = readPartitionFolder(disk, root, folderName);
+  const contents = readPartitionFolder(disk, root, folderName, holes);
   if (!contents.ok) return contents;
   const { meta, warnings, appliedIndex } = contents.value;
-  for (const warning of warnings) host.log('warn', warning, { partition: meta.partitionId });
   const path = join(root, folderName);
   const fds = openOwnFiles(disk, path);
   if (!fds.ok) return fds;
+  for (const warning of warnings) host.log('warn', warning, { partition: meta.partitionId });
   const clean = openCleanFile(disk, path, contents.value.stamp);
   const store = new ExtentStore(path, contents.value, fds.value, clean);
   loadCleanEntries(disk, store, contents.value.extents);

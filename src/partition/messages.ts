@@ -59,6 +59,8 @@ export const COMMAND = {
   stop: 4,
   /** `{ scrub }` → `answer` with ChecksumReport; with `scrub` a pass begins first. */
   checksums: 5,
+  /** `{ partitionId }` → `answerBytes` with the partition's file list for the master; `answer` when there is no such partition. */
+  snapshot: 6,
 } as const;
 
 /** Frames worker → main. */
@@ -71,7 +73,7 @@ export const EVENT = {
   loaded: 3,
   /** The worker cannot serve its disk at all: `{ reason }`. */
   failed: 4,
-  /** Answer to command `a`: `CommandAnswer`. Pieces with b = 1 are followed by more. */
+  /** Answer to command `a`: `CommandAnswer`, in pieces. `b`: bytes still to come. */
   answer: 5,
   /** Piece of a large reply body for tag `a`; `b` = offset. */
   bodyPiece: 6,
@@ -79,6 +81,8 @@ export const EVENT = {
   log: 7,
   /** Everything is synced and closed; the thread ends: `{ clean }`. */
   stopped: 8,
+  /** Answer to command `a` that is taken as it is: its value is the bytes. In pieces, as `answer`. */
+  answerBytes: 9,
 } as const;
 
 /** What main must know of a partition to route and report it. Numbers that change live in the shared tables. */

@@ -81,7 +81,16 @@ export function scratchCheck(batchCapacity: number, part: 'extent' | 'scrubFile'
   return part === 'extent' ? at : at + SCRATCH_CHECK_BYTES;
 }
 
+/** Zeros before those: what a deleted range is overwritten with where it cannot be punched (`rangeEraser.ts`). Nobody writes here. */
+export const SCRATCH_ERASE_BYTES = 64 * 1024;
+
+/** Where those zeros begin, for a batch of `batchCapacity` entries. */
+export function scratchEraseOffset(batchCapacity: number): number {
+  return scratchBytes(batchCapacity) - SCRATCH_PROBE_BYTES - SCRATCH_ERASE_BYTES;
+}
+
 /** Bytes the scratch region must have for a batch of `batchCapacity` entries. */
 export function scratchBytes(batchCapacity: number): number {
-  return scratchCheck(batchCapacity, 'scrubFile') + SCRATCH_SCRUB_FILE_BYTES + SCRATCH_PROBE_BYTES;
+  const tail = SCRATCH_SCRUB_FILE_BYTES + SCRATCH_ERASE_BYTES + SCRATCH_PROBE_BYTES;
+  return scratchCheck(batchCapacity, 'scrubFile') + tail;
 }

@@ -139,6 +139,11 @@ export function partitionNotExist(partitionId: number): string {
   return `partition ${partitionId} not exsit`;
 }
 
+/** A load task for a partition that is not here. */
+export function partitionNotFound(partitionId: number): string {
+  return `DataPartition(${partitionId}) not found`;
+}
+
 /** A disk path that is not configured. */
 export function diskNotExist(path: string): string {
   return `disk(${path}) not exsit`;

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { readApply } from './applyFile.js';
 import { beginCleanFile, decodeStamp, nextStamp, openCleanFile } from './cleanFile.js';
 import { BASE_BYTES, decodeBase, EXTENT_META_BYTES } from './extentMeta.js';
+import type { HoleSearch } from './holes.js';
 import type { Disk, FolderEntry } from './io.js';
 import {
   deletedFolderName,
@@ -59,6 +60,9 @@ const EEXIST = 17;
 const ENOENT = 2;
 /** NORMALEXTENT_DELETE grows by 8 bytes a delete for ever in the reference: 64 million deletes. */
 const DELETE_LIST_BYTES_MAX = 512 * 1024 * 1024;
+
+/** Extents with holes that a partition's warning names. */
+const HOLED_NAMED_MAX = 5;
 
 const AUXILIARY = new Set<string>([FILE.extentCrc, FILE.normalDelete, FILE.tinyDelete, FILE.extentMeta]);
 /** Only its first 16 bytes mean something. */
@@ -157,10 +161,15 @@ function ensureFiles(disk: Disk, path: string, extentMetaBytes: number): FolderR
 }
 
 /**
- * Reads the folder `name` under `root`. A missing or bad META, a META of another partition (W25), or a file that cannot be looked at (W18) refuses the
+ * Reads the folder `name` under `root`, and looks for holes with what serves for all folders of the disk. A missing or bad META, a META of another partition (W25), or a file that cannot be looked at (W18) refuses the
  * partition. Missing tiny extents and auxiliary files are created, as the reference does.
  */
-export function readPartitionFolder(disk: Disk, root: string, name: string): FolderResult<PartitionContents> {
+export function readPartitionFolder(
+  disk: Disk,
+  root: string,
+  name: string,
+  holes: HoleSearch,
+): FolderResult<PartitionContents> {
   const path = join(root, name);
   const told = parsePartitionFolderName(name);
   if (told === null) return { ok: false, message: `${name} is no partition folder` };
@@ -178,7 +187,9 @@ export function readPartitionFolder(disk: Disk, root: string, name: string): Fol
     entries = disk.scan(path);
     if (typeof entries === 'number') return failed(disk, 'readdir', path, entries);
   }
-  return readContents(disk, path, meta.value, entries);
+  const contents = readContents(disk, path, meta.value, entries);
+  if (contents.ok) contents.value.warnings.push(...holeWarning(holes, path, contents.value.extents));
+  return contents;
 }
 
 function readContents(
@@ -218,6 +229,21 @@ function readContents(
     warnings,
   };
   return { ok: true, value };
+}
+
+/** What the log shall say of holes in normal extents. */
+function holeWarning(holes: HoleSearch, path: string, extents: FoundExtent[]): string[] {
+  const holed: { id: number; text: string }[] = [];
+  for (const { id, sizeBytes, blocks512 } of extents) {
+    if (isTinyExtent(id)) continue;
+    const hole = holes.firstHole(join(path, String(id)), sizeBytes, blocks512);
+    if (hole < sizeBytes) holed.push({ id, text: `${id} at ${hole} of ${sizeBytes}` });
+  }
+  if (holed.length === 0) return [];
+  holed.sort((a, b) => a.id - b.id);
+  const named = holed.slice(0, HOLED_NAMED_MAX).map(({ text }) => text);
+  if (holed.length > named.length) named.push('and others');
+  return [`${path}: ${holed.length} extents have a hole, which reads as zeros: ${named.join(', ')}`];
 }
 
 /** Highest id that an extent has or had. */

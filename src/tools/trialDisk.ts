@@ -97,6 +97,21 @@ export class TrialDisk extends ReadOnlyDisk {
     return from.byteLength;
   }
 
+  /** Only of a file that the trial itself has made. */
+  override unlink(path: string): number {
+    const at = this.created.indexOf(resolve(path));
+    if (at < 0) return super.unlink(path);
+    this.created.splice(at, 1);
+    return 0;
+  }
+
+  /** A file in memory has no hole. */
+  override seekHole(fd: number, offset: number): number {
+    if (fd < TRIAL_FD_FIRST) return super.seekHole(fd, offset);
+    const content = this.#contentOf(this.#pathOf(fd));
+    return typeof content === 'number' ? content : content.byteLength;
+  }
+
   override fdatasync(fd: number): number {
     this.#pathOf(fd);
     return 0;
