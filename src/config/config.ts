@@ -65,6 +65,12 @@ export interface ExtentdSettings {
   readonly probeIntervalMs: number;
   /** `probe.timeoutMs`: a disk whose probe, or whose worker, has been silent for this long hangs, ms. */
   readonly probeTimeoutMs: number;
+  /** `checksums.bytesPerSecond`: what a disk is read with to compute checksums of quiet extents; 0: none are. */
+  readonly checksumBytesPerSecond: number;
+  /** `scrub.bytesPerSecond`: what a disk is scrubbed with; 0: it is not. */
+  readonly scrubBytesPerSecond: number;
+  /** `scrub.intervalHours`: a scrub begins this long after the last one began; 0: none does by itself. */
+  readonly scrubIntervalHours: number;
   /** Address on which the HTTP port (`prof`) listens. */
   readonly httpAddress: string;
   /** Enables the debug endpoint through which tests make disks slow, hung or failing. */
@@ -127,6 +133,9 @@ export const EXTENTD_DEFAULTS: ExtentdSettings = {
   loadTimeoutMs: 60_000,
   probeIntervalMs: 120_000,
   probeTimeoutMs: 30_000,
+  checksumBytesPerSecond: 32 * MiB,
+  scrubBytesPerSecond: 16 * MiB,
+  scrubIntervalHours: 720,
   httpAddress: '127.0.0.1',
   faultInjection: false,
 };

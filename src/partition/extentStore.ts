@@ -4,8 +4,9 @@
  */
 import { join } from 'node:path';
 import { TINY_DELETE_RECORD_BYTES } from '../protocol/tinyDelete.js';
+import type { FoundClean } from '../storage/cleanFile.js';
 import { IdBase } from '../storage/extentMeta.js';
-import { EXTENT_FLAG, ExtentTable } from '../storage/extentTable.js';
+import { EXTENT_FLAG, ExtentTable, NONE } from '../storage/extentTable.js';
 import { FILE, isTinyExtent, roundUpToPage, SECTOR_BYTES, TINY_EXTENT_LAST } from '../storage/layout.js';
 import type { PartitionContents } from '../storage/partitionFolder.js';
 import { TinyExtents } from '../storage/tinyExtents.js';
@@ -33,6 +34,14 @@ export class ExtentStore implements OperationLoan {
   readonly crcFd: number;
   readonly normalDeleteFd: number;
   readonly tinyDeleteFd: number;
+  /** EXTENT_CLEAN, -1 while there is none; its stamp, 0 while what it says is void; the last stamp of the folder; the first id that is surely our own. */
+  cleanFd: number;
+  cleanStamp: number;
+  lastStamp: number;
+  readonly ownFrom: number;
+  /** Writes that wait for an entry there to be gone, and whether a group of them is on its way. */
+  readonly dirtyWaiting = new OperationQueue();
+  clearing = false;
   /** Length of EXTENT_CRC: slots past it are zero. */
   crcBytes: number;
   /** Offset of the last record in TINYEXTENT_DELETE, as announced to peers (`storage.md` 8.2). After a start the file's length, rounded up to records (W19). */
@@ -70,14 +79,22 @@ export class ExtentStore implements OperationLoan {
   /** How many. */
   idWaiters = 0;
 
+  /** Ids of extents whose fdatasync has failed in this life: what was acknowledged may be missing although everything else is synced. */
+  private readonly lostIds = new Set<number>();
+
+  /** An fdatasync of EXTENT_CRC has failed: slots that were written are lost for good or not, and no later one says which. No extent is called clean any more. */
+  slotsLost = false;
+  /** How many fdatasyncs of EXTENT_META have failed: one reports the loss of whatever was written, for all who wrote. */
+  metaSyncsFailed = 0;
+
   /** Batch entries and submitted work that use one of the store's own files. */
   ownFdUsers = 0;
   ownFdsClosed = false;
   /** Taken out of service: nothing new starts, and what completes is cleaned up. */
   closed = false;
 
-  /** `contents` as read from the folder at `path`; the fds of its files, which the store now owns. */
-  constructor(path: string, contents: PartitionContents, fds: OwnFds) {
+  /** `contents` as read from the folder at `path`; the fds of its files and of `clean`, which the store now owns. */
+  constructor(path: string, contents: PartitionContents, fds: OwnFds, clean: FoundClean) {
     this.partitionId = contents.meta.partitionId;
     this.path = path;
     this.metaFd = fds.meta;
@@ -91,6 +108,11 @@ export class ExtentStore implements OperationLoan {
     this.deletedIds = contents.deletedIds;
     this.normalDeleteBytes = contents.normalDeleteBytes;
     this.ids = new IdBase(contents.storedBase, contents.highestId);
+    this.cleanFd = clean.fd;
+    this.cleanStamp = clean.header?.stamp ?? 0;
+    this.lastStamp = clean.lastStamp;
+    // In a folder of another node's, what is there is not ours; all ids to come are larger.
+    this.ownFrom = clean.header?.ownFrom ?? this.ids.base + 1;
     for (const extent of contents.extents) {
       const row = this.table.insert(extent.id);
       const tiny = isTinyExtent(extent.id);
@@ -121,9 +143,24 @@ export class ExtentStore implements OperationLoan {
     else if (!this.table.has(row, EXTENT_FLAG.deleted)) this.usedBytes += bytes;
   }
 
+  /** An fdatasync of the extent in `row` has failed: it takes no more writes. */
+  syncFailed(row: number): void {
+    this.table.set(row, EXTENT_FLAG.syncFailed);
+    this.lostIds.add(this.table.ids[row]!);
+  }
+
+  /** Extents that have lost data in this life, and are still there. */
+  get lostExtents(): number[] {
+    return [...this.lostIds].filter((id) => {
+      const row = this.table.find(id);
+      return row !== NONE && !this.table.has(row, EXTENT_FLAG.deleted);
+    });
+  }
+
   /** Fds of the store's own files. */
   get ownFds(): number[] {
-    return [this.metaFd, this.crcFd, this.normalDeleteFd, this.tinyDeleteFd];
+    const fds = [this.metaFd, this.crcFd, this.normalDeleteFd, this.tinyDeleteFd];
+    return this.cleanFd < 0 ? fds : [...fds, this.cleanFd];
   }
 
   /** Path of an extent's file. */
@@ -133,6 +170,10 @@ export class ExtentStore implements OperationLoan {
 
   get metaPath(): string {
     return join(this.path, FILE.extentMeta);
+  }
+
+  get cleanPath(): string {
+    return join(this.path, FILE.extentClean);
   }
 
   get crcPath(): string {

@@ -20,6 +20,8 @@ import type { StoreHost } from './storeHost.js';
 export class GroupCommit {
   /** Operations that wait for a sync. */
   parked = 0;
+  /** An fdatasync of the extent has failed: to be remembered beyond this process. */
+  onBroken: (store: ExtentStore, extentId: number) => void = () => undefined;
   private readonly host: StoreHost;
   private files!: OpenExtents;
   private readonly wanted: ExtentHandle[] = [];
@@ -122,7 +124,7 @@ export class GroupCommit {
 
   private failed(handle: ExtentHandle, store: ExtentStore, result: number): void {
     const message = `sync ${handle.path}: ${this.host.disk.errnoText(result)}`;
-    store.table.set(handle.row, EXTENT_FLAG.syncFailed);
+    store.syncFailed(handle.row);
     // Nothing of it will ever be known to be durable; closing it must not try again.
     handle.syncedWrites = handle.writes;
     reportDiskError(this.host, result, true);
@@ -130,6 +132,7 @@ export class GroupCommit {
       partition: store.partitionId,
       extent: handle.extentId,
     });
+    this.onBroken(store, handle.extentId);
     this.failAll(handle.syncRunning, message);
     this.failAll(handle.syncWaiting, message);
   }

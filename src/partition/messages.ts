@@ -4,6 +4,8 @@
  * A descriptor is 64 bytes: sixteen i32 words, or eight f64 words over the same bytes. Requests and replies use the layouts below; the payload itself
  * lies in the slab slot that the request names, and the reply's body (or error text) comes back in the same slot.
  */
+import type { Finding } from './checksumFindings.js';
+import type { ScrubState } from './scrubState.js';
 
 /** i32 word indexes of a request descriptor. */
 export const REQUEST_I32 = {
@@ -55,6 +57,10 @@ export const COMMAND = {
   query: 3,
   /** Finish what was taken on, sync everything, close, end the thread. */
   stop: 4,
+  /** `{ scrub }` → `answer` with ChecksumReport; with `scrub` a pass begins first. */
+  checksums: 5,
+  /** `{ partitionId }` → `answerBytes` with the partition's file list for the master; `answer` when there is no such partition. */
+  snapshot: 6,
 } as const;
 
 /** Frames worker → main. */
@@ -67,7 +73,7 @@ export const EVENT = {
   loaded: 3,
   /** The worker cannot serve its disk at all: `{ reason }`. */
   failed: 4,
-  /** Answer to command `a`: `CommandAnswer`. Pieces with b = 1 are followed by more. */
+  /** Answer to command `a`: `CommandAnswer`, in pieces. `b`: bytes still to come. */
   answer: 5,
   /** Piece of a large reply body for tag `a`; `b` = offset. */
   bodyPiece: 6,
@@ -75,6 +81,8 @@ export const EVENT = {
   log: 7,
   /** Everything is synced and closed; the thread ends: `{ clean }`. */
   stopped: 8,
+  /** Answer to command `a` that is taken as it is: its value is the bytes. In pieces, as `answer`. */
+  answerBytes: 9,
 } as const;
 
 /** What main must know of a partition to route and report it. Numbers that change live in the shared tables. */
@@ -92,6 +100,17 @@ export interface AttachedPartition {
 export type CommandAnswer =
   | { ok: true; value: unknown }
   | { ok: false; message: string; httpStatus?: number };
+
+/** Answer to the question how the checksums of a worker are. Times in unix ms. */
+export interface ChecksumReport {
+  computing: { bytesPerSecond: number; extents: number; blocks: number; recomputedBlocks: number };
+  scrub: ScrubState & { bytesPerSecond: number; intervalMs: number; totalBytes: number; nextMs: number };
+  extents: { normal: number; trusted: number; clean: number };
+  damagedBlocks: number;
+  suspectBlocks: number;
+  findings: Finding[];
+  findingsLeftOut: number;
+}
 
 const processEpochMs = 1_700_000_000_000;
 

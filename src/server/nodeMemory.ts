@@ -19,6 +19,7 @@ const EVENT_RING_BYTES = 4 * 1024 * KiB;
 const PARTITIONS_PER_WORKER_MAX = 5_000;
 /** Clients wait 5 s for a write; executing it later would only surprise them. */
 const REQUEST_AGE_MS_MAX = 5_000;
+const MS_PER_HOUR = 3_600_000;
 
 /** What main keeps of it; the workers get theirs as `DiskWorkerData`. */
 export interface NodeMemory {
@@ -60,6 +61,9 @@ export function layOutMemory(
     ringSlots: config.ringSlots,
     ioThreads: Math.max(1, Math.floor(config.ioThreads / config.workersPerDisk)),
     openExtentsMax: Math.max(OPEN_EXTENTS_MIN, Math.floor(config.maxOpenFiles / workerCount)),
+    checksumBytesPerSecond: config.checksumBytesPerSecond,
+    scrubBytesPerSecond: config.scrubBytesPerSecond,
+    scrubIntervalMs: config.scrubIntervalHours * MS_PER_HOUR,
     strictAppend: config.strictAppend,
     durability: config.durability,
     spinUs: config.spinWorkerUs,

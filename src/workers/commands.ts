@@ -5,6 +5,7 @@
 import { answerQuery, type DebugQuery } from '../partition/debugQuery.js';
 import type { NewPartition } from '../partition/diskLoad.js';
 import { COMMAND, type CommandAnswer, EVENT } from '../partition/messages.js';
+import { partitionNotFound } from '../protocol/errors.js';
 import { ByteRingConsumer, type ByteRingMemory } from '../shm/byteRing.js';
 import type { EventQueue } from './eventQueue.js';
 import type { PartitionSet } from './partitionSet.js';
@@ -31,11 +32,12 @@ export class CommandReader {
       // TextDecoder refuses shared memory: decode a copy.
       const text = decoder.decode(payload.slice());
       const answer = this.#execute(kind, text);
-      if (answer !== null) this.#events.json(EVENT.answer, number, answer);
+      if (answer instanceof Uint8Array) this.#events.bytes(EVENT.answerBytes, number, answer);
+      else if (answer !== null) this.#events.json(EVENT.answer, number, answer);
     }, 1);
   }
 
-  #execute(kind: number, text: string): CommandAnswer | null {
+  #execute(kind: number, text: string): CommandAnswer | Uint8Array | null {
     switch (kind) {
       case COMMAND.createPartition:
         return this.#partitions.create(JSON.parse(text) as NewPartition);
@@ -46,6 +48,16 @@ export class CommandReader {
         const partition = this.#partitions.get(query.partitionId);
         if (partition === undefined) return { ok: false, message: 'partition not exist', httpStatus: 404 };
         return answerQuery(partition, query);
+      }
+      case COMMAND.checksums: {
+        const { scrub } = JSON.parse(text) as { scrub: boolean };
+        return { ok: true, value: this.#partitions.checksums(scrub) };
+      }
+      case COMMAND.snapshot: {
+        const { partitionId } = JSON.parse(text) as { partitionId: number };
+        const partition = this.#partitions.get(partitionId);
+        if (partition === undefined) return { ok: false, message: partitionNotFound(partitionId) };
+        return partition.snapshot();
       }
       default:
         this.#stop();

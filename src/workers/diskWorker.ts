@@ -92,6 +92,9 @@ export class DiskWorker implements StoreHost {
       strictAppend: settings.strictAppend,
       syncEverything: settings.durability === 'always',
       openExtentsMax: settings.openExtentsMax,
+      checksumBytesPerSecond: settings.checksumBytesPerSecond / data.members,
+      scrubBytesPerSecond: settings.scrubBytesPerSecond / data.members,
+      scrubIntervalMs: settings.scrubIntervalMs,
     };
     this.entryOperations = new Array<Operation | null>(batchCapacity).fill(null);
     this.events = new EventQueue(data.events);
@@ -133,7 +136,8 @@ export class DiskWorker implements StoreHost {
       if (this.#stopping && this.#isQuiet()) break;
       if (!wasIdle) idleFromNs = native.monotonicNs();
       wasIdle = true;
-      const timeoutMs = Math.max(1, Math.min(TICK_MS, this.#nextTickMs - performance.now()));
+      const untilTickMs = this.#nextTickMs - performance.now();
+      const timeoutMs = Math.max(1, Math.min(TICK_MS, untilTickMs, this.stores.wakeInMs()));
       const spinNs = this.#spin.spinNs(Atomics.load(this.#data.lone, 0) === 1);
       const waitMs = this.events.waiting > 0 ? 1 : timeoutMs;
       const woken = native.waitDoorbell(this.#data.doorbell, seen, spinNs, waitMs);
@@ -345,6 +349,7 @@ export class DiskWorker implements StoreHost {
   #tick(nowMs: number): void {
     this.#nextTickMs = nowMs + TICK_MS;
     this.#partitions.tick(Date.now(), nowMs);
+    this.stores.tick();
     const { index, member } = this.#data;
     if (member === 0) this.#probe.tick();
     this.#workerTable.setProbeMs(index, this.#probe.underWayMs);
@@ -352,7 +357,8 @@ export class DiskWorker implements StoreHost {
   }
 
   #isQuiet(): boolean {
-    return this.#pool.inUse === 0 && !this.#batchAway && this.events.waiting === 0;
+    const quiet = this.stores.stop() && this.#pool.inUse === 0;
+    return quiet && !this.#batchAway && this.events.waiting === 0;
   }
 
   #end(): void {

@@ -41,6 +41,10 @@ export interface DiskWorkerData {
     ringSlots: number;
     ioThreads: number;
     openExtentsMax: number;
+    /** Of the whole disk, bytes a second; its workers share them. */
+    checksumBytesPerSecond: number;
+    scrubBytesPerSecond: number;
+    scrubIntervalMs: number;
     strictAppend: boolean;
     durability: Durability;
     spinUs: number;

@@ -6,9 +6,10 @@ import { SLOT_TABLE_BYTES } from '../../src/storage/crcFile.js';
 import { ROOT, SimRig } from '../partition/simRig.js';
 import { BATCH_CAPACITY, pattern, rigRegions } from '../partition/storeRig.js';
 import { wholeImage } from '../sim/crashImages.js';
+import { SimClock } from '../sim/simClock.js';
 import { SimDisk } from '../sim/simDisk.js';
 import { FaultRig } from './faultRig.js';
-import { FOLDER } from './faultScenario.js';
+import { FOLDER } from './firstLife.js';
 
 const BAD = `${ROOT}/${FOLDER(7)}`;
 const O_CREATE = 0o102;
@@ -234,7 +235,7 @@ function start(damage: (disk: SimDisk) => void): FaultRig {
   const sim = new SimDisk(options, wholeImage(before.sim.rootFolder));
   damage(sim);
   return FaultRig.on(sim, {
-    ...{ root: ROOT, regions, threaded: false },
+    ...{ root: ROOT, regions, threaded: false, clock: new SimClock() },
     step: () => sim.step(),
     onSyncFailed: () => undefined,
   });

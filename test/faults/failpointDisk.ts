@@ -1,9 +1,9 @@
 /**
  * A disk, simulated or real, whose every call is a named failpoint: counted when it is passed, and answered by a fault when one is armed for this pass.
  *
- * A name is `call:file` (`fileKind.ts`). Entries of a batch are `batch.pwrite:...`, those of EXTENT_CRC in two kinds; synchronous calls begin with the
+ * A name is `call:file` (`fileKind.ts`). Entries of a batch are `batch.pwrite:...`, those of EXTENT_CRC and EXTENT_CLEAN in two kinds; synchronous calls begin with the
  * occasion that the scenario has set: `load.scan:root`. What a fault does:
- * - `EIO`, `ENOSPC`: answered, and nothing is done. A close is done all the same, as in Linux. A sync that fails loses what it should have made durable.
+ * - `EIO`, `ENOSPC`, `EOPNOTSUPP`: answered, and nothing is done. A close is done all the same, as in Linux. A sync that fails loses what it should have made durable.
  * - `EAGAIN`: submitted work only: the I/O queue is full, nothing is done.
  * - `short`: a write moves half of its bytes, of EXTENT_CRC whole slots only: they lie within a page, and the kernel cuts at pages. A read that may not
  *   wait moves half as well.
@@ -15,7 +15,7 @@ import type { Disk, FileSystemSpace, FolderEntry, IoDone } from '../../src/stora
 import { type EntryFault, FailpointBatch, type FailpointEntry } from './failpointBatch.js';
 import { fileKind } from './fileKind.js';
 
-export type FaultKind = 'EIO' | 'ENOSPC' | 'EAGAIN' | 'short' | 'hang';
+export type FaultKind = 'EIO' | 'ENOSPC' | 'EAGAIN' | 'EOPNOTSUPP' | 'short' | 'hang';
 
 /** What to do at which passes of which failpoints. */
 export interface Fault {
@@ -33,7 +33,9 @@ export interface FailpointDiskOptions {
   onSyncFailed: (fd: number) => void;
 }
 
-const ERRNO = { EIO: 5, ENOSPC: 28, EAGAIN: 11 } as const;
+const ERRNO = { EIO: 5, ENOSPC: 28, EAGAIN: 11, EOPNOTSUPP: 95 } as const;
+/** Files of which zeros are written for another reason than what they hold. */
+const WRITTEN: Record<string, string> = { EXTENT_CRC: 'checksums', EXTENT_CLEAN: 'entries' };
 
 interface Armed extends Fault {
   passes: number;
@@ -351,9 +353,10 @@ export class FailpointDisk implements Disk {
 
   private entryName({ write, fd, region, bufferOffset, length }: FailpointEntry): string {
     const file = this.kindOf(fd);
-    if (file !== 'EXTENT_CRC') return `batch.${write ? 'pwrite' : 'pread'}:${file}`;
+    const what = WRITTEN[file];
+    if (!write || what === undefined) return `batch.${write ? 'pwrite' : 'pread'}:${file}`;
     const bytes = this.options.regions[region]!.subarray(bufferOffset, bufferOffset + length);
-    return `batch.pwrite:${file} (${bytes.every((byte) => byte === 0) ? 'zeros' : 'checksums'})`;
+    return `batch.pwrite:${file} (${bytes.every((byte) => byte === 0) ? 'zeros' : what})`;
   }
 
   private kindOf(fd: number): string {

@@ -14,15 +14,20 @@ import { EventQueue } from '../../src/workers/eventQueue.js';
 import { PartitionSet } from '../../src/workers/partitionSet.js';
 import type { DiskWorkerData } from '../../src/workers/workerData.js';
 import { StoreRig } from '../partition/storeRig.js';
-import { SimClock } from '../sim/simClock.js';
+import type { SimClock } from '../sim/simClock.js';
 import { FailpointDisk } from './failpointDisk.js';
 
 /** Few, so that files are closed to make room. */
 const OPEN_EXTENTS_MAX = 3;
 const PROBE_INTERVAL_MS = 120_000;
+/** Longer than any life: a scrub begins when it is asked for. */
+const SCRUB_INTERVAL_MS = 1e12;
+/** After so long an extent is quiet. */
+const QUIET_MS = 601_000;
 
 export interface FaultRigOptions {
   root: string;
+  clock: SimClock;
   regions: readonly Uint8Array[];
   /** Lets submitted work of the disk go on; false when there is none to go on with. */
   step: () => boolean;
@@ -43,8 +48,11 @@ export class FaultRig extends StoreRig {
   readonly told: string[] = [];
 
   private constructor(failpoints: FailpointDisk, options: FaultRigOptions) {
-    const clock = new SimClock();
-    super(failpoints, clock, options.regions, { openExtentsMax: OPEN_EXTENTS_MAX });
+    const { clock, regions } = options;
+    super(failpoints, clock, regions, {
+      openExtentsMax: OPEN_EXTENTS_MAX,
+      scrubIntervalMs: SCRUB_INTERVAL_MS,
+    });
     this.failpoints = failpoints;
     this.simClock = clock;
     this.root = options.root;
@@ -94,8 +102,28 @@ export class FaultRig extends StoreRig {
     this.set.tick(this.simClock.nowMs(), this.simClock.monotonicNs() / 1e6);
   }
 
+  /** Ten minutes pass, and the checksum job does what is due. */
+  rest(): void {
+    this.simClock.advance(QUIET_MS);
+    this.look();
+  }
+
+  /** The checksum job compares every extent. */
+  scrub(): void {
+    this.set.checksums(true);
+    this.look();
+  }
+
+  private look(): void {
+    for (let tick = 0; tick < 3; tick += 1) {
+      this.stores.tick();
+      this.run();
+    }
+  }
+
   /** Syncs and closes everything: whether that went well. */
   stop(): boolean {
+    while (!this.stores.stop()) this.run();
     return this.during('stop', () => this.set.close());
   }
 
@@ -124,7 +152,7 @@ export class FaultRig extends StoreRig {
       }, Number.MAX_SAFE_INTEGER);
     } while (this.queue.waiting > 0);
     this.partitions.clear();
-    for (const id of [7, 8, 9]) {
+    for (const id of [6, 7, 8, 9]) {
       const partition = this.set.get(id);
       if (partition !== undefined) this.partitions.set(id, partition);
     }
@@ -145,6 +173,7 @@ function workerData(root: string): DiskWorkerData {
       ...{ ringSlots: 64, ioThreads: 2, openExtentsMax: OPEN_EXTENTS_MAX, strictAppend: true },
       ...{ durability: 'asked', spinUs: 0, cores: 1, writes: 'auto' },
       ...{ probeIntervalMs: PROBE_INTERVAL_MS, requestAgeMsMax: 5_000 },
+      ...{ checksumBytesPerSecond: 0, scrubBytesPerSecond: 0, scrubIntervalMs: 0 },
     },
   };
 }

@@ -8,17 +8,18 @@ import { EXTENT_FLAG } from '../../src/storage/extentTable.js';
 import { isTinyExtent } from '../../src/storage/layout.js';
 import { ImageCheck } from '../crash/imageCheck.js';
 import { PartitionPromises } from '../crash/promises.js';
-import { ROOT, SimRig } from '../partition/simRig.js';
+import { ROOT } from '../partition/simRig.js';
 import { BATCH_CAPACITY, rigRegions } from '../partition/storeRig.js';
 import { wholeImage } from '../sim/crashImages.js';
+import { SimClock } from '../sim/simClock.js';
 import { SimDisk } from '../sim/simDisk.js';
-import type { SimFolder } from '../sim/simFolder.js';
+import { SimFolder } from '../sim/simFolder.js';
 import type { Fault } from './failpointDisk.js';
 import { FaultRig } from './faultRig.js';
-import { FaultScenario, FOLDER, firstLife, OLD, type Outcome } from './faultScenario.js';
+import { FaultScenario, type Outcome } from './faultScenario.js';
+import { FOLDER, firstLife, OLD } from './firstLife.js';
 
-/** Seeds of the power losses that are tried at one moment. */
-const POWER_SEEDS = [1, 2];
+const A_DAY_MS = 86_400_000;
 
 export interface FaultRun {
   /** What is wrong, none when nothing is. */
@@ -38,22 +39,30 @@ export interface FaultRun {
 
 export class FaultRuns {
   private readonly start: SimFolder;
+  /** When the faulty lives begin. */
+  private readonly startMs: number;
   private readonly promised: Map<number, PartitionPromises>;
   private readonly check = new ImageCheck();
   private readonly regions = rigRegions();
+  /** Lives so far: each loses other things with the power. */
+  private runs = 0;
 
   constructor() {
-    const rig = SimRig.start();
-    this.promised = firstLife(rig, ROOT, () => rig.run());
-    const problems = rig.stop();
-    if (problems.length > 0) throw new Error(problems.join('; '));
-    this.start = rig.sim.rootFolder;
+    const clock = new SimClock();
+    const sim = this.disk(new SimFolder(), clock);
+    sim.mkdir(ROOT, 0o755);
+    sim.fsyncFolder('/');
+    this.promised = firstLife(this.rig(sim, clock, false));
+    this.start = sim.rootFolder;
+    this.startMs = clock.nowMs() + A_DAY_MS;
   }
 
   /** One life with these faults, and what follows. `threaded`: batches run on an I/O thread. `armed`: the faults begin at once, or when the reads do. */
   run(faults: readonly Fault[], threaded = false, armed: 'at once' | 'at reads' = 'at once'): FaultRun {
-    const sim = this.disk(wholeImage(this.start));
-    const rig = this.rig(sim, threaded);
+    this.runs += 1;
+    const clock = new SimClock(this.startMs);
+    const sim = this.disk(wholeImage(this.start), clock);
+    const rig = this.rig(sim, clock, threaded);
     const waiting = [...faults];
     const arm = (): void => {
       for (const fault of waiting.splice(0)) rig.failpoints.arm(fault);
@@ -111,7 +120,7 @@ export class FaultRuns {
   /** The process ends, and the next one finds a disk without faults. */
   private nextLife(sim: SimDisk, before: FaultScenario, problems: string[]): void {
     const next = sim.processEnd(1);
-    const scenario = new FaultScenario(this.rig(next, false), before.promises, () => {});
+    const scenario = new FaultScenario(this.rig(next, before.rig.simClock, false), before.promises, () => {});
     if (!scenario.start()) problems.push(`the next start fails: ${scenario.outcomes[0]?.error}`);
     problems.push(...forgotten(next, before));
     const wrong = (): Outcome[] => scenario.outcomes.filter(({ error }) => error !== '');
@@ -127,27 +136,26 @@ export class FaultRuns {
     result: FaultRun,
   ): void {
     const point = { partitions: promises, stopped };
-    const images: { crash: 'kill' | 'power'; image: SimFolder; seed: number }[] = [
-      { crash: 'kill', image: wholeImage(sim.rootFolder), seed: 3 },
-      ...POWER_SEEDS.map((seed) => ({
-        crash: 'power' as const,
-        image: sim.withRoot(sim.rootFolder, seed).powerLoss(seed).rootFolder,
-        seed,
-      })),
-    ];
-    for (const { crash, image, seed } of images) {
+    const seed = this.runs;
+    const power = sim.withRoot(sim.rootFolder, seed).powerLoss(seed).rootFolder;
+    const images: { crash: 'kill' | 'power'; image: SimFolder }[] = [{ crash: 'power', image: power }];
+    // What a kill leaves after the stop is what the next life finds.
+    if (!stopped) images.push({ crash: 'kill', image: wholeImage(sim.rootFolder) });
+    for (const { crash, image } of images) {
       const problem = this.check.problem(image, { ...point, crash }, seed);
       if (problem !== null) result.problems.push(`${when}, ${crash}: ${problem}`);
     }
   }
 
-  private disk(root: SimFolder): SimDisk {
-    return new SimDisk({ regions: this.regions, seed: 1, batchCapacity: BATCH_CAPACITY }, root);
+  private disk(root: SimFolder, clock: SimClock): SimDisk {
+    const { regions } = this;
+    const nowMs = (): number => clock.nowMs();
+    return new SimDisk({ regions, seed: 1, batchCapacity: BATCH_CAPACITY, nowMs }, root);
   }
 
-  private rig(sim: SimDisk, threaded: boolean): FaultRig {
+  private rig(sim: SimDisk, clock: SimClock, threaded: boolean): FaultRig {
     return FaultRig.on(sim, {
-      ...{ root: ROOT, regions: this.regions, threaded },
+      ...{ root: ROOT, regions: this.regions, threaded, clock },
       step: () => sim.step(),
       onSyncFailed: (fd) => sim.loseUnsynced(fd),
     });

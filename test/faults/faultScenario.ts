@@ -8,64 +8,16 @@ import { basename } from 'node:path';
 import { OP } from '../../src/protocol/opcodes.js';
 import { encodeClientMarkDelete } from '../../src/protocol/tinyDelete.js';
 import { writeApply } from '../../src/storage/applyFile.js';
-import { SLOT_TABLE_BYTES } from '../../src/storage/crcFile.js';
 import { BLOCK_BYTES } from '../../src/storage/layout.js';
 import { PartitionPromises } from '../crash/promises.js';
-import { pattern, type Sent, type StoreRig } from '../partition/storeRig.js';
+import { pattern, type Sent } from '../partition/storeRig.js';
 import type { FaultRig } from './faultRig.js';
+import { FOLDER, OLD, type Partitions } from './firstLife.js';
 
-export const FOLDER = (id: number): string => `datapartition_${id}_${1 << 30}`;
-/** Extents of partition 7 in the first life: blocks with checksums, a small one; one that was deleted, and the last id that was handed out. */
-export const OLD = { blocks: 1025, small: 1026, deleted: 1027, lastId: 1028 } as const;
 /** What a step came to; `''` is success. */
 export interface Outcome {
   step: string;
   error: string;
-}
-
-type Partitions = Map<number, PartitionPromises>;
-
-/** The first life, without faults: what the second one starts over. */
-export function firstLife(rig: StoreRig, root: string, run: () => void): Partitions {
-  const partitions: Partitions = new Map([7, 9].map((id) => [id, new PartitionPromises()]));
-  for (const [partitionId, promises] of partitions) {
-    rig.create(root, { partitionId });
-    promises.created = true;
-  }
-  const ended = (sent: Sent): Sent => {
-    run();
-    if (!sent.ok) throw new Error(sent.error);
-    return sent;
-  };
-  const { creates, writes } = partitions.get(7)!;
-  for (const body of [pattern(BLOCK_BYTES + 5000, 900), pattern(9000, 901), pattern(100, 902)]) {
-    const created = ended(rig.sendCreate());
-    const sent = ended(rig.sendWrite(created.extentId, 0, body));
-    if (created.extentId > OLD.small) {
-      ended(rig.send({ opcode: OP.markDelete, extentId: created.extentId }));
-    } else {
-      creates.push(created);
-      writes.set(created.extentId, [{ sent, at: 0, body, sync: true }]);
-    }
-  }
-  const { extentId, extentOffset } = ended(rig.sendTinyWrite(pattern(5000, 903)));
-  const key = { fileOffset: 0, partitionId: 7, extentId, extentOffset, size: 4096, crc: 0 };
-  ended(rig.send({ opcode: OP.markDelete, extentType: 0, extentId }, encodeClientMarkDelete(key)));
-  // An id that only EXTENT_META remembers: the file of an extent that was never synced went with the power.
-  rig.disk.unlink(rig.partitions.get(7)!.store.extentPath(ended(rig.sendCreate()).extentId));
-  writeApply(rig.disk, `${root}/${FOLDER(7)}`, 12);
-  // A partition that the reference left incomplete, and a removal that a crash cut short.
-  rig.disk.unlink(`${root}/${FOLDER(9)}/5`);
-  const meta = rig.disk.open(`${root}/${FOLDER(9)}/EXTENT_META`, 2, 0);
-  rig.disk.truncate(meta, 8);
-  rig.disk.close(meta);
-  // So long that the slots of new extents are looked at.
-  const slots = rig.disk.open(`${root}/${FOLDER(7)}/EXTENT_CRC`, 2, 0);
-  rig.disk.truncate(slots, 1100 * SLOT_TABLE_BYTES);
-  rig.disk.close(slots);
-  rig.disk.mkdir(`${root}/deleted_${FOLDER(3)}_1`, 0o755);
-  rig.disk.fsyncFolder(root);
-  return partitions;
 }
 
 export class FaultScenario {
@@ -99,6 +51,7 @@ export class FaultScenario {
     this.tiny();
     this.delete();
     this.makeRoom(first, other);
+    this.rest(first);
     this.tick();
     this.removePartition(9);
     this.tell('APPLY', this.saveApply());
@@ -322,6 +275,7 @@ export class FaultScenario {
       for (const id of [OLD.blocks, OLD.small, first, second]) {
         if (id !== undefined) this.read(`read ${share}`, 7, id, 0, 4096);
       }
+      if (first !== undefined) this.read(`whole block ${share}`, 7, first, 0, BLOCK_BYTES);
       this.go();
     }
     cold(0);
@@ -376,6 +330,20 @@ export class FaultScenario {
     for (const id of [first, OLD.small]) {
       if (id !== undefined) this.read('makes more room', 7, id, 0, 1000);
     }
+    this.go();
+  }
+
+  /** Extents come to rest, are written to again, and are all compared. */
+  private rest(first: number | undefined): void {
+    this.rig.rest();
+    this.go();
+    this.write('after the rest', 7, OLD.small, 9000, 1000, false);
+    this.write('after the rest too', 7, first, 500, 1000, true);
+    this.write('after the rest elsewhere', 9, 1025, 6000, 1000, true);
+    this.go();
+    this.rig.rest();
+    this.go();
+    this.rig.scrub();
     this.go();
   }
 

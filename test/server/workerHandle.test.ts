@@ -42,6 +42,7 @@ function startWorker(t: Test, ioThreads: number): Rig {
     settings: {
       ...{ ringSlots: RING_SLOTS, ioThreads, openExtentsMax: 16, strictAppend: true, durability: 'asked' },
       ...{ spinUs: 0, cores: 1, writes: 'auto', probeIntervalMs: 120_000, requestAgeMsMax: 5_000 },
+      ...{ checksumBytesPerSecond: 0, scrubBytesPerSecond: 0, scrubIntervalMs: 0 },
     },
   };
   const told: string[] = [];

@@ -100,6 +100,7 @@ function workerData(root: string, writes: WriteMode): DiskWorkerData {
       durability: 'asked' as const,
       writes,
       probeIntervalMs: 120_000,
+      ...{ checksumBytesPerSecond: 0, scrubBytesPerSecond: 0, scrubIntervalMs: 0 },
       requestAgeMsMax: AGE_MS_MAX,
     },
   };
