@@ -31,6 +31,8 @@ export const REPLY_I32 = {
   /** Bytes of body in the slot. With `largeBody` the body's total length; its pieces come over the event ring. */
   bodyBytes: 3,
   largeBody: 8,
+  /** 1: it waited for a limit of its disk until nobody wanted it any more; its disk was not asked, so this is no sign of life of it. */
+  unserved: 9,
 } as const;
 
 /** f64 word indexes of a reply descriptor. */
@@ -55,6 +57,8 @@ export const COMMAND = {
   query: 3,
   /** Finish what was taken on, sync everything, close, end the thread. */
   stop: 4,
+  /** Limits (`config/diskLimits.ts`) → `answer` when they are in force. */
+  setLimits: 5,
 } as const;
 
 /** Frames worker → main. */
