@@ -23,5 +23,6 @@ export function keysThatNeedRestart(started: NodeConfig, now: NodeConfig): strin
     .map((field) => {
       const setting = SETTINGS.find((candidate) => candidate.field === field);
       return setting === undefined ? (FILE_NAMES[field] ?? field) : `extentd.${setting.key}`;
-    });
+    })
+    .sort();
 }

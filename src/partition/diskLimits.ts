@@ -199,6 +199,15 @@ export class DiskLimits {
     return this.backgroundLane(kind).tokensInMs(nowMs);
   }
 
+  /** Whether anybody waits: operations, or a job of the node. */
+  get isAwaited(): boolean {
+    return (
+      this.waiting > 0 ||
+      this.lanes[LANE.backgroundRead]!.jobWaits ||
+      this.lanes[LANE.backgroundWrite]!.jobWaits
+    );
+  }
+
   /** Ms until `next` or a waiting job may succeed by the passing of time alone; Infinity when nothing waits for that. */
   wakeInMs(nowMs: number): number {
     let first = Number.POSITIVE_INFINITY;

@@ -75,7 +75,7 @@ export class LimitLane {
 
   /** Ms until somebody who waits may pass; Infinity when nobody waits, or when an operation has to end first. */
   wakeInMs(nowMs: number): number {
-    if (this.first === null && this.jobArrival === 0) return Number.POSITIVE_INFINITY;
+    if (this.first === null && !this.jobWaits) return Number.POSITIVE_INFINITY;
     return this.isFull ? Number.POSITIVE_INFINITY : this.tokensInMs(nowMs);
   }
 
@@ -102,6 +102,11 @@ export class LimitLane {
     else before.next = op.next;
     if (op.next === null) this.last = before;
     op.next = null;
+  }
+
+  /** A job has a place in the line. */
+  get jobWaits(): boolean {
+    return this.jobArrival !== 0;
   }
 
   private get isFull(): boolean {

@@ -46,6 +46,7 @@ export class LimitGate {
   /** Executes what may go now, `countMax` at most. Returns how many. */
   release(countMax: number): number {
     const { limits, host } = this;
+    if (limits.waiting === 0) return 0;
     const nowMs = host.nowMs();
     let count = 0;
     while (count < countMax) {
@@ -65,6 +66,7 @@ export class LimitGate {
 
   /** Ms until `release` may let something go by the passing of time. */
   wakeInMs(): number {
+    if (!this.limits.isAwaited) return Number.POSITIVE_INFINITY;
     return this.limits.wakeInMs(this.host.nowMs());
   }
 
