@@ -58,7 +58,7 @@ export class ChecksumJob {
       host,
       files,
       this.findings,
-      (bytes) => this.pace().take(bytes, this.monotonicMs()),
+      { take: (bytes) => this.takeRead(bytes), ended: () => host.limits.endBackground('read') },
       (outcome) => this.checked(outcome),
       ownFdReleased,
     );
@@ -106,7 +106,11 @@ export class ChecksumJob {
 
   /** Ms until `advance` can do something that waits for the pace; Infinity when nothing does. */
   wakeInMs(): number {
-    return this.check.waitsForPace ? this.pace().waitMs(this.monotonicMs()) : Number.POSITIVE_INFINITY;
+    if (!this.check.waitsForPace) return Number.POSITIVE_INFINITY;
+    const nowMs = this.monotonicMs();
+    const ms = Math.max(this.pace().waitMs(nowMs), this.host.limits.waitMs('read', nowMs));
+    // Otherwise it waits for the end of other work, which is a turn of its own.
+    return ms > 0 ? ms : Number.POSITIVE_INFINITY;
   }
 
   /** Nothing new begins; true when nothing is under way. */
@@ -268,6 +272,13 @@ export class ChecksumJob {
     const unclean = table.has(row, EXTENT_FLAG.trusted) && !table.has(row, EXTENT_FLAG.clean);
     if (table.crcs[row] !== 0 && !unclean) return false;
     return this.host.clock.nowMs() / 1000 - table.modTimes[row]! > CHECKSUM_QUIET_SECONDS;
+  }
+
+  /** Charges a read to the pace of its task and to the disk's limits, when both allow it. */
+  private takeRead(bytes: number): boolean {
+    const nowMs = this.monotonicMs();
+    if (this.pace().waitMs(nowMs) > 0 || !this.host.limits.takeBackground('read', bytes, nowMs)) return false;
+    return this.pace().take(bytes, nowMs);
   }
 
   private pace(): TokenBucket {
