@@ -280,8 +280,11 @@ export class ExtentCheck implements OperationHandler {
       if (all) this.findings.cleared(this.store!, this.row);
     }
     if (this.recomputed > 0) this.tellRecomputed();
-    if (!this.isQuiet()) return this.end('done');
-    table.crcs[this.row] = this.host.crc32(this.host.scratchRegion, this.tableAt, this.blocks * SLOT_BYTES);
+    // What was found in a clean extent is kept however young it is.
+    if (!this.isQuiet() && !table.has(this.row, EXTENT_FLAG.clean)) return this.end('done');
+    if (this.isQuiet()) {
+      table.crcs[this.row] = this.host.crc32(this.host.scratchRegion, this.tableAt, this.blocks * SLOT_BYTES);
+    }
     const damaged = table.has(this.row, EXTENT_FLAG.damaged);
     const kind = damaged ? CLEAN_KIND.damaged : CLEAN_KIND.clean;
     const stands = table.has(this.row, EXTENT_FLAG.clean) && (!all || (!damaged && !wasDamaged));
