@@ -1,13 +1,14 @@
 /**
  * Checksums of a real node on a real disk: trusted over a clean stop, silent damage found by a scrub and by a read, and told over HTTP.
  */
+import { spawnSync } from 'node:child_process';
 import { closeSync, openSync, readdirSync, readSync, statSync, utimesSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { OP } from '../../src/protocol/opcodes.js';
 import { RESULT } from '../../src/protocol/resultCodes.js';
 import { BLOCK_BYTES } from '../../src/storage/layout.js';
-import { type RunningNode, restart, startStandalone } from '../support/nodeProcess.js';
+import { mainPath, type RunningNode, restart, startStandalone } from '../support/nodeProcess.js';
 import { PacketClient } from '../support/packetClient.js';
 import { create, pattern, read, write } from '../support/requests.js';
 import { untilAnswer } from '../support/until.js';
@@ -60,6 +61,14 @@ t.test(
     const partition = readdirSync(folder('')).find((name) => name.startsWith('datapartition_1_'))!;
     rot(join(folder(partition), String(extentId)), 2 * BLOCK_BYTES + 77);
 
+    const verifyDisk = () => {
+      const { status, stdout } = spawnSync(process.execPath, [mainPath, 'verify', folder(''), '--json'], {
+        encoding: 'utf8',
+      });
+      return { status, ...(JSON.parse(stdout) as { damage: { block: number; checksum: string }[] }) };
+    };
+    t.match(verifyDisk(), { status: 1, damage: [{ block: 2, checksum: 'clean' }] });
+
     const second = await restart(t, first, options);
     t.match(await checksums(second), { extents: { normal: 1, trusted: 1, clean: 1 }, damagedBlocks: 0 });
     await checksums(second, '/checksums/scrub?disk=0');
@@ -83,6 +92,7 @@ t.test(
     t.ok(second.process.logLines.some((line) => line.includes('a block is not what its checksum says')));
     client.socket.destroy();
     await second.process.terminate();
+    t.match(verifyDisk(), { status: 1, damage: [{ block: 2, checksum: 'damaged' }] });
 
     const third = await restart(t, second, options);
     t.match((await checksums(third)).findings, [{ partitionId: 1, extentId, kind: 'damaged' }]);
