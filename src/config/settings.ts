@@ -6,6 +6,7 @@
  */
 import { isIP } from 'node:net';
 import { EXTENTD_DEFAULTS, type ExtentdSettings } from './config.js';
+import { LIMIT_ROWS } from './diskLimits.js';
 import { accepted, describeValue, type Parsed, refused } from './parsed.js';
 
 const MiB = 1024 * 1024;
@@ -261,6 +262,17 @@ export const SETTINGS: readonly Setting[] = [
     unit: '-',
     effect: 'For tests: an HTTP endpoint that makes a disk slow, hung or failing.',
   },
+  ...LIMIT_ROWS.map(
+    ({ name, field, max, unit, effect }): Setting => ({
+      key: `limits.${name}`,
+      field,
+      kind: 'integer',
+      min: 0,
+      max,
+      unit,
+      effect,
+    }),
+  ),
 ];
 
 /**

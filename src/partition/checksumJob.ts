@@ -58,7 +58,7 @@ export class ChecksumJob {
       host,
       files,
       this.findings,
-      (bytes) => this.pace().take(bytes, this.monotonicMs()),
+      { take: (bytes) => this.takeRead(bytes), ended: () => host.limits.endBackground('read') },
       (outcome) => this.checked(outcome),
       ownFdReleased,
     );
@@ -106,7 +106,11 @@ export class ChecksumJob {
 
   /** Ms until `advance` can do something that waits for the pace; Infinity when nothing does. */
   wakeInMs(): number {
-    return this.check.waitsForPace ? this.pace().waitMs(this.monotonicMs()) : Number.POSITIVE_INFINITY;
+    if (!this.check.waitsForPace) return Number.POSITIVE_INFINITY;
+    const nowMs = this.monotonicMs();
+    const ms = Math.max(this.pace().waitMs(nowMs), this.host.limits.waitMs('read', nowMs));
+    // Otherwise it waits for the end of other work, which is a turn of its own.
+    return ms > 0 ? ms : Number.POSITIVE_INFINITY;
   }
 
   /** Nothing new begins; true when nothing is under way. */
@@ -122,12 +126,18 @@ export class ChecksumJob {
     this.scrubFile = null;
   }
 
+  /** Whether a scrub ever does anything. */
+  get scrubs(): boolean {
+    return this.host.settings.scrubBytesPerSecond > 0;
+  }
+
   /** A pass begins now, from the first extent, whatever the schedule says. */
   startScrub(): void {
     this.scrub = { ...freshScrub(this.host.clock.nowMs()), endedMs: this.scrub.endedMs, running: true };
     this.scrubWalk.moveTo(this.scrub);
     this.due = true;
     this.nextSaveMs = 0;
+    this.host.log('info', 'scrub begins');
   }
 
   report(): ChecksumReport {
@@ -156,7 +166,7 @@ export class ChecksumJob {
         bytesPerSecond: scrubBytesPerSecond,
         intervalMs: scrubIntervalMs,
         totalBytes,
-        nextMs: this.scrub.startedMs + scrubIntervalMs,
+        nextMs: scrubIntervalMs === 0 ? 0 : this.scrub.startedMs + scrubIntervalMs,
       },
       extents,
       damagedBlocks: this.findings.damagedBlocks,
@@ -200,13 +210,12 @@ export class ChecksumJob {
   }
 
   private beginScrub(): boolean {
-    const { scrubBytesPerSecond, scrubIntervalMs } = this.host.settings;
-    if (scrubBytesPerSecond === 0 || scrubIntervalMs === 0) return false;
+    const { scrubIntervalMs } = this.host.settings;
+    if (!this.scrubs) return false;
     const nowMs = this.host.clock.nowMs();
     if (!this.scrub.running) {
-      if (nowMs < this.scrub.startedMs + scrubIntervalMs) return false;
+      if (scrubIntervalMs === 0 || nowMs < this.scrub.startedMs + scrubIntervalMs) return false;
       this.startScrub();
-      this.host.log('info', 'scrub begins');
     }
     const found = this.scrubWalk.next(this.stores, this.normal, ROWS_PER_LOOK);
     if (found === 'ended') this.endScrub(nowMs);
@@ -238,7 +247,9 @@ export class ChecksumJob {
   private checked(outcome: CheckOutcome): void {
     const { check } = this;
     if (this.task === 'scrub') {
-      if (outcome !== 'done') this.scrub.skipped += 1;
+      // The next process goes on with the extent that a stop has interrupted.
+      if (this.stopping && outcome === 'dropped') this.scrubWalk.stepBack();
+      else if (outcome !== 'done') this.scrub.skipped += 1;
       else this.scrub.extents += 1;
       this.scrub.bytes += outcome === 'done' ? this.sizeOf(check.store!, check.extentId) : 0;
     } else if (outcome === 'done') {
@@ -272,6 +283,13 @@ export class ChecksumJob {
     const unclean = trusted && !table.has(row, EXTENT_FLAG.clean) && !store.slotsLost;
     if (table.crcs[row] !== 0 && !unclean) return false;
     return this.host.clock.nowMs() / 1000 - table.modTimes[row]! > CHECKSUM_QUIET_SECONDS;
+  }
+
+  /** Charges a read to the pace of its task and to the disk's limits, when both allow it. */
+  private takeRead(bytes: number): boolean {
+    const nowMs = this.monotonicMs();
+    if (this.pace().waitMs(nowMs) > 0 || !this.host.limits.takeBackground('read', bytes, nowMs)) return false;
+    return this.pace().take(bytes, nowMs);
   }
 
   private pace(): TokenBucket {

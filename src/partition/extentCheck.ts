@@ -27,6 +27,14 @@ export type CheckKind = 'compute' | 'compare' | 'broken';
 /** `done`; `dropped`: something came in between, to be tried again; `failed`: the disk did not do it. */
 export type CheckOutcome = 'done' | 'dropped' | 'failed';
 
+/** Says when a block may be read. */
+export interface ReadPace {
+  /** Charges a read of `bytes`; false: not now, `advance` asks again. */
+  take(bytes: number): boolean;
+  /** A charged read has ended. */
+  ended(): void;
+}
+
 type Phase = 'idle' | 'submitted' | 'pace' | 'slots' | 'slotsInBatch' | 'record';
 
 export class ExtentCheck implements OperationHandler {
@@ -41,7 +49,7 @@ export class ExtentCheck implements OperationHandler {
   private readonly host: StoreHost;
   private readonly files: OpenExtents;
   private readonly findings: ChecksumFindings;
-  private readonly mayRead: (bytes: number) => boolean;
+  private readonly pace: ReadPace;
   private readonly ended: (outcome: CheckOutcome) => void;
   private readonly ownFdReleased: (store: ExtentStore) => void;
   private readonly record: CleanRecord;
@@ -62,21 +70,20 @@ export class ExtentCheck implements OperationHandler {
   private changedLast = -1;
 
   /**
-   * @param mayRead takes bytes from the pace; false: not now, `advance` asks again.
    * @param ended the check is over; the next one may begin with the next `advance`.
    */
   constructor(
     host: StoreHost,
     files: OpenExtents,
     findings: ChecksumFindings,
-    mayRead: (bytes: number) => boolean,
+    pace: ReadPace,
     ended: (outcome: CheckOutcome) => void,
     ownFdReleased: (store: ExtentStore) => void,
   ) {
     this.host = host;
     this.files = files;
     this.findings = findings;
-    this.mayRead = mayRead;
+    this.pace = pace;
     this.ended = ended;
     this.ownFdReleased = ownFdReleased;
     this.carrier.handler = this;
@@ -186,13 +193,15 @@ export class ExtentCheck implements OperationHandler {
     if (this.isDisturbed()) return this.end('dropped');
     const at = this.next * BLOCK_BYTES;
     const bytes = Math.min(BLOCK_BYTES, this.sizeBytes - at);
-    if (!this.again && !this.mayRead(bytes)) {
+    const { again } = this;
+    if (!again && !this.pace.take(bytes)) {
       this.phase = 'pace';
       return;
     }
     this.phase = 'submitted';
     const { disk, scratchRegion } = this.host;
     disk.submitPread(this.fd, at, scratchRegion, this.blockAt, bytes, true, ({ result, crc }) => {
+      if (!again) this.pace.ended();
       if (this.isDisturbed()) return this.end('dropped');
       if (result === bytes) return this.blockRead(crc);
       // A short answer without an errno: the file has become shorter than its record.
@@ -271,8 +280,11 @@ export class ExtentCheck implements OperationHandler {
       if (all) this.findings.cleared(this.store!, this.row);
     }
     if (this.recomputed > 0) this.tellRecomputed();
-    if (!this.isQuiet()) return this.end('done');
-    table.crcs[this.row] = this.host.crc32(this.host.scratchRegion, this.tableAt, this.blocks * SLOT_BYTES);
+    // What was found in a clean extent is kept however young it is.
+    if (!this.isQuiet() && !table.has(this.row, EXTENT_FLAG.clean)) return this.end('done');
+    if (this.isQuiet()) {
+      table.crcs[this.row] = this.host.crc32(this.host.scratchRegion, this.tableAt, this.blocks * SLOT_BYTES);
+    }
     const damaged = table.has(this.row, EXTENT_FLAG.damaged);
     const kind = damaged ? CLEAN_KIND.damaged : CLEAN_KIND.clean;
     const stands = table.has(this.row, EXTENT_FLAG.clean) && (!all || (!damaged && !wasDamaged));

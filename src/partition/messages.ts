@@ -33,6 +33,8 @@ export const REPLY_I32 = {
   /** Bytes of body in the slot. With `largeBody` the body's total length; its pieces come over the event ring. */
   bodyBytes: 3,
   largeBody: 8,
+  /** 1: it waited for a limit of its disk until nobody wanted it any more; its disk was not asked, so this is no sign of life of it. */
+  unserved: 9,
 } as const;
 
 /** f64 word indexes of a reply descriptor. */
@@ -61,6 +63,8 @@ export const COMMAND = {
   checksums: 5,
   /** `{ partitionId }` → `answerBytes` with the partition's file list for the master; `answer` when there is no such partition. */
   snapshot: 6,
+  /** Limits (`config/diskLimits.ts`) → `answer` when they are in force. */
+  setLimits: 7,
 } as const;
 
 /** Frames worker → main. */
@@ -101,7 +105,7 @@ export type CommandAnswer =
   | { ok: true; value: unknown }
   | { ok: false; message: string; httpStatus?: number };
 
-/** Answer to the question how the checksums of a worker are. Times in unix ms. */
+/** Answer to the question how the checksums of a worker are. Times in unix ms; `nextMs` is 0 when no scrub is scheduled. */
 export interface ChecksumReport {
   computing: { bytesPerSecond: number; extents: number; blocks: number; recomputedBlocks: number };
   scrub: ScrubState & { bytesPerSecond: number; intervalMs: number; totalBytes: number; nextMs: number };

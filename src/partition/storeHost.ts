@@ -7,6 +7,7 @@
 import assert from 'node:assert';
 import type { Clock, Disk } from '../storage/io.js';
 import type { Status } from '../storage/layout.js';
+import type { DiskLimits } from './diskLimits.js';
 import type { FreeSpace } from './diskSpace.js';
 import type { OperationHost } from './operation.js';
 
@@ -38,6 +39,8 @@ export interface StoreHost extends OperationHost {
   readonly clock: Clock;
   readonly settings: StoreSettings;
   readonly health: DiskHealth;
+  /** Limits of the disk. Requests have passed them when they come to a partition; jobs of this node ask `takeBackground` before their own I/O. */
+  readonly limits: DiskLimits;
   /** The buffer regions that operations and I/O entries name, by index. */
   readonly regions: readonly Uint8Array[];
   /** Index of the region that belongs to the stores alone; at least `scratchBytes(disk.batch.capacity)` bytes, zero at first. */

@@ -2,6 +2,7 @@
  * Commands of the control plane to a worker: read from its command ring, executed between two batches, answered over the event ring.
  */
 
+import { type Limits, UNLIMITED } from '../config/diskLimits.js';
 import { answerQuery, type DebugQuery } from '../partition/debugQuery.js';
 import type { NewPartition } from '../partition/diskLoad.js';
 import { COMMAND, type CommandAnswer, EVENT } from '../partition/messages.js';
@@ -12,17 +13,23 @@ import type { PartitionSet } from './partitionSet.js';
 
 const decoder = new TextDecoder();
 
+/** What commands do besides asking partitions. */
+export interface CommandHost {
+  setLimits(limits: Limits): void;
+  stop(): void;
+}
+
 export class CommandReader {
   readonly #ring: ByteRingConsumer;
   readonly #partitions: PartitionSet;
   readonly #events: EventQueue;
-  readonly #stop: () => void;
+  readonly #host: CommandHost;
 
-  constructor(memory: ByteRingMemory, partitions: PartitionSet, events: EventQueue, stop: () => void) {
+  constructor(memory: ByteRingMemory, partitions: PartitionSet, events: EventQueue, host: CommandHost) {
     this.#ring = new ByteRingConsumer(memory);
     this.#partitions = partitions;
     this.#events = events;
-    this.#stop = stop;
+    this.#host = host;
   }
 
   /** Executes at most one command: they touch files, and requests wait meanwhile. The batch must be empty. Returns how many. */
@@ -51,7 +58,7 @@ export class CommandReader {
       }
       case COMMAND.checksums: {
         const { scrub } = JSON.parse(text) as { scrub: boolean };
-        return { ok: true, value: this.#partitions.checksums(scrub) };
+        return this.#partitions.checksums(scrub);
       }
       case COMMAND.snapshot: {
         const { partitionId } = JSON.parse(text) as { partitionId: number };
@@ -59,8 +66,13 @@ export class CommandReader {
         if (partition === undefined) return { ok: false, message: partitionNotFound(partitionId) };
         return partition.snapshot();
       }
+      case COMMAND.setLimits:
+        this.#host.setLimits(JSON.parse(text) as Limits);
+        return { ok: true, value: null };
       default:
-        this.#stop();
+        // What was taken on is finished now, whatever the limits say.
+        this.#host.setLimits(UNLIMITED);
+        this.#host.stop();
         return null;
     }
   }

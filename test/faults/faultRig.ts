@@ -1,11 +1,13 @@
 /**
  * A disk worker's storage side on a disk with failpoints: a `StoreRig` with the production's set of partitions, its looks at the disk's space, and its probe.
  */
+import { UNLIMITED } from '../../src/config/diskLimits.js';
 import type { NewPartition } from '../../src/partition/diskLoad.js';
 import { DiskProbe } from '../../src/partition/diskProbe.js';
 import { EVENT } from '../../src/partition/messages.js';
 import { ByteRingConsumer, createByteRing } from '../../src/shm/byteRing.js';
 import { createDoorbell } from '../../src/shm/doorbell.js';
+import { createLimitTable } from '../../src/shm/limitTable.js';
 import { createPoisonTable } from '../../src/shm/poison.js';
 import { createDiskTable, createPartitionTable } from '../../src/shm/tables.js';
 import { isDiskError } from '../../src/storage/diskErrors.js';
@@ -168,11 +170,13 @@ function workerData(root: string): DiskWorkerData {
     partitions: createPartitionTable(16),
     disks: createDiskTable(1),
     workers: createDiskTable(1),
+    limits: createLimitTable(1),
     poison: createPoisonTable(16),
     settings: {
       ...{ ringSlots: 64, ioThreads: 2, openExtentsMax: OPEN_EXTENTS_MAX, strictAppend: true },
       ...{ durability: 'asked', spinUs: 0, cores: 1, writes: 'auto' },
       ...{ probeIntervalMs: PROBE_INTERVAL_MS, requestAgeMsMax: 5_000 },
+      ...{ repairReadAgeMsMax: 55_000, limits: UNLIMITED },
       ...{ checksumBytesPerSecond: 0, scrubBytesPerSecond: 0, scrubIntervalMs: 0 },
     },
   };
