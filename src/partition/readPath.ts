@@ -3,7 +3,7 @@
  * checksummed into its own slot.
  *
  * First a read that does not wait for the disk, in the batch; what is not in the page cache goes to the I/O threads. The bound is the file's end, not the
- * recorded size.
+ * recorded size. Small reads of quiet extents go past the page cache where `directReadBytes` says so.
  */
 import assert from 'node:assert';
 import { ERROR_TEXT, parameterMismatch } from '../protocol/errors.js';
@@ -19,6 +19,12 @@ import type { Operation, OperationHandler } from './operation.js';
 import type { StoreHost } from './storeHost.js';
 import { zeroRest } from './tinyStreams.js';
 
+/**
+ * An extent is quiet when it took no append for so long. File systems (ext4, XFS) hold a lock of the file during a direct read, and an append, which runs on
+ * the worker, would wait there for the disk. What was just written is in the page cache anyway.
+ */
+export const DIRECT_QUIET_SECONDS = 10;
+
 /** A read on its way through an I/O thread; recycled, so that cold reads allocate nothing either. */
 interface BlockingRead {
   op: Operation | null;
@@ -33,6 +39,8 @@ export class ReadPath implements OperationHandler {
   private readonly files: OpenExtents;
   private readonly entryHandles: (ExtentHandle | null)[];
   private readonly idle: BlockingRead[] = [];
+  /** The file system or the kernel has no reads past the page cache. */
+  private directRefused = false;
 
   constructor(host: StoreHost, files: OpenExtents) {
     this.host = host;
@@ -55,7 +63,9 @@ export class ReadPath implements OperationHandler {
     assert(op.size <= op.bufferBytes, 'a read is longer than its slot');
     op.handler = this;
     const { batch } = this.host.disk;
-    const index = batch.pread(handle.fd, op.extentOffset, op.region, op.bufferOffset, op.size, true, true);
+    const { extentOffset, region, bufferOffset, size } = op;
+    const direct = this.goesDirect(handle, op);
+    const index = batch.pread(handle.fd, extentOffset, region, bufferOffset, size, true, true, direct);
     this.host.entryOperations[index] = op;
     this.entryHandles[index] = handle;
     this.files.use(handle);
@@ -82,7 +92,23 @@ export class ReadPath implements OperationHandler {
   /** Comes back with -EAGAIN when the I/O queue is full, and is submitted again. */
   private submit(read: BlockingRead, handle: ExtentHandle, op: Operation): void {
     const { extentOffset, region, bufferOffset, size } = op;
-    this.host.disk.submitPread(handle.fd, extentOffset, region, bufferOffset, size, true, read.done);
+    const direct = this.goesDirect(handle, op);
+    this.host.disk.submitPread(handle.fd, extentOffset, region, bufferOffset, size, true, read.done, direct);
+  }
+
+  /** Whether this read shall leave the page cache as it is. */
+  private goesDirect(handle: ExtentHandle, op: Operation): boolean {
+    if (op.size > this.host.settings.directReadBytes || this.directRefused) return false;
+    const idleSeconds = this.host.clock.nowMs() / 1000 - handle.store!.table.modTimes[handle.row]!;
+    return idleSeconds >= DIRECT_QUIET_SECONDS;
+  }
+
+  /** From now on all reads go through the page cache, as this one did. */
+  private refuseDirect(errno: number): void {
+    if (this.directRefused) return;
+    this.directRefused = true;
+    const reason = this.host.disk.errnoText(errno);
+    this.host.log('warn', `direct reads are refused, the page cache is used: ${reason}`);
   }
 
   private newBlockingRead(): BlockingRead {
@@ -97,6 +123,7 @@ export class ReadPath implements OperationHandler {
         read.handle = null;
         this.idle.push(read);
         this.parked -= 1;
+        if (io.value0 !== 0) this.refuseDirect(io.value0);
         this.ended(handle, op, io.result, io.crc);
       },
     };

@@ -15,6 +15,8 @@ export interface StoreSettings {
   strictAppend: boolean;
   /** Acknowledge every write after fdatasync, as if it were OpSyncWrite, and every create after its folder's fsync (`durability: "always"`). */
   syncEverything: boolean;
+  /** Reads of up to so many bytes that are not in the page cache go past it; 0: none. */
+  directReadBytes: number;
   /** Extent files that may be open at once in this worker. The stores' own files (four a partition) are not counted. */
   openExtentsMax: number;
 }

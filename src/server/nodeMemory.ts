@@ -62,6 +62,7 @@ export function layOutMemory(
     openExtentsMax: Math.max(OPEN_EXTENTS_MIN, Math.floor(config.maxOpenFiles / workerCount)),
     strictAppend: config.strictAppend,
     durability: config.durability,
+    directReadBytes: config.directReadBytes,
     spinUs: config.spinWorkerUs,
     cores,
     writes: config.inlineWrites,

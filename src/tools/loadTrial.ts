@@ -91,7 +91,7 @@ function trialHost(disk: TrialDisk, warnings: Map<number, string[]>): StoreHost 
   return {
     disk,
     clock: { nowMs: () => Date.now(), monotonicNs: () => 0 },
-    settings: { strictAppend: true, syncEverything: false, openExtentsMax: 1 },
+    settings: { strictAppend: true, syncEverything: false, directReadBytes: 0, openExtentsMax: 1 },
     health: { status: 2, space: new FreeSpace() },
     regions: [new Uint8Array(scratchBytes(disk.batch.capacity))],
     scratchRegion: 0,

@@ -91,6 +91,7 @@ export class DiskWorker implements StoreHost {
     this.settings = {
       strictAppend: settings.strictAppend,
       syncEverything: settings.durability === 'always',
+      directReadBytes: settings.directReadBytes,
       openExtentsMax: settings.openExtentsMax,
     };
     this.entryOperations = new Array<Operation | null>(batchCapacity).fill(null);

@@ -43,6 +43,7 @@ export interface DiskWorkerData {
     openExtentsMax: number;
     strictAppend: boolean;
     durability: Durability;
+    directReadBytes: number;
     spinUs: number;
     cores: number;
     writes: WriteMode;

@@ -52,7 +52,9 @@ export function rigRegions(): Uint8Array[] {
 export class StoreRig implements StoreHost {
   readonly disk: Disk;
   readonly clock: Clock;
-  readonly settings: StoreSettings = { strictAppend: true, syncEverything: false, openExtentsMax: 100 };
+  readonly settings: StoreSettings = {
+    ...{ strictAppend: true, syncEverything: false, directReadBytes: 0, openExtentsMax: 100 },
+  };
   readonly health: DiskHealth = { status: 2, space: new FreeSpace() };
   readonly regions: readonly Uint8Array[];
   readonly scratchRegion = 1;
