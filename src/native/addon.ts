@@ -197,6 +197,8 @@ export interface NativeAddon {
   ftruncateSync(fd: number, size: number): number;
   /** fallocate(2); mode 1 keep size, 3 punch hole and keep size. */
   fallocateSync(fd: number, mode: number, offset: number, length: number): number;
+  /** For benchmarks and tests: posix_fadvise(2) of a whole file; advice 1 random (no readahead), 4 forget its clean pages. */
+  adviseSync(fd: number, advice: number): number;
   /** lseek(2) SEEK_DATA / SEEK_HOLE; -ENXIO (-6) when there is no more data. */
   seekDataSync(fd: number, offset: number): number;
   seekHoleSync(fd: number, offset: number): number;

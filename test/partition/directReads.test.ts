@@ -1,8 +1,10 @@
 /** Which reads of a partition go past the page cache (`directReadBytes`), and that all bring the same bytes. */
-import { execFileSync } from 'node:child_process';
+import assert from 'node:assert';
+import { constants } from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import t, { type Test } from 'tap';
+import { native } from '../../src/native/addon.js';
 import { DIRECT_QUIET_SECONDS } from '../../src/partition/readPath.js';
 import { OP } from '../../src/protocol/opcodes.js';
 import { NativeRig, temporaryFolder } from './nativeRig.js';
@@ -12,6 +14,8 @@ import { pattern, type Sent, type StoreRig } from './storeRig.js';
 const DIRECT_BYTES = 4096;
 const EXTENT_BYTES = 60_001;
 const EINVAL = 22;
+/** posix_fadvise: POSIX_FADV_DONTNEED. */
+const FORGET = 4;
 const content = pattern(EXTENT_BYTES, 1);
 
 /** A simulated disk on which every read is cold, with one extent that nobody has written to for long enough. */
@@ -113,11 +117,9 @@ function run(rig: StoreRig & { run(): void }, sent: Sent): Sent {
   return sent;
 }
 
-/** Asks the kernel to forget a file's pages; where dd does not know how, the reads are of cached pages. */
+/** Asks the kernel to forget a file's pages. */
 function dropFromCache(path: string): void {
-  try {
-    execFileSync('dd', [`if=${path}`, 'iflag=nocache', 'count=0'], { stdio: 'ignore' });
-  } catch {
-    // Warm reads then: the bytes have to be the same.
-  }
+  const fd = native.openSync(path, constants.O_RDONLY, 0);
+  assert(native.adviseSync(fd, FORGET) === 0);
+  native.closeSync(fd);
 }
