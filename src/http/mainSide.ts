@@ -9,8 +9,10 @@ import { type HeartbeatResponse, heartbeatResponse } from '../protocol/heartbeat
 import {
   ANSWER_BYTES_MAX,
   type Answer,
+  type ChecksumsApi,
   type FaultRequest,
   failure,
+  type LimitsApi,
   QUESTIONS_MAX,
   type Question,
 } from './messages.js';
@@ -30,6 +32,8 @@ export interface MainSideOptions {
   startedAtMs: number;
   /** Body of `/stats`: the heartbeat response (`control/heartbeat.ts`). */
   stats(): HeartbeatResponse;
+  limits: LimitsApi;
+  checksums: ChecksumsApi;
   /** Injects a fault; absent unless configured. */
   setFault?: (fault: FaultRequest) => Outcome<null>;
 }
@@ -83,6 +87,14 @@ export class MainSide {
         return this.#extent(question);
       case 'fault':
         return this.#fault(question.fault);
+      case 'limits':
+        return { ok: true, value: { disks: this.#options.limits.view() } };
+      case 'checksums':
+        return this.#checksums(null);
+      case 'scrub':
+        return this.#checksums(question.disk);
+      case 'setLimits':
+        return this.#setLimits(question.disk, question.changes);
     }
   }
 
@@ -121,6 +133,19 @@ export class MainSide {
       return { ok: false, message: `e extent ${partitionId}_${extentText} not exist`, httpStatus: 500 };
     }
     return this.#options.nodeView.query(kind, partitionId, extentId);
+  }
+
+  async #setLimits(disk: string, changes: [name: string, text: string][]): Promise<Outcome<unknown>> {
+    const outcome = await this.#options.limits.change(disk, changes);
+    return outcome.ok ? { ok: true, value: { disks: outcome.value } } : outcome;
+  }
+
+  /** @param scrub disk to scrub first, null for none. */
+  async #checksums(scrub: string | null): Promise<Outcome<unknown>> {
+    const { checksums } = this.#options;
+    if (scrub === null) return { ok: true, value: { disks: await checksums.view() } };
+    const outcome = await checksums.scrub(scrub);
+    return outcome.ok ? { ok: true, value: { disks: outcome.value } } : outcome;
   }
 
   #fault(fault: FaultRequest): Outcome<unknown> {

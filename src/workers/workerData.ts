@@ -3,7 +3,10 @@
  */
 
 import type { Durability } from '../config/config.js';
+import type { Limits } from '../config/diskLimits.js';
+import type { StoreSettings } from '../partition/storeHost.js';
 import type { ByteRingMemory } from '../shm/byteRing.js';
+import type { LimitTableMemory } from '../shm/limitTable.js';
 import type { PoisonMemory } from '../shm/poison.js';
 import type { RingMemory } from '../shm/ring.js';
 import type { TableMemory } from '../shm/tables.js';
@@ -36,11 +39,17 @@ export interface DiskWorkerData {
   disks: TableMemory;
   /** Table of workers: heartbeat and progress, one row a worker. */
   workers: TableMemory;
+  /** What waits for limits, one row a worker. */
+  limits: LimitTableMemory;
   poison: PoisonMemory;
   settings: {
     ringSlots: number;
     ioThreads: number;
     openExtentsMax: number;
+    /** Of the whole disk, bytes a second; its workers share them. */
+    checksumBytesPerSecond: number;
+    scrubBytesPerSecond: number;
+    scrubIntervalMs: number;
     strictAppend: boolean;
     durability: Durability;
     directReadBytes: number;
@@ -49,7 +58,23 @@ export interface DiskWorkerData {
     writes: WriteMode;
     /** Time between two probes of the disk, ms. */
     probeIntervalMs: number;
-    /** Age at which a queued request is answered with an error instead of being executed, ms. */
+    /** Age at which a queued request is answered with an error instead of being executed, ms; and of those that repair reads get (`patience.ts`). */
     requestAgeMsMax: number;
+    repairReadAgeMsMax: number;
+    /** Limits of the disk; the worker takes its share of them. */
+    limits: Limits;
+  };
+}
+
+/** What the stores of a worker are told. Rates are the disk's, divided among its workers. */
+export function storeSettings({ settings, members }: DiskWorkerData): StoreSettings {
+  return {
+    strictAppend: settings.strictAppend,
+    syncEverything: settings.durability === 'always',
+    directReadBytes: settings.directReadBytes,
+    openExtentsMax: settings.openExtentsMax,
+    checksumBytesPerSecond: settings.checksumBytesPerSecond / members,
+    scrubBytesPerSecond: settings.scrubBytesPerSecond / members,
+    scrubIntervalMs: settings.scrubIntervalMs,
   };
 }

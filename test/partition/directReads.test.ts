@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import t, { type Test } from 'tap';
 import { native } from '../../src/native/addon.js';
-import { DIRECT_QUIET_SECONDS } from '../../src/partition/readPath.js';
+import { DIRECT_QUIET_SECONDS } from '../../src/partition/directReads.js';
 import { OP } from '../../src/protocol/opcodes.js';
 import { NativeRig, temporaryFolder } from './nativeRig.js';
 import { ROOT, SimRig } from './simRig.js';
