@@ -8,6 +8,7 @@
 import { EXTENT_FLAG, NONE } from '../storage/extentTable.js';
 import { CHECKSUM_QUIET_SECONDS, isTinyExtent } from '../storage/layout.js';
 import { ChecksumFindings } from './checksumFindings.js';
+import type { DirectReads } from './directReads.js';
 import { type CheckKind, type CheckOutcome, ExtentCheck } from './extentCheck.js';
 import type { ExtentStore } from './extentStore.js';
 import { ExtentWalk, type WalkPlace } from './extentWalk.js';
@@ -51,13 +52,19 @@ export class ChecksumJob {
   private readonly normal = (store: ExtentStore, row: number): boolean => this.isNormal(store, row);
   private readonly wantsChecksum = (store: ExtentStore, row: number): boolean => this.isDue(store, row);
 
-  constructor(host: StoreHost, files: OpenExtents, ownFdReleased: (store: ExtentStore) => void) {
+  constructor(
+    host: StoreHost,
+    files: OpenExtents,
+    direct: DirectReads,
+    ownFdReleased: (store: ExtentStore) => void,
+  ) {
     this.host = host;
     this.findings = new ChecksumFindings(host);
     this.check = new ExtentCheck(
       host,
       files,
       this.findings,
+      direct,
       { take: (bytes) => this.takeRead(bytes), ended: () => host.limits.endBackground('read') },
       (outcome) => this.checked(outcome),
       ownFdReleased,

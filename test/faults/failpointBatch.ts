@@ -25,6 +25,7 @@ export interface FailpointEntry {
   guards: boolean;
   noWait: boolean;
   crcWanted: boolean;
+  direct: boolean;
   /** Its index in the real table, -1 when the disk does not see it. */
   inner: number;
   /** The result when the disk does not see it. */
@@ -59,7 +60,7 @@ export class FailpointBatch implements IoBatch {
   ): number {
     return this.add({
       ...{ write: true, fd, fileOffset, region, bufferOffset, length, linked, guards },
-      ...{ noWait: false, crcWanted: false, inner: -1, result: 0 },
+      ...{ noWait: false, crcWanted: false, direct: false, inner: -1, result: 0 },
     });
   }
 
@@ -71,10 +72,11 @@ export class FailpointBatch implements IoBatch {
     length: number,
     noWait: boolean,
     crcWanted: boolean,
+    direct = false,
   ): number {
     return this.add({
       ...{ write: false, fd, fileOffset, region, bufferOffset, length, linked: false, guards: false },
-      ...{ noWait, crcWanted, inner: -1, result: 0 },
+      ...{ noWait, crcWanted, direct, inner: -1, result: 0 },
     });
   }
 
@@ -122,10 +124,10 @@ export class FailpointBatch implements IoBatch {
   }
 
   private pass(entry: FailpointEntry, length: number): void {
-    const { fd, fileOffset, region, bufferOffset, linked, guards, noWait, crcWanted } = entry;
+    const { fd, fileOffset, region, bufferOffset, linked, guards, noWait, crcWanted, direct } = entry;
     entry.inner = entry.write
       ? this.inner.pwrite(fd, fileOffset, region, bufferOffset, length, linked, guards)
-      : this.inner.pread(fd, fileOffset, region, bufferOffset, length, noWait, crcWanted);
+      : this.inner.pread(fd, fileOffset, region, bufferOffset, length, noWait, crcWanted, direct);
   }
 
   private add(entry: FailpointEntry): number {

@@ -123,10 +123,11 @@ export class FailpointDisk implements Disk {
     length: number,
     crc: boolean,
     done: IoDone,
+    direct = false,
   ): void {
     this.submit('submitPread', this.pathOf(fd), done, (told, kind) => {
       const bytes = kind === 'short' ? Math.ceil(length / 2) : length;
-      this.inner.submitPread(fd, fileOffset, region, bufferOffset, bytes, crc, told);
+      this.inner.submitPread(fd, fileOffset, region, bufferOffset, bytes, crc, told, direct);
     });
   }
 

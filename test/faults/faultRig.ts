@@ -176,7 +176,7 @@ function workerData(root: string): DiskWorkerData {
       ...{ ringSlots: 64, ioThreads: 2, openExtentsMax: OPEN_EXTENTS_MAX, strictAppend: true },
       ...{ durability: 'asked', spinUs: 0, cores: 1, writes: 'auto' },
       ...{ probeIntervalMs: PROBE_INTERVAL_MS, requestAgeMsMax: 5_000 },
-      ...{ repairReadAgeMsMax: 55_000, limits: UNLIMITED },
+      ...{ repairReadAgeMsMax: 55_000, limits: UNLIMITED, directReadBytes: 0 },
       ...{ checksumBytesPerSecond: 0, scrubBytesPerSecond: 0, scrubIntervalMs: 0 },
     },
   };
