@@ -49,6 +49,7 @@ export function kindByName(name: string): number {
   return KINDS.findIndex((row) => row.name === plain);
 }
 
+/** Kinds that are answered with data. */
 export function isRead(kind: number): boolean {
   return KINDS[kind]!.class === 'read';
 }

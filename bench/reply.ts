@@ -3,9 +3,9 @@
  */
 import { EXTENT_TYPE_NORMAL, type PacketHeader } from '../src/protocol/header.js';
 import { resultName } from '../src/protocol/resultCodes.js';
-import { isTinyExtent, PAGE_BYTES } from '../src/storage/layout.js';
 import { isDelete, KIND, KINDS } from './kinds.js';
 import type { Slot } from './slots.js';
+import { isTinyExtent, TINY_PAGE_BYTES } from './tinyExtents.js';
 
 /** Data bytes in one packet of a read reply; only the last one is shorter (`wire.md` 8.1). */
 export const READ_CHUNK_BYTES = 131_072;
@@ -54,7 +54,7 @@ function checkTinyWrite(header: PacketHeader, slot: Slot): string | null {
   if (header.crc !== slot.crc) return 'the reply to a write does not echo its CRC';
   if (!isTinyExtent(header.extentId)) return `the reply to a tiny write names extent ${header.extentId}`;
   const { extentOffset } = header;
-  return extentOffset >= 0 && extentOffset % PAGE_BYTES === 0
+  return extentOffset >= 0 && extentOffset % TINY_PAGE_BYTES === 0
     ? null
     : `the reply to a tiny write names offset ${extentOffset}, which is no page's`;
 }

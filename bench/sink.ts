@@ -20,9 +20,9 @@ import {
 import { isReadOp, OP } from '../src/protocol/opcodes.js';
 import { RESULT } from '../src/protocol/resultCodes.js';
 import { decodeMarkDelete } from '../src/protocol/tinyDelete.js';
-import { roundUpToPage, TINY_EXTENT_LAST } from '../src/storage/layout.js';
 import { type CrcFunction, loadBodyCrc } from './crc.js';
 import { READ_CHUNK_BYTES } from './reply.js';
+import { roundUpToPage, TINY_EXTENT_LAST } from './tinyExtents.js';
 
 const EXTENT_BYTES_MAX = 128 * 1024 * 1024;
 const FIRST_EXTENT_ID = 1025;
