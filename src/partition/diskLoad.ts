@@ -6,7 +6,7 @@
 import { join } from 'node:path';
 import { ERROR_TEXT } from '../protocol/errors.js';
 import { BASE_BYTES, encodeBase } from '../storage/extentMeta.js';
-import type { Disk } from '../storage/io.js';
+import type { Disk, FolderEntry } from '../storage/io.js';
 import {
   FILE,
   FILE_MODE,
@@ -85,11 +85,13 @@ export function loadDisk(
     const folder = parsePartitionFolderName(name);
     return folder === null || !owns(folder.id) ? [] : [{ name, id: folder.id }];
   });
+  const scans = disk.scanAll(folders.map(({ name }) => join(root, name)));
   for (const [done, { name, id }] of folders.entries()) {
     progress(done, folders.length);
+    const inside = scans.next();
     const outcome = seen.has(id)
       ? failed(`another folder of partition ${id} is served`)
-      : loadPartition(stores, root, name);
+      : loadPartition(stores, root, name, inside);
     if (outcome.ok) {
       seen.add(id);
       loaded.partitions.push(outcome.value);
@@ -123,11 +125,16 @@ export function createPartition(stores: StoreGroup, root: string, request: NewPa
   return loadPartition(stores, root, partitionFolderName(meta.partitionId, meta.sizeBytes));
 }
 
-/** Loads the folder `folderName` under `root` (`storage.md` 13.1). */
-export function loadPartition(stores: StoreGroup, root: string, folderName: string): Outcome<Partition> {
+/** Loads the folder `folderName` under `root` (`storage.md` 13.1); `scanned` is its scan where there is one already. */
+export function loadPartition(
+  stores: StoreGroup,
+  root: string,
+  folderName: string,
+  scanned?: FolderEntry[] | number,
+): Outcome<Partition> {
   const { host } = stores;
   const { disk } = host;
-  const contents = readPartitionFolder(disk, root, folderName);
+  const contents = readPartitionFolder(disk, root, folderName, scanned);
   if (!contents.ok) return contents;
   const { meta, warnings, appliedIndex } = contents.value;
   for (const warning of warnings) host.log('warn', warning, { partition: meta.partitionId });

@@ -137,9 +137,15 @@ function ensureFiles(disk: Disk, path: string, extentMetaBytes: number): FolderR
 
 /**
  * Reads the folder `name` under `root`. A missing or bad META, a META of another partition (W25), or a file that cannot be looked at (W18) refuses the
- * partition. Missing tiny extents and auxiliary files are created, as the reference does.
+ * partition. Missing tiny extents and auxiliary files are created, as the reference does. `scanned` is the folder's scan
+ * where there is one already.
  */
-export function readPartitionFolder(disk: Disk, root: string, name: string): FolderResult<PartitionContents> {
+export function readPartitionFolder(
+  disk: Disk,
+  root: string,
+  name: string,
+  scanned?: FolderEntry[] | number,
+): FolderResult<PartitionContents> {
   const path = join(root, name);
   const told = parsePartitionFolderName(name);
   if (told === null) return { ok: false, message: `${name} is no partition folder` };
@@ -149,7 +155,7 @@ export function readPartitionFolder(disk: Disk, root: string, name: string): Fol
     const inside = `partition ${meta.value.partitionId} of ${meta.value.sizeBytes} bytes`;
     return { ok: false, message: `META of ${path} names ${inside}` };
   }
-  let entries = disk.scan(path);
+  let entries = scanned ?? disk.scan(path);
   if (typeof entries === 'number') return failed(disk, 'readdir', path, entries);
   if (isIncomplete(entries)) {
     const created = ensureFiles(disk, path, sizeIn(entries, FILE.extentMeta));
