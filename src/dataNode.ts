@@ -6,6 +6,7 @@
 import os from 'node:os';
 import type { Logger } from 'pino';
 import type { NodeConfig } from './config/config.js';
+import type { Limits } from './config/diskLimits.js';
 import { CONNECTION_LIMITS } from './config/limits.js';
 import { AdminTasks } from './control/adminTasks.js';
 import { buildHeartbeat } from './control/heartbeat.js';
@@ -44,6 +45,8 @@ export interface DataNode {
   readonly addresses: { data: string; http: string | null; raftHeartbeat: string; raftReplica: string };
   readonly registration: Registration;
   readonly life: NodeLife;
+  /** Other limits for all disks, from now on. */
+  setLimits(limits: Limits): void;
   /** Stops accepting, finishes what was taken on, syncs, ends the threads. True when every worker ended cleanly. May be called twice. */
   stop(): Promise<boolean>;
 }
@@ -134,6 +137,10 @@ class RunningNode implements DataNode {
     this.life = 'Running';
   }
 
+  setLimits(limits: Limits): void {
+    this.#server?.limits.setAll(limits);
+  }
+
   stop(): Promise<boolean> {
     this.#stopping ??= this.#stop();
     return this.#stopping;
@@ -167,6 +174,7 @@ class RunningNode implements DataNode {
         nodeId: this.registration.nodeId,
       },
       stats: () => buildHeartbeat(server.state.disks(), server.state.partitions(), config.rack),
+      limits: server.limits,
       ...(config.faultInjection ? { setFault: (fault) => server.setFault(fault) } : {}),
       log: this.#log,
     });

@@ -7,15 +7,19 @@ import { parseCommandLine } from './cli/arguments.js';
 import { isLaunched, launchDaemon, reportToLauncher } from './cli/daemon.js';
 import { runUntilSignal, type Stoppable } from './cli/lifecycle.js';
 import { type NamedAddresses, readyLine } from './cli/readyLine.js';
+import { ReloadSignal } from './cli/reloadSignal.js';
 import type { StopSignals } from './cli/stopSignals.js';
 import { parseToolLine, type ToolName } from './cli/toolArguments.js';
 import { versionText } from './cli/version.js';
 import type { NodeConfig } from './config/config.js';
 import { checkDiskFolders } from './config/diskFolders.js';
+import { limitsOf } from './config/diskLimits.js';
 import { openFileBudget } from './config/limits.js';
 import { oneLine } from './config/parsed.js';
+import { keysThatNeedRestart } from './config/reload.js';
 import { loadConfig } from './config/schema.js';
 import { parseStandaloneFlags } from './config/standaloneFlags.js';
+import type { DataNode } from './dataNode.js';
 import type { NativeAddon } from './native/addon.js';
 import { type NodeLog, openConsoleLog, openFileLog } from './telemetry/log.js';
 
@@ -126,12 +130,30 @@ async function runNode(configPath: string, signals: StopSignals): Promise<number
   const opened = openFileLog(config.logDir, config.logLevel, isLaunched());
   if (!opened.ok) return fail(opened.message);
   const { log } = opened.nodeLog;
+  const reloads = new ReloadSignal(process);
   return run(opened.nodeLog, signals, async (native, signal) => {
     const diskFailure = await checkDiskFolders(config.disks, DISK_CHECK_MS);
     if (diskFailure !== null) throw new Error(diskFailure);
     const { startDataNode } = await import('./dataNode.js');
-    return startDataNode({ config: withFileBudget(config, native, log), log, signal });
+    const node = await startDataNode({ config: withFileBudget(config, native, log), log, signal });
+    reloads.onReload(() => reload(configPath, config, node, log));
+    return node;
   });
+}
+
+/** Takes over what a running node can of its config file, as it is now; `started`: as it was at the start. A file that cannot be right changes nothing. */
+function reload(configPath: string, started: NodeConfig, node: DataNode, log: Logger): void {
+  const loaded = loadConfig(configPath);
+  if (!loaded.ok) {
+    log.error(`SIGHUP: nothing is changed: ${loaded.message}`);
+    return;
+  }
+  node.setLimits(limitsOf(loaded.config));
+  const needRestart = keysThatNeedRestart(started, loaded.config);
+  log.info(
+    { needRestart },
+    'SIGHUP: the limits of the config file are in force; other changes need a restart',
+  );
 }
 
 async function runStandalone(args: readonly string[], signals: StopSignals): Promise<number> {

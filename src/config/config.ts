@@ -4,6 +4,7 @@
  * Made by `schema.ts` from a Go-style JSON file (`admin.md` 2) or by `standaloneFlags.ts` from command-line flags; nobody else parses or
  * defaults anything. Every field is documented for operators in `docs/configuration.md`, from the tables `fileKeys.ts` and `settings.ts`.
  */
+import type { LimitField } from './diskLimits.js';
 import { CONNECTION_LIMITS } from './limits.js';
 
 /** The levels of `logLevel`, in order of severity. A level shows itself and everything more severe. */
@@ -23,8 +24,8 @@ export interface DiskConfig {
   readonly reserve: string;
 }
 
-/** The settings under the key `extentd`, flattened. Numbers are whole; ranges are in `settings.ts`. */
-export interface ExtentdSettings {
+/** The settings under the key `extentd`, flattened. Numbers are whole; ranges are in `settings.ts`. Limits per disk: `limitsOf` gives them their shape. */
+export interface ExtentdSettings extends Readonly<Record<LimitField, number>> {
   /** Worker threads a disk. */
   readonly workersPerDisk: number;
   /** Descriptors in each ring between a network thread and a worker; a power of two. */
@@ -65,6 +66,12 @@ export interface ExtentdSettings {
   readonly probeIntervalMs: number;
   /** `probe.timeoutMs`: a disk whose probe, or whose worker, has been silent for this long hangs, ms. */
   readonly probeTimeoutMs: number;
+  /** `checksums.bytesPerSecond`: what a disk is read with to compute checksums of quiet extents; 0: none are. */
+  readonly checksumBytesPerSecond: number;
+  /** `scrub.bytesPerSecond`: what a disk is scrubbed with; 0: it is not. */
+  readonly scrubBytesPerSecond: number;
+  /** `scrub.intervalHours`: a scrub begins this long after the last one began; 0: none does by itself. */
+  readonly scrubIntervalHours: number;
   /** Address on which the HTTP port (`prof`) listens. */
   readonly httpAddress: string;
   /** Enables the debug endpoint through which tests make disks slow, hung or failing. */
@@ -127,8 +134,26 @@ export const EXTENTD_DEFAULTS: ExtentdSettings = {
   loadTimeoutMs: 60_000,
   probeIntervalMs: 120_000,
   probeTimeoutMs: 30_000,
+  checksumBytesPerSecond: 32 * MiB,
+  scrubBytesPerSecond: 16 * MiB,
+  scrubIntervalHours: 720,
   httpAddress: '127.0.0.1',
   faultInjection: false,
+  clientsReadBytesPerSecond: 0,
+  clientsWriteBytesPerSecond: 0,
+  clientsReadOpsPerSecond: 0,
+  clientsWriteOpsPerSecond: 0,
+  clientsReadsAtOnce: 0,
+  clientsWritesAtOnce: 0,
+  // About a third of what a hard disk reads in one go. A lost disk is rebuilt from many disks, so the sum of them is what counts.
+  backgroundReadBytesPerSecond: 64 * MiB,
+  backgroundWriteBytesPerSecond: 64 * MiB,
+  // Most repair reads are 128 KiB, so bytes limit them before their number does.
+  backgroundReadOpsPerSecond: 0,
+  backgroundWriteOpsPerSecond: 0,
+  // Fewer than a disk has I/O threads by default, so that a client's cold read finds one free.
+  backgroundReadsAtOnce: 3,
+  backgroundWritesAtOnce: 3,
 };
 
 /** Defaults of the reference for keys that may be missing (`admin.md` 2). */

@@ -6,6 +6,7 @@
  */
 import { isIP } from 'node:net';
 import { EXTENTD_DEFAULTS, type ExtentdSettings } from './config.js';
+import { LIMIT_ROWS } from './diskLimits.js';
 import { accepted, describeValue, type Parsed, refused } from './parsed.js';
 
 const MiB = 1024 * 1024;
@@ -220,6 +221,34 @@ export const SETTINGS: readonly Setting[] = [
     effect: 'A disk whose probe takes longer is reported as unavailable until it ends.',
   },
   {
+    key: 'checksums.bytesPerSecond',
+    field: 'checksumBytesPerSecond',
+    kind: 'integer',
+    min: 0,
+    max: 16_384 * MiB,
+    unit: 'bytes/s',
+    effect:
+      'What a disk is read with to compute checksums of extents that were left alone; 0: none are computed.',
+  },
+  {
+    key: 'scrub.bytesPerSecond',
+    field: 'scrubBytesPerSecond',
+    kind: 'integer',
+    min: 0,
+    max: 16_384 * MiB,
+    unit: 'bytes/s',
+    effect: 'What a disk is read with to compare blocks with their checksums; 0: no scrub.',
+  },
+  {
+    key: 'scrub.intervalHours',
+    field: 'scrubIntervalHours',
+    kind: 'integer',
+    min: 0,
+    max: 100_000,
+    unit: 'hours',
+    effect: 'A scrub begins this long after the last one began; 0: only when it is asked for.',
+  },
+  {
     key: 'httpAddress',
     field: 'httpAddress',
     kind: 'address',
@@ -233,6 +262,17 @@ export const SETTINGS: readonly Setting[] = [
     unit: '-',
     effect: 'For tests: an HTTP endpoint that makes a disk slow, hung or failing.',
   },
+  ...LIMIT_ROWS.map(
+    ({ name, field, max, unit, effect }): Setting => ({
+      key: `limits.${name}`,
+      field,
+      kind: 'integer',
+      min: 0,
+      max,
+      unit,
+      effect,
+    }),
+  ),
 ];
 
 /**

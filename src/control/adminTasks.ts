@@ -1,5 +1,5 @@
 /**
- * Executes the master's packets on this node: create 0x60, delete 0x61 and heartbeat 0x63 (`wire.md` 9.8, `admin.md` 5).
+ * Executes the master's packets on this node: create 0x60, delete 0x61, load 0x62 and heartbeat 0x63 (`wire.md` 9.8, `admin.md` 5).
  *
  * The server hands over a packet's body and sends the reply; results that the master wants by HTTP are posted from here (`responsePoster.ts`).
  * Disks are only reached through the node's view, so that a heartbeat is answered while a disk hangs.
@@ -25,6 +25,7 @@ import { ERROR_TEXT } from '../protocol/errors.js';
 import { heartbeatResponse } from '../protocol/heartbeat.js';
 import { actionOf, OP, UNKNOWN_OPCODE_ACTION } from '../protocol/opcodes.js';
 import { buildHeartbeat, failedHeartbeat } from './heartbeat.js';
+import { LoadTasks } from './loadTasks.js';
 import type { AdminHandler, AdminReply, NodeView, Outcome } from './nodeView.js';
 import type { ResponsePoster } from './responsePoster.js';
 import { chooseDisk } from './space.js';
@@ -42,6 +43,7 @@ const OK: AdminReply = { ok: true, body: EMPTY };
 
 export class AdminTasks implements AdminHandler {
   readonly #options: AdminTasksOptions;
+  readonly #loads: LoadTasks;
   /** Last command of each partition that has one under way: commands for one partition run one after another. */
   readonly #lastOf = new Map<number, Promise<unknown>>();
   /** Bytes of partitions under creation, by disk path: not in the disk's allocated bytes yet. */
@@ -49,6 +51,7 @@ export class AdminTasks implements AdminHandler {
 
   constructor(options: AdminTasksOptions) {
     this.#options = options;
+    this.#loads = new LoadTasks(options);
   }
 
   async handle(opcode: number, _partitionId: number, body: Uint8Array): Promise<AdminReply> {
@@ -57,6 +60,8 @@ export class AdminTasks implements AdminHandler {
         return this.#create(body);
       case OP.deleteDataPartition:
         return this.#delete(body);
+      case OP.loadDataPartition:
+        return this.#load(body);
       case OP.dataNodeHeartbeat:
         return this.#heartbeat(body);
       default:
@@ -132,6 +137,14 @@ export class AdminTasks implements AdminHandler {
     if (task.id === '' || task.operatorAddr === '') return;
     const response = { status: RESPONSE_STATUS.success, result: '', partitionId };
     this.#options.poster.post(task.id, encodeAdminResponse(task, deleteResponse, response));
+  }
+
+  /** Answered at once, whatever comes of it; the files are posted later. */
+  #load(body: Uint8Array): AdminReply {
+    const decoded = decodeAdminTask(body);
+    if (!decoded.ok) return { ok: false, action: actionOf(OP.loadDataPartition), message: decoded.message };
+    this.#loads.take(decoded.value);
+    return OK;
   }
 
   async #heartbeat(body: Uint8Array): Promise<AdminReply> {

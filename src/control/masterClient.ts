@@ -12,8 +12,8 @@ export interface MasterRequest {
   /** `/admin/getIp`. */
   path: string;
   query?: Record<string, string>;
-  /** JSON text. */
-  body?: string;
+  /** JSON text, in UTF-8 where it is bytes. */
+  body?: string | Uint8Array;
 }
 
 /** What the rest of the control plane needs of a master client; tests put a fake in its place. */

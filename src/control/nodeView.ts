@@ -1,5 +1,5 @@
 /**
- * What the control plane (master client, admin tasks, heartbeat, debug API) sees of the node: plain data and four commands.
+ * What the control plane (master client, admin tasks, heartbeat, debug API) sees of the node: plain data and a few commands.
  *
  * Implemented by the main thread from shared tables (`src/server`), so that reading never waits for a disk.
  */
@@ -70,6 +70,8 @@ export interface NodeView {
   createPartition(request: CreatePartitionRequest, diskPath: string): Promise<Outcome<string>>;
   /** Unknown id is success. */
   deletePartition(id: number): Promise<Outcome<null>>;
+  /** Files of a partition for the master, as the JSON array of `admin.md` 5.6. */
+  snapshot(partitionId: number): Promise<Outcome<Uint8Array>>;
   /** Bodies of the debug API that only the owner knows: `partition` (extents, tinyDeleteRecordSize), `extent`, `block` (`admin.md` 10). */
   query(
     kind: 'partition' | 'extent' | 'block',

@@ -41,6 +41,10 @@ export function createApi(options: ApiOptions): (request: HttpRequest) => Promis
         return extent('extent', request, options.ask);
       case '/block':
         return extent('block', request, options.ask);
+      case '/limits':
+        return envelope(await options.ask({ kind: 'limits' }));
+      case '/limits/set':
+        return setLimits(request, options.ask);
       case '/debug/fault':
         return options.faultInjection ? fault(request, options.ask) : notFound();
       default:
@@ -68,6 +72,16 @@ async function extent(kind: 'extent' | 'block', request: HttpRequest, ask: Ask):
   return envelope(
     await ask({ kind, partitionId: partitionId.value.value, extentId: value, extentText: text }),
   );
+}
+
+/** `disk`: path or index, without it all disks; every other parameter is a limit. */
+async function setLimits(request: HttpRequest, ask: Ask): Promise<HttpResponse> {
+  const form = parseForm(request);
+  if (!form.ok) return envelopeError(400, `parse form fail: ${form.message}`);
+  const changes = [...form.value].filter(([name]) => name !== 'disk');
+  const disk = form.value.get('disk');
+  if (disk === '') return envelopeError(400, 'disk: is empty; leave it out to change all disks');
+  return envelope(await ask({ kind: 'setLimits', disk: disk ?? '', changes }));
 }
 
 async function fault(request: HttpRequest, ask: Ask): Promise<HttpResponse> {

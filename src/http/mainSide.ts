@@ -11,6 +11,7 @@ import {
   type Answer,
   type FaultRequest,
   failure,
+  type LimitsApi,
   QUESTIONS_MAX,
   type Question,
 } from './messages.js';
@@ -30,6 +31,7 @@ export interface MainSideOptions {
   startedAtMs: number;
   /** Body of `/stats`: the heartbeat response (`control/heartbeat.ts`). */
   stats(): HeartbeatResponse;
+  limits: LimitsApi;
   /** Injects a fault; absent unless configured. */
   setFault?: (fault: FaultRequest) => Outcome<null>;
 }
@@ -83,6 +85,10 @@ export class MainSide {
         return this.#extent(question);
       case 'fault':
         return this.#fault(question.fault);
+      case 'limits':
+        return { ok: true, value: { disks: this.#options.limits.view() } };
+      case 'setLimits':
+        return this.#setLimits(question.disk, question.changes);
     }
   }
 
@@ -121,6 +127,11 @@ export class MainSide {
       return { ok: false, message: `e extent ${partitionId}_${extentText} not exist`, httpStatus: 500 };
     }
     return this.#options.nodeView.query(kind, partitionId, extentId);
+  }
+
+  async #setLimits(disk: string, changes: [name: string, text: string][]): Promise<Outcome<unknown>> {
+    const outcome = await this.#options.limits.change(disk, changes);
+    return outcome.ok ? { ok: true, value: { disks: outcome.value } } : outcome;
   }
 
   #fault(fault: FaultRequest): Outcome<unknown> {

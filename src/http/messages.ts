@@ -1,13 +1,17 @@
 /**
  * What the HTTP thread and the main thread say to each other over their message port. Plain data; both sides of `src/http` import it.
  */
+import type { Limits } from '../config/diskLimits.js';
+import type { Outcome } from '../control/nodeView.js';
 
 /** What the HTTP thread wants to know. Ids are -1 where the request named something that cannot exist. */
 export type Question =
   | { kind: 'disks' | 'partitions' | 'stats' | 'overview' }
   | { kind: 'partition'; partitionId: number }
   | { kind: 'extent' | 'block'; partitionId: number; extentId: number; extentText: string }
-  | { kind: 'fault'; fault: FaultRequest };
+  | { kind: 'fault'; fault: FaultRequest }
+  | { kind: 'limits' }
+  | { kind: 'setLimits'; disk: string; changes: [name: string, text: string][] };
 
 /** The answer: HTTP status, and `data` as JSON text (200) or a message. */
 export interface Answer {
@@ -26,6 +30,35 @@ export interface FaultRequest {
   codes: number[];
   /** Operations affected; 0: no end. */
   count: number;
+}
+
+/** What one class has done of one kind on one disk, and what of it waits for a limit. */
+export interface LaneView {
+  waiting: number;
+  running: number;
+  /** Since the start, while the kind was limited. */
+  passedOps: number;
+  passedBytes: number;
+}
+
+/** A disk in `/limits`. */
+export interface DiskLimitsView {
+  path: string;
+  limits: Limits;
+  /** Requests that wait, those included that stand behind a limited one of their connection or extent. */
+  waiting: number;
+  clients: { read: LaneView; write: LaneView };
+  background: { read: LaneView; write: LaneView };
+}
+
+/** What the debug API does with limits. */
+export interface LimitsApi {
+  view(): DiskLimitsView[];
+  /** `disk`: path or index, empty for all. A bad value is an outcome with status 400. */
+  change(
+    disk: string,
+    changes: readonly (readonly [name: string, text: string])[],
+  ): Promise<Outcome<DiskLimitsView[]>>;
 }
 
 /** What the thread is started with. */

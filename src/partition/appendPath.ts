@@ -23,6 +23,7 @@ import type { GroupCommit } from './groupCommit.js';
 import { ioErrorText, reportDiskError } from './ioErrors.js';
 import type { OpenExtents } from './openExtents.js';
 import type { Operation, OperationHandler } from './operation.js';
+import type { RowWatch } from './rowWatch.js';
 import type { SlotWrites } from './slotWrites.js';
 import type { StoreHost } from './storeHost.js';
 
@@ -41,8 +42,12 @@ export class AppendPath implements OperationHandler {
   /** 1: the entry zeroes slots before the data of the next entry. */
   private readonly entryZeroes: Uint8Array;
 
-  constructor(host: StoreHost, files: OpenExtents, slots: SlotWrites, commits: GroupCommit) {
+  /** The extent whose checksums are just being looked at. */
+  private readonly watch: RowWatch;
+
+  constructor(host: StoreHost, files: OpenExtents, slots: SlotWrites, commits: GroupCommit, watch: RowWatch) {
     this.host = host;
+    this.watch = watch;
     this.files = files;
     this.slots = slots;
     this.commits = commits;
@@ -83,6 +88,9 @@ export class AppendPath implements OperationHandler {
       return this.host.fail(op, actionOf(op.opcode), parameterMismatch(op.extentOffset, op.size));
     }
     assert(op.size <= op.bufferBytes, 'a write body is longer than its slot');
+    assert(!table.has(row, EXTENT_FLAG.clean), 'an extent that is clean on disk is written to');
+    handle.writesStarted += 1;
+    this.watch.touch(handle.store!, row);
     op.handler = this;
     op.ioError = 0;
     const zeroing = this.slots.zeroBefore(handle, blockOf(op.extentOffset), blockOf(end - 1));

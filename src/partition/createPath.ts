@@ -115,7 +115,7 @@ export class CreatePath {
     store.deletedIds.delete(id);
     op.extentId = id;
     const row = store.table.insert(id);
-    if (!isTinyExtent(id)) store.table.set(row, EXTENT_FLAG.creating);
+    if (!isTinyExtent(id)) store.table.set(row, EXTENT_FLAG.creating | EXTENT_FLAG.trusted);
     this.parked += 1;
     this.files.open(store, row, op);
   }

@@ -10,6 +10,7 @@ import type { ExtentStore } from './extentStore.js';
 import { NormalDeletes } from './normalDeletes.js';
 import type { OpenExtents } from './openExtents.js';
 import type { Operation, OperationLoan } from './operation.js';
+import { RangeEraser } from './rangeEraser.js';
 import type { StoreHost } from './storeHost.js';
 import { TinyDeletes } from './tinyDeletes.js';
 
@@ -39,8 +40,9 @@ export class DeletePath implements OperationLoan {
     this.host = host;
     this.open = open;
     const paced = (store: ExtentStore, op: Operation): void => this.enqueue(store, op);
-    this.normal = new NormalDeletes(host, files, paced, ownFdReleased);
-    this.tiny = new TinyDeletes(host, files, paced, ownFdReleased);
+    const eraser = new RangeEraser(host);
+    this.normal = new NormalDeletes(host, files, eraser, paced, ownFdReleased);
+    this.tiny = new TinyDeletes(host, files, eraser, paced, ownFdReleased);
   }
 
   /** Deletes that wait for a record, for their turn, or for a file. */

@@ -5,7 +5,9 @@
  */
 import { join } from 'node:path';
 import { ERROR_TEXT } from '../protocol/errors.js';
+import { openCleanFile } from '../storage/cleanFile.js';
 import { BASE_BYTES, encodeBase } from '../storage/extentMeta.js';
+import { HoleSearch } from '../storage/holes.js';
 import type { Disk, FolderEntry } from '../storage/io.js';
 import {
   FILE,
@@ -23,11 +25,13 @@ import {
   renameForRemoval,
 } from '../storage/partitionFolder.js';
 import { writeFully } from '../storage/wholeFile.js';
+import { loadCleanEntries, saveCleanEntries } from './cleanEntries.js';
 import { ExtentStore, type OwnFds } from './extentStore.js';
 import { EAGAIN, reportDiskError } from './ioErrors.js';
 import { DISK_HELD } from './messages.js';
 import { Partition, type Peer } from './partition.js';
 import type { StoreGroup } from './storeGroup.js';
+import type { StoreHost } from './storeHost.js';
 
 export type Outcome<T> = { ok: true; value: T } | { ok: false; message: string };
 
@@ -81,6 +85,7 @@ export function loadDisk(
   if (typeof entries === 'number') return failed(`readdir ${root}: ${disk.errnoText(entries)}`);
   const loaded: LoadedDisk = { partitions: [], refused: [] };
   const seen = new Set<number>();
+  const holes = new HoleSearch(disk, root);
   const folders = entries.flatMap(({ name }) => {
     const folder = parsePartitionFolderName(name);
     return folder === null || !owns(folder.id) ? [] : [{ name, id: folder.id }];
@@ -91,7 +96,7 @@ export function loadDisk(
     const inside = scans.next();
     const outcome = seen.has(id)
       ? failed(`another folder of partition ${id} is served`)
-      : loadPartition(stores, root, name, inside);
+      : loadPartition(stores, root, name, holes, inside);
     if (outcome.ok) {
       seen.add(id);
       loaded.partitions.push(outcome.value);
@@ -120,7 +125,7 @@ export function createPartition(stores: StoreGroup, root: string, request: NewPa
   if (meta.volume.trim() === '' || meta.partitionId < 1 || meta.sizeBytes < 1) {
     return failed(ERROR_TEXT.illegalPartitionMetadata);
   }
-  const created = createPartitionFolder(disk, root, meta);
+  const created = createPartitionFolder(disk, root, meta, clock.nowMs());
   if (!created.ok) return created;
   return loadPartition(stores, root, partitionFolderName(meta.partitionId, meta.sizeBytes));
 }
@@ -130,18 +135,22 @@ export function loadPartition(
   stores: StoreGroup,
   root: string,
   folderName: string,
+  holes: HoleSearch = new HoleSearch(stores.host.disk, root),
   scanned?: FolderEntry[] | number,
 ): Outcome<Partition> {
   const { host } = stores;
   const { disk } = host;
-  const contents = readPartitionFolder(disk, root, folderName, scanned);
+  const contents = readPartitionFolder(disk, root, folderName, holes, scanned);
   if (!contents.ok) return contents;
   const { meta, warnings, appliedIndex } = contents.value;
-  for (const warning of warnings) host.log('warn', warning, { partition: meta.partitionId });
   const path = join(root, folderName);
   const fds = openOwnFiles(disk, path);
   if (!fds.ok) return fds;
-  const store = new ExtentStore(path, contents.value, fds.value);
+  for (const warning of warnings) host.log('warn', warning, { partition: meta.partitionId });
+  const clean = openCleanFile(disk, path, contents.value.stamp);
+  const store = new ExtentStore(path, contents.value, fds.value, clean);
+  loadCleanEntries(disk, store, contents.value.extents);
+  stores.attach(store);
   return { ok: true, value: new Partition(stores, root, store, meta, appliedIndex) };
 }
 
@@ -182,7 +191,9 @@ export function closePartition(stores: StoreGroup, partition: Partition): Outcom
     reportDiskError(host, result, true);
     problems.push(`${call} ${path}: ${disk.errnoText(result)}`);
   };
+  stores.detach(store);
   note('sync', store.path, stores.closeExtents(store));
+  if (problems.length === 0) noteClean(host, store, saveCleanEntries(host, store));
   store.closed = true;
   store.ownFdsClosed = true;
   const base = new Uint8Array(BASE_BYTES);
@@ -194,6 +205,14 @@ export function closePartition(stores: StoreGroup, partition: Partition): Outcom
   }
   note('sync', store.path, disk.fsyncFolder(store.path));
   return problems.length === 0 ? { ok: true, value: null } : failed(problems.join('; '));
+}
+
+/** Without its entries the next start has to compare more; nothing is lost. */
+function noteClean(host: StoreHost, store: ExtentStore, result: number): void {
+  if (result >= 0) return;
+  reportDiskError(host, result, true);
+  const text = `checksums will be compared again: write ${store.cleanPath}: ${host.disk.errnoText(result)}`;
+  host.log('warn', text, { partition: store.partitionId });
 }
 
 function removeInBackground(stores: StoreGroup, path: string): void {

@@ -87,6 +87,8 @@ export class ExtentHandle {
   /** Operations that wait for the file. */
   readonly waiting = new OperationQueue();
 
+  /** Writes given to the batch, ever: tells whether one came in between. */
+  writesStarted = 0;
   /** Writes so far, and how many of them the last successful fdatasync covers. */
   writes = 0;
   syncedWrites = 0;

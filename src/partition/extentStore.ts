@@ -4,6 +4,7 @@
  */
 import { join } from 'node:path';
 import { TINY_DELETE_RECORD_BYTES } from '../protocol/tinyDelete.js';
+import type { FoundClean } from '../storage/cleanFile.js';
 import { IdBase } from '../storage/extentMeta.js';
 import { EXTENT_FLAG, ExtentTable } from '../storage/extentTable.js';
 import { FILE, isTinyExtent, roundUpToPage, SECTOR_BYTES, TINY_EXTENT_LAST } from '../storage/layout.js';
@@ -33,6 +34,14 @@ export class ExtentStore implements OperationLoan {
   readonly crcFd: number;
   readonly normalDeleteFd: number;
   readonly tinyDeleteFd: number;
+  /** EXTENT_CLEAN, -1 while there is none; its stamp, 0 while what it says is void; the last stamp of the folder; the first id that is surely our own. */
+  cleanFd: number;
+  cleanStamp: number;
+  lastStamp: number;
+  readonly ownFrom: number;
+  /** Writes that wait for an entry there to be gone, and whether a group of them is on its way. */
+  readonly dirtyWaiting = new OperationQueue();
+  clearing = false;
   /** Length of EXTENT_CRC: slots past it are zero. */
   crcBytes: number;
   /** Offset of the last record in TINYEXTENT_DELETE, as announced to peers (`storage.md` 8.2). After a start the file's length, rounded up to records (W19). */
@@ -76,8 +85,8 @@ export class ExtentStore implements OperationLoan {
   /** Taken out of service: nothing new starts, and what completes is cleaned up. */
   closed = false;
 
-  /** `contents` as read from the folder at `path`; the fds of its files, which the store now owns. */
-  constructor(path: string, contents: PartitionContents, fds: OwnFds) {
+  /** `contents` as read from the folder at `path`; the fds of its files and of `clean`, which the store now owns. */
+  constructor(path: string, contents: PartitionContents, fds: OwnFds, clean: FoundClean) {
     this.partitionId = contents.meta.partitionId;
     this.path = path;
     this.metaFd = fds.meta;
@@ -91,6 +100,11 @@ export class ExtentStore implements OperationLoan {
     this.deletedIds = contents.deletedIds;
     this.normalDeleteBytes = contents.normalDeleteBytes;
     this.ids = new IdBase(contents.storedBase, contents.highestId);
+    this.cleanFd = clean.fd;
+    this.cleanStamp = clean.header?.stamp ?? 0;
+    this.lastStamp = clean.lastStamp;
+    // In a folder of another node's, what is there is not ours; all ids to come are larger.
+    this.ownFrom = clean.header?.ownFrom ?? this.ids.base + 1;
     for (const extent of contents.extents) {
       const row = this.table.insert(extent.id);
       const tiny = isTinyExtent(extent.id);
@@ -123,7 +137,8 @@ export class ExtentStore implements OperationLoan {
 
   /** Fds of the store's own files. */
   get ownFds(): number[] {
-    return [this.metaFd, this.crcFd, this.normalDeleteFd, this.tinyDeleteFd];
+    const fds = [this.metaFd, this.crcFd, this.normalDeleteFd, this.tinyDeleteFd];
+    return this.cleanFd < 0 ? fds : [...fds, this.cleanFd];
   }
 
   /** Path of an extent's file. */
@@ -133,6 +148,10 @@ export class ExtentStore implements OperationLoan {
 
   get metaPath(): string {
     return join(this.path, FILE.extentMeta);
+  }
+
+  get cleanPath(): string {
+    return join(this.path, FILE.extentClean);
   }
 
   get crcPath(): string {

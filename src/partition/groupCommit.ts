@@ -20,6 +20,8 @@ import type { StoreHost } from './storeHost.js';
 export class GroupCommit {
   /** Operations that wait for a sync. */
   parked = 0;
+  /** An fdatasync of the extent has failed: to be remembered beyond this process. */
+  onBroken: (store: ExtentStore, extentId: number) => void = () => undefined;
   private readonly host: StoreHost;
   private files!: OpenExtents;
   private readonly wanted: ExtentHandle[] = [];
@@ -130,6 +132,7 @@ export class GroupCommit {
       partition: store.partitionId,
       extent: handle.extentId,
     });
+    this.onBroken(store, handle.extentId);
     this.failAll(handle.syncRunning, message);
     this.failAll(handle.syncWaiting, message);
   }

@@ -7,6 +7,8 @@ import type { StoreHost } from './storeHost.js';
 export const ENOENT = 2;
 export const ENXIO = 6;
 export const EAGAIN = 11;
+export const EINVAL = 22;
+export const ENOSYS = 38;
 export const EOPNOTSUPP = 95;
 
 /** Tells the host of a failing disk (`diskErrors.ts`). Running out of space, or of descriptors, is none. `errno` may be negated. */

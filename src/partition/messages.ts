@@ -4,6 +4,8 @@
  * A descriptor is 64 bytes: sixteen i32 words, or eight f64 words over the same bytes. Requests and replies use the layouts below; the payload itself
  * lies in the slab slot that the request names, and the reply's body (or error text) comes back in the same slot.
  */
+import type { Finding } from './checksumFindings.js';
+import type { ScrubState } from './scrubState.js';
 
 /** i32 word indexes of a request descriptor. */
 export const REQUEST_I32 = {
@@ -31,6 +33,8 @@ export const REPLY_I32 = {
   /** Bytes of body in the slot. With `largeBody` the body's total length; its pieces come over the event ring. */
   bodyBytes: 3,
   largeBody: 8,
+  /** 1: it waited for a limit of its disk until nobody wanted it any more; its disk was not asked, so this is no sign of life of it. */
+  unserved: 9,
 } as const;
 
 /** f64 word indexes of a reply descriptor. */
@@ -55,6 +59,12 @@ export const COMMAND = {
   query: 3,
   /** Finish what was taken on, sync everything, close, end the thread. */
   stop: 4,
+  /** `{ scrub }` → `answer` with ChecksumReport; with `scrub` a pass begins first. */
+  checksums: 5,
+  /** `{ partitionId }` → `answerBytes` with the partition's file list for the master; `answer` when there is no such partition. */
+  snapshot: 6,
+  /** Limits (`config/diskLimits.ts`) → `answer` when they are in force. */
+  setLimits: 7,
 } as const;
 
 /** Frames worker → main. */
@@ -67,7 +77,7 @@ export const EVENT = {
   loaded: 3,
   /** The worker cannot serve its disk at all: `{ reason }`. */
   failed: 4,
-  /** Answer to command `a`: `CommandAnswer`. Pieces with b = 1 are followed by more. */
+  /** Answer to command `a`: `CommandAnswer`, in pieces. `b`: bytes still to come. */
   answer: 5,
   /** Piece of a large reply body for tag `a`; `b` = offset. */
   bodyPiece: 6,
@@ -75,6 +85,8 @@ export const EVENT = {
   log: 7,
   /** Everything is synced and closed; the thread ends: `{ clean }`. */
   stopped: 8,
+  /** Answer to command `a` that is taken as it is: its value is the bytes. In pieces, as `answer`. */
+  answerBytes: 9,
 } as const;
 
 /** What main must know of a partition to route and report it. Numbers that change live in the shared tables. */
@@ -92,6 +104,17 @@ export interface AttachedPartition {
 export type CommandAnswer =
   | { ok: true; value: unknown }
   | { ok: false; message: string; httpStatus?: number };
+
+/** Answer to the question how the checksums of a worker are. Times in unix ms. */
+export interface ChecksumReport {
+  computing: { bytesPerSecond: number; extents: number; blocks: number; recomputedBlocks: number };
+  scrub: ScrubState & { bytesPerSecond: number; intervalMs: number; totalBytes: number; nextMs: number };
+  extents: { normal: number; trusted: number; clean: number };
+  damagedBlocks: number;
+  suspectBlocks: number;
+  findings: Finding[];
+  findingsLeftOut: number;
+}
 
 const processEpochMs = 1_700_000_000_000;
 

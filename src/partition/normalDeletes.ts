@@ -13,6 +13,7 @@ import type { ExtentStore } from './extentStore.js';
 import { EAGAIN, ENOENT, ioErrorText, reportDiskError } from './ioErrors.js';
 import type { OpenExtents } from './openExtents.js';
 import type { Operation } from './operation.js';
+import type { RangeEraser } from './rangeEraser.js';
 import type { StoreHost } from './storeHost.js';
 
 export class NormalDeletes {
@@ -21,17 +22,20 @@ export class NormalDeletes {
   private again: { store: ExtentStore; op: Operation }[] = [];
   private readonly host: StoreHost;
   private readonly files: OpenExtents;
+  private readonly eraser: RangeEraser;
   private readonly ownFdReleased: (store: ExtentStore) => void;
 
   /** @param paced puts an operation whose id is durable into the queue that ends in `remove`. */
   constructor(
     host: StoreHost,
     files: OpenExtents,
+    eraser: RangeEraser,
     paced: (store: ExtentStore, op: Operation) => void,
     ownFdReleased: (store: ExtentStore) => void,
   ) {
     this.host = host;
     this.files = files;
+    this.eraser = eraser;
     this.ownFdReleased = ownFdReleased;
     this.records = new DeleteRecords(host, {
       recorded: (store, op) => {
@@ -130,9 +134,8 @@ export class NormalDeletes {
     const at = slotOffset(op.extentId, 0);
     if (at >= store.crcBytes) return this.host.finish(op);
     store.ownFdUsers += 1;
-    this.host.disk.submitFallocate(store.crcFd, true, at, SLOT_TABLE_BYTES, ({ result }) => {
+    this.eraser.erase(store, store.crcFd, at, SLOT_TABLE_BYTES, () => {
       store.ownFdUsers -= 1;
-      if (result === -EAGAIN && !store.closed) return this.punchSlots(store, op);
       this.host.finish(op);
       this.ownFdReleased(store);
     });

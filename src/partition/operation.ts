@@ -54,6 +54,16 @@ export class Operation {
   handler: OperationHandler | null = null;
   /** Who lent something to the operation that its end gives back; null in most cases. */
   loan: OperationLoan | null = null;
+
+  // Limits of the disk (`diskLimits.ts`); those of the line while it waits, with `next` for its neighbour there.
+  /** Lane that it runs in, a limit of which it was charged to; 0: none. */
+  chargedLane = 0;
+  waitingLane = 0;
+  /** Place in the order of arrival among those that wait, how many of them it has to let go first, and who has to let it go first. */
+  arrival = 0;
+  blockers = 0;
+  nextOnConnection: Operation | null = null;
+  nextOnExtent: Operation | null = null;
 }
 
 /** Lends something for the life of an operation. */

@@ -18,7 +18,7 @@ import type { PartitionMeta } from '../storage/metaFile.js';
 import { TINY_STATE } from '../storage/tinyExtents.js';
 import type { ExtentStore } from './extentStore.js';
 import type { Operation } from './operation.js';
-import { normalWatermarks, sizeSum, tinyWatermarks } from './queries.js';
+import { normalWatermarks, replicaSnapshot, sizeSum, tinyWatermarks } from './queries.js';
 import type { StoreGroup } from './storeGroup.js';
 import type { StoreHost } from './storeHost.js';
 
@@ -135,6 +135,11 @@ export class Partition {
       default:
         return this.host.fail(op, UNKNOWN_OPCODE_ACTION, unknownOpcode(op.opcode));
     }
+  }
+
+  /** Files of this replica for the master, as JSON (`admin.md` 5.6). */
+  snapshot(): Uint8Array {
+    return replicaSnapshot(this.store, this.host.clock.nowMs());
   }
 
   /** About once a second. A failed disk takes its partitions with it for good. */

@@ -1,22 +1,46 @@
 /**
- * What is asked about a store: watermark lists and sizes for other replicas (`wire.md` 9.5, 9.7), and the debug API's bodies (`admin.md` 10).
+ * What is asked about a store: watermark lists and sizes for other replicas (`wire.md` 9.5, 9.7), the file list for the master (`admin.md` 5.6), and the debug
+ * API's bodies (`admin.md` 10).
  *
  * From memory, except `/block`, which reads one slot table. Called by the owner of the store only.
  */
 import type { ExtentInfo } from '../protocol/extentInfo.js';
+import { SnapshotText } from '../protocol/snapshotText.js';
 import { SLOT_BYTES, SLOT_TABLE_BYTES, slotOffset } from '../storage/crcFile.js';
 import { EXTENT_FLAG, NONE } from '../storage/extentTable.js';
-import { BLOCK_BYTES, isTinyExtent, WATERMARK_QUIET_SECONDS } from '../storage/layout.js';
+import {
+  BLOCK_BYTES,
+  isTinyExtent,
+  TINY_EXTENT_FIRST,
+  TINY_EXTENT_LAST,
+  WATERMARK_QUIET_SECONDS,
+} from '../storage/layout.js';
 import type { ExtentStore } from './extentStore.js';
 import type { StoreHost } from './storeHost.js';
 
 /** Normal extents that are not deleted, not empty, and were last appended to more than 60 s ago. */
 export function normalWatermarks(store: ExtentStore, nowMs: number): ExtentInfo[] {
+  const before = quietBefore(nowMs);
+  return infosWhere(store, (row) => isQuiet(store, row, before));
+}
+
+/**
+ * What a load task tells the master of this replica: the extents that `normalWatermarks` would list, then all tiny ones, as JSON. Made anew for each task. The
+ * reference hands out a list that is up to five minutes old, and none before that; the master compares only what has been left alone for longer.
+ */
+export function replicaSnapshot(store: ExtentStore, nowMs: number): Uint8Array {
   const { table } = store;
-  const before = Math.floor(nowMs / 1000) - WATERMARK_QUIET_SECONDS;
-  return infosWhere(store, (row) => {
-    return !isTinyExtent(table.ids[row]!) && table.sizes[row]! > 0 && table.modTimes[row]! < before;
-  });
+  const before = quietBefore(nowMs);
+  const text = new SnapshotText();
+  for (let row = 0; row < table.rowCount; row += 1) {
+    if (isHidden(store, row) || !isQuiet(store, row, before)) continue;
+    text.add(table.ids[row]!, table.crcs[row]!, table.sizes[row]!, table.modTimes[row]!);
+  }
+  for (let id = TINY_EXTENT_FIRST; id <= TINY_EXTENT_LAST; id += 1) {
+    const row = table.find(id);
+    if (row !== NONE) text.add(id, 0, table.sizes[row]!, 0);
+  }
+  return text.finish();
 }
 
 /** Exactly the tiny extents that are asked for. */
@@ -70,12 +94,24 @@ export function blockCrcs(host: StoreHost, store: ExtentStore, id: number): Bloc
   }));
 }
 
+/** Extents that were appended to from this second on are not told to others. */
+function quietBefore(nowMs: number): number {
+  return Math.floor(nowMs / 1000) - WATERMARK_QUIET_SECONDS;
+}
+
+function isQuiet({ table }: ExtentStore, row: number, before: number): boolean {
+  return !isTinyExtent(table.ids[row]!) && table.sizes[row]! > 0 && table.modTimes[row]! < before;
+}
+
+function isHidden({ table }: ExtentStore, row: number): boolean {
+  return !table.has(row, EXTENT_FLAG.used) || table.has(row, EXTENT_FLAG.deleted);
+}
+
 function infosWhere(store: ExtentStore, test: (row: number) => boolean): ExtentInfo[] {
   const { table } = store;
   const infos: ExtentInfo[] = [];
   for (let row = 0; row < table.rowCount; row += 1) {
-    const hidden = !table.has(row, EXTENT_FLAG.used) || table.has(row, EXTENT_FLAG.deleted);
-    if (!hidden && test(row)) infos.push(infoOf(store, row));
+    if (!isHidden(store, row) && test(row)) infos.push(infoOf(store, row));
   }
   return infos;
 }

@@ -3,41 +3,65 @@
  * checksummed into its own slot.
  *
  * First a read that does not wait for the disk, in the batch; what is not in the page cache goes to the I/O threads. The bound is the file's end, not the
- * recorded size.
+ * recorded size. A whole block whose checksum may be known is compared with it (`docs/checksums.md`): its slot is read just before it, in the same batch, so that
+ * no write lies between them. What differs is read again on an I/O thread before it is believed.
  */
 import assert from 'node:assert';
-import { ERROR_TEXT, parameterMismatch } from '../protocol/errors.js';
+import { blockChecksumMismatch, ERROR_TEXT, parameterMismatch } from '../protocol/errors.js';
 import { actionOf, OP } from '../protocol/opcodes.js';
+import { SLOT_BYTES, type SlotBits, slotOffset } from '../storage/crcFile.js';
 import { EXTENT_FLAG, NONE } from '../storage/extentTable.js';
-import type { IoDone } from '../storage/io.js';
 import { BLOCK_BYTES, EXTENT_BYTES_MAX, isTinyExtent } from '../storage/layout.js';
+import { BlockingReads } from './blockingReads.js';
+import type { ChecksumFindings } from './checksumFindings.js';
 import type { ExtentHandle } from './extentHandle.js';
 import type { ExtentStore } from './extentStore.js';
 import { EAGAIN, EOPNOTSUPP, ioErrorText, reportDiskError } from './ioErrors.js';
 import type { OpenExtents } from './openExtents.js';
 import type { Operation, OperationHandler } from './operation.js';
-import type { StoreHost } from './storeHost.js';
+import { SCRATCH_ENTRY_BYTES, SCRATCH_ZERO_BYTES, type StoreHost } from './storeHost.js';
 import { zeroRest } from './tinyStreams.js';
+import { wholeBlockOf } from './wholeBlock.js';
 
-/** A read on its way through an I/O thread; recycled, so that cold reads allocate nothing either. */
-interface BlockingRead {
-  op: Operation | null;
-  handle: ExtentHandle | null;
-  done: IoDone;
-}
+/** Of a batch entry that reads data: no slot was read with it. */
+const NO_SLOT = -1;
 
 export class ReadPath implements OperationHandler {
-  /** Reads that wait for an I/O thread. */
-  parked = 0;
   private readonly host: StoreHost;
   private readonly files: OpenExtents;
+  private readonly bits: SlotBits;
+  private readonly findings: ChecksumFindings;
+  private readonly blocking: BlockingReads;
+  private readonly scratch: DataView;
   private readonly entryHandles: (ExtentHandle | null)[];
-  private readonly idle: BlockingRead[] = [];
+  /** By entry that reads data: the entry that has read its slot, or NO_SLOT. */
+  private readonly slotEntries: Int32Array;
 
-  constructor(host: StoreHost, files: OpenExtents) {
+  constructor(
+    host: StoreHost,
+    files: OpenExtents,
+    findings: ChecksumFindings,
+    ownFdReleased: (store: ExtentStore) => void,
+  ) {
     this.host = host;
     this.files = files;
+    this.bits = files.slotBits;
+    this.findings = findings;
+    this.blocking = new BlockingReads(
+      host,
+      files.slotBits,
+      (handle, op, result, crc, differs) => this.ended(handle, op, result, crc, differs),
+      ownFdReleased,
+    );
+    const region = host.regions[host.scratchRegion]!;
+    this.scratch = new DataView(region.buffer, region.byteOffset, region.byteLength);
     this.entryHandles = new Array<ExtentHandle | null>(host.disk.batch.capacity).fill(null);
+    this.slotEntries = new Int32Array(host.disk.batch.capacity);
+  }
+
+  /** Reads that wait for an I/O thread. */
+  get parked(): number {
+    return this.blocking.parked;
   }
 
   /** What forbids this read; null when nothing does. */
@@ -50,14 +74,18 @@ export class ReadPath implements OperationHandler {
     return sane && inRange ? null : parameterMismatch(extentOffset, size);
   }
 
-  /** Adds the entry of a checked read of an open extent. */
+  /** Adds the entries of a checked read of an open extent: two at most. */
   start(handle: ExtentHandle, op: Operation): void {
     assert(op.size <= op.bufferBytes, 'a read is longer than its slot');
     op.handler = this;
     const { batch } = this.host.disk;
+    const block = wholeBlockOf(op);
+    const known = block >= 0 && this.bits.any(handle.index, block, block);
+    const slotEntry = known ? this.addSlot(handle, block) : NO_SLOT;
     const index = batch.pread(handle.fd, op.extentOffset, op.region, op.bufferOffset, op.size, true, true);
     this.host.entryOperations[index] = op;
     this.entryHandles[index] = handle;
+    this.slotEntries[index] = slotEntry;
     this.files.use(handle);
   }
 
@@ -67,44 +95,39 @@ export class ReadPath implements OperationHandler {
     const result = batch.result(index);
     // A short answer may be the end of the cached part as well as the end of the file.
     const unsure = result === -EAGAIN || result === -EOPNOTSUPP || (result >= 0 && result < op.size);
-    if (unsure) return this.readBlocking(handle, op);
-    this.ended(handle, op, result, batch.crc(index));
+    if (unsure || this.differs(index)) return this.blocking.start(handle, op);
+    this.ended(handle, op, result, batch.crc(index), false);
   }
 
-  private readBlocking(handle: ExtentHandle, op: Operation): void {
-    const read = this.idle.pop() ?? this.newBlockingRead();
-    read.op = op;
-    read.handle = handle;
-    this.parked += 1;
-    this.submit(read, handle, op);
+  private addSlot(handle: ExtentHandle, block: number): number {
+    const { batch } = this.host.disk;
+    const { crcFd } = handle.store!;
+    const at = this.slotCell(batch.length);
+    const offset = slotOffset(handle.extentId, block);
+    const index = batch.pread(crcFd, offset, this.host.scratchRegion, at, SLOT_BYTES, true, false);
+    this.host.entryOperations[index] = null;
+    return index;
   }
 
-  /** Comes back with -EAGAIN when the I/O queue is full, and is submitted again. */
-  private submit(read: BlockingRead, handle: ExtentHandle, op: Operation): void {
-    const { extentOffset, region, bufferOffset, size } = op;
-    this.host.disk.submitPread(handle.fd, extentOffset, region, bufferOffset, size, true, read.done);
+  /** Whether the slot read beside a block does not fit it, or could not be read without waiting. */
+  private differs(index: number): boolean {
+    const slotEntry = this.slotEntries[index]!;
+    if (slotEntry === NO_SLOT) return false;
+    const { batch } = this.host.disk;
+    if (batch.result(slotEntry) !== SLOT_BYTES) return true;
+    const slot = this.scratch.getUint32(this.slotCell(slotEntry));
+    return slot !== 0 && batch.result(index) >= 0 && slot !== batch.crc(index);
   }
 
-  private newBlockingRead(): BlockingRead {
-    const read: BlockingRead = {
-      op: null,
-      handle: null,
-      done: (io) => {
-        const op = read.op!;
-        const handle = read.handle!;
-        if (io.result === -EAGAIN) return this.submit(read, handle, op);
-        read.op = null;
-        read.handle = null;
-        this.idle.push(read);
-        this.parked -= 1;
-        this.ended(handle, op, io.result, io.crc);
-      },
-    };
-    return read;
+  private slotCell(index: number): number {
+    return SCRATCH_ZERO_BYTES + index * SCRATCH_ENTRY_BYTES;
   }
 
-  private ended(handle: ExtentHandle, op: Operation, result: number, crc: number): void {
-    if (result === op.size) {
+  private ended(handle: ExtentHandle, op: Operation, result: number, crc: number, differs: boolean): void {
+    if (differs && this.isDamaged(handle, op)) {
+      const message = blockChecksumMismatch(handle.store!.partitionId, op.extentId, wholeBlockOf(op));
+      this.host.fail(op, actionOf(op.opcode), message);
+    } else if (result === op.size) {
       op.replyBytes = op.size;
       op.replyCrc = crc;
       this.host.finish(op);
@@ -121,5 +144,12 @@ export class ReadPath implements OperationHandler {
       this.host.fail(op, actionOf(op.opcode), ioErrorText(this.host, 'read', handle.path, result));
     }
     this.files.release(handle);
+  }
+
+  /** A block differs from its slot: whether the block is to blame. The extent is compared as a whole soon. */
+  private isDamaged(handle: ExtentHandle, op: Operation): boolean {
+    const store = handle.store!;
+    this.findings.lookCloser(store, op.extentId);
+    return this.findings.mismatch(store, handle.row, wholeBlockOf(op));
   }
 }

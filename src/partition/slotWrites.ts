@@ -3,19 +3,22 @@
  *
  * Zeroing goes first: an entry of the same batch, before the data. A new checksum goes last: it is remembered when its data has been written, and becomes
  * an entry of the next batch, together with its neighbours. No reply waits for it, since a slot of 0 only means "not known"; and a later write to the same
- * block that ran in between takes it back. So no order of failures leaves a wrong checksum.
+ * block that ran in between takes it back. So no order of failures leaves a wrong checksum: where a write of slots itself fails, its extent is not trusted any more.
  */
 import assert from 'node:assert';
 import { SLOT_BYTES, type SlotBits, slotOffset } from '../storage/crcFile.js';
+import { EXTENT_FLAG } from '../storage/extentTable.js';
 import { BLOCK_BYTES, WRITE_BYTES_MAX } from '../storage/layout.js';
 import type { ExtentHandle } from './extentHandle.js';
-import type { Operation } from './operation.js';
+import type { ExtentStore } from './extentStore.js';
+import { ioErrorText, reportDiskError } from './ioErrors.js';
+import { Operation, type OperationHandler } from './operation.js';
 import { SCRATCH_ENTRY_BYTES, SCRATCH_ZERO_BYTES, type StoreHost } from './storeHost.js';
 
 /** Checksums that one write can bring. */
 const VALUES_MAX = WRITE_BYTES_MAX / BLOCK_BYTES;
 
-export class SlotWrites {
+export class SlotWrites implements OperationHandler {
   private readonly host: StoreHost;
   private readonly bits: SlotBits;
   private readonly scratch: DataView;
@@ -25,6 +28,11 @@ export class SlotWrites {
   private readonly counts: Uint8Array;
   private readonly values: Uint32Array;
   private length = 0;
+  /** Stands in the batch for all writes of new checksums; whose they are, and how long, by entry. */
+  private readonly carrier = new Operation();
+  private readonly entryStores: (ExtentStore | null)[];
+  private readonly entryRows: Int32Array;
+  private readonly entryBytes: Int32Array;
 
   constructor(host: StoreHost, bits: SlotBits) {
     this.host = host;
@@ -36,6 +44,10 @@ export class SlotWrites {
     this.firstBlocks = new Uint16Array(capacity);
     this.counts = new Uint8Array(capacity);
     this.values = new Uint32Array(capacity * VALUES_MAX);
+    this.carrier.handler = this;
+    this.entryStores = new Array<ExtentStore | null>(capacity).fill(null);
+    this.entryRows = new Int32Array(capacity);
+    this.entryBytes = new Int32Array(capacity);
   }
 
   /**
@@ -51,8 +63,9 @@ export class SlotWrites {
     return index;
   }
 
-  /** The zeroing of these slots failed: they may be non-zero still. */
+  /** The zeroing of these slots failed: they may be non-zero still, and the data has changed all the same. */
   zeroingFailed(handle: ExtentHandle, first: number, last: number): void {
+    handle.store!.table.unset(handle.row, EXTENT_FLAG.trusted);
     for (let block = first; block <= last; block += 1) this.bits.set(handle.index, block);
   }
 
@@ -109,7 +122,26 @@ export class SlotWrites {
       this.scratch.setUint32(at + i * SLOT_BYTES, value);
       if (value !== 0) this.bits.set(handle.index, first + i);
     }
-    this.write(handle, slotOffset(handle.extentId, first), at, count * SLOT_BYTES);
+    const index = this.write(handle, slotOffset(handle.extentId, first), at, count * SLOT_BYTES);
+    this.host.entryOperations[index] = this.carrier;
+    this.entryStores[index] = handle.store;
+    this.entryRows[index] = handle.row;
+    this.entryBytes[index] = count * SLOT_BYTES;
+  }
+
+  /** New checksums have been written, or not: part of one may be there, which is a wrong one. */
+  ioDone(_op: Operation, index: number): void {
+    const store = this.entryStores[index]!;
+    this.entryStores[index] = null;
+    const result = this.host.disk.batch.result(index);
+    if (result === this.entryBytes[index]) return;
+    store.table.unset(this.entryRows[index]!, EXTENT_FLAG.trusted);
+    reportDiskError(this.host, result, true);
+    const problem = ioErrorText(this.host, 'write', store.crcPath, result);
+    this.host.log('warn', `checksums of an extent are not known: ${problem}`, {
+      partition: store.partitionId,
+      extent: store.table.ids[this.entryRows[index]!]!,
+    });
   }
 
   private write(handle: ExtentHandle, offset: number, at: number, bytes: number): number {

@@ -14,9 +14,12 @@
 import assert from 'node:assert';
 import { ACTION, ERROR_TEXT, extentFileMissing } from '../protocol/errors.js';
 import { actionOf, isWriteOp, OP } from '../protocol/opcodes.js';
+import { NONE } from '../storage/extentTable.js';
 import { AppendPath } from './appendPath.js';
+import { ChecksumJob } from './checksumJob.js';
 import { CreatePath } from './createPath.js';
 import { DeletePath } from './deletePath.js';
+import { DirtyRecord } from './dirtyRecord.js';
 import { type ExtentHandle, HANDLE_STATE } from './extentHandle.js';
 import type { ExtentStore } from './extentStore.js';
 import { GroupCommit } from './groupCommit.js';
@@ -41,6 +44,9 @@ export class StoreGroup {
   private readonly reads: ReadPath;
   private readonly deletes: DeletePath;
   private readonly streams: TinyStreams;
+  /** Background work on checksums, and what it has found. */
+  readonly checksums: ChecksumJob;
+  private readonly dirty: DirtyRecord;
   private readonly slots: SlotWrites;
   private readonly commits: GroupCommit;
   /** Handles with operations that can start, in the order in which their files were opened. */
@@ -72,12 +78,16 @@ export class StoreGroup {
       ownFdReleased: (store) => this.closeOwnFiles(store),
     });
     this.commits.attach(this.files);
-    this.slots = new SlotWrites(host, this.files.slotBits);
-    this.creates = new CreatePath(host, this.files, this.commits, (store) => this.closeOwnFiles(store));
-    this.appends = new AppendPath(host, this.files, this.slots, this.commits);
-    this.reads = new ReadPath(host, this.files);
     const open = (store: ExtentStore, op: Operation): void => this.withFile(store, op);
     const ownFdReleased = (store: ExtentStore): void => this.closeOwnFiles(store);
+    this.slots = new SlotWrites(host, this.files.slotBits);
+    this.creates = new CreatePath(host, this.files, this.commits, ownFdReleased);
+    this.checksums = new ChecksumJob(host, this.files, ownFdReleased);
+    const { findings, check } = this.checksums;
+    this.commits.onBroken = (store, extentId) => findings.broken.push({ store, extentId });
+    this.dirty = new DirtyRecord(host, (store, op) => this.startWrite(store, op), ownFdReleased);
+    this.appends = new AppendPath(host, this.files, this.slots, this.commits, check.watch);
+    this.reads = new ReadPath(host, this.files, findings, ownFdReleased);
     this.deletes = new DeletePath(host, this.files, open, ownFdReleased);
     this.streams = new TinyStreams(host, this.files, open, ownFdReleased);
     this.tinyAppends = new TinyAppends(host, (store, op) => this.accessExtent(store, op));
@@ -85,7 +95,8 @@ export class StoreGroup {
 
   /** Operations that wait for something else than the batch: an id, a file, a read, a sync. */
   get parkedOperations(): number {
-    const paths = [this.creates, this.reads, this.commits, this.tinyAppends, this.deletes, this.streams];
+    const { creates, reads, commits, tinyAppends, deletes, streams, dirty } = this;
+    const paths = [creates, reads, commits, tinyAppends, deletes, streams, dirty];
     return paths.reduce((sum, { parked }) => sum + parked, this.waiting);
   }
 
@@ -99,8 +110,35 @@ export class StoreGroup {
     this.creates.advance();
     this.commits.advance();
     this.drain();
+    this.dirty.advance(this.hasRoom);
     this.tinyAppends.advance(this.hasRoom);
     this.deletes.advance(this.hasRoom);
+    this.checksums.advance(this.hasRoom);
+  }
+
+  /** About once a second. */
+  tick(): void {
+    this.checksums.tick();
+  }
+
+  /** Ms until `advance` has something to do that no completion and no request will tell of; Infinity when there is nothing. */
+  wakeInMs(): number {
+    return this.checksums.wakeInMs();
+  }
+
+  /** Nothing of its own begins any more; true when nothing of that is under way. */
+  stop(): boolean {
+    return this.checksums.stop();
+  }
+
+  /** A store is served from now on. */
+  attach(store: ExtentStore): void {
+    this.checksums.attach(store);
+  }
+
+  /** A store is about to be closed or taken out of service. */
+  detach(store: ExtentStore): void {
+    this.checksums.detach(store);
   }
 
   /** A create whose space, limits and disk state have been checked. */
@@ -115,7 +153,19 @@ export class StoreGroup {
 
   /** A write whose extent and offset are known, or a read. */
   accessExtent(store: ExtentStore, op: Operation): void {
-    const refusal = isWriteOp(op.opcode) ? this.appends.check(store, op) : this.reads.check(store, op);
+    if (isWriteOp(op.opcode)) {
+      const row = store.table.find(op.extentId);
+      if (row !== NONE && this.dirty.mustWait(store, row)) return this.dirty.wait(store, op);
+      return this.startWrite(store, op);
+    }
+    const refusal = this.reads.check(store, op);
+    if (refusal !== null) return this.host.fail(op, actionOf(op.opcode), refusal);
+    this.withFile(store, op);
+  }
+
+  /** A write to an extent that is not clean on disk, or to none. */
+  private startWrite(store: ExtentStore, op: Operation): void {
+    const refusal = this.appends.check(store, op);
     if (refusal !== null) return this.host.fail(op, actionOf(op.opcode), refusal);
     this.withFile(store, op);
   }
@@ -153,7 +203,9 @@ export class StoreGroup {
       return;
     }
     store.closed = true;
+    this.detach(store);
     this.creates.failWaiting(store, message);
+    this.dirty.failWaiting(store, message);
     this.tinyAppends.failWaiting(store, ACTION.prepare, message);
     this.deletes.failWaiting(store, message);
     this.commits.failAll(store.folderWaiting, message);

@@ -4,8 +4,10 @@
  * Implemented by `src/workers` (and by the test bench). Partitions never reach past this interface, so the same code runs on a
  * simulated disk and clock.
  */
+import assert from 'node:assert';
 import type { Clock, Disk } from '../storage/io.js';
 import type { Status } from '../storage/layout.js';
+import type { DiskLimits } from './diskLimits.js';
 import type { FreeSpace } from './diskSpace.js';
 import type { OperationHost } from './operation.js';
 
@@ -15,8 +17,13 @@ export interface StoreSettings {
   strictAppend: boolean;
   /** Acknowledge every write after fdatasync, as if it were OpSyncWrite, and every create after its folder's fsync (`durability: "always"`). */
   syncEverything: boolean;
-  /** Extent files that may be open at once in this worker. The stores' own files (four a partition) are not counted. */
+  /** Extent files that may be open at once in this worker. The stores' own files (five a partition) are not counted. */
   openExtentsMax: number;
+  /** Bytes a second read to compute checksums of quiet extents, and by the scrub; 0: not at all. */
+  checksumBytesPerSecond: number;
+  scrubBytesPerSecond: number;
+  /** A scrub begins this long after the last one began; 0: none does by itself. */
+  scrubIntervalMs: number;
 }
 
 /** State of the disk as the worker knows it (`storage.md` 12). The worker changes the fields in place. */
@@ -32,6 +39,8 @@ export interface StoreHost extends OperationHost {
   readonly clock: Clock;
   readonly settings: StoreSettings;
   readonly health: DiskHealth;
+  /** Limits of the disk. Requests have passed them when they come to a partition; jobs of this node ask `takeBackground` before their own I/O. */
+  readonly limits: DiskLimits;
   /** The buffer regions that operations and I/O entries name, by index. */
   readonly regions: readonly Uint8Array[];
   /** Index of the region that belongs to the stores alone; at least `scratchBytes(disk.batch.capacity)` bytes, zero at first. */
@@ -49,11 +58,42 @@ export const OPEN_LANES = 32;
 /** Bytes of one such table. */
 export const SCRATCH_LANE_BYTES = 4096;
 
+/** One cell for each batch entry that there can be: a checksum slot that a read beside the batch looks at. */
+const SCRATCH_CELL_BYTES = 4;
+
+/** What the checksum job needs: the slot table of its extent, one block, an entry of EXTENT_CLEAN (`extentCheck.ts`), and the place of its scrub. */
+const SCRATCH_CHECK_BYTES = 4096 + 131_072 + 64;
+const SCRATCH_SCRUB_FILE_BYTES = 512;
+
 /** The last bytes of the region: what a probe writes, and what it reads back (`diskProbe.ts`). */
 export const SCRATCH_PROBE_BYTES = 64;
 
+/** Offset of cell `index` in the scratch region; as many as entries of the batch. */
+export function scratchCell(batchCapacity: number, index: number): number {
+  assert(index < batchCapacity, 'more reads than the rings can hold');
+  return scratchCells(batchCapacity) + index * SCRATCH_CELL_BYTES;
+}
+
+function scratchCells(batchCapacity: number): number {
+  return SCRATCH_ZERO_BYTES + batchCapacity * SCRATCH_ENTRY_BYTES + OPEN_LANES * SCRATCH_LANE_BYTES;
+}
+
+/** Offset of the checksum job's bytes in the scratch region: those of its extent, or those of the scrub's file. */
+export function scratchCheck(batchCapacity: number, part: 'extent' | 'scrubFile' = 'extent'): number {
+  const at = scratchCells(batchCapacity) + batchCapacity * SCRATCH_CELL_BYTES;
+  return part === 'extent' ? at : at + SCRATCH_CHECK_BYTES;
+}
+
+/** Zeros before those: what a deleted range is overwritten with where it cannot be punched (`rangeEraser.ts`). Nobody writes here. */
+export const SCRATCH_ERASE_BYTES = 64 * 1024;
+
+/** Where those zeros begin, for a batch of `batchCapacity` entries. */
+export function scratchEraseOffset(batchCapacity: number): number {
+  return scratchBytes(batchCapacity) - SCRATCH_PROBE_BYTES - SCRATCH_ERASE_BYTES;
+}
+
 /** Bytes the scratch region must have for a batch of `batchCapacity` entries. */
 export function scratchBytes(batchCapacity: number): number {
-  const lanes = OPEN_LANES * SCRATCH_LANE_BYTES;
-  return SCRATCH_ZERO_BYTES + batchCapacity * SCRATCH_ENTRY_BYTES + lanes + SCRATCH_PROBE_BYTES;
+  const tail = SCRATCH_SCRUB_FILE_BYTES + SCRATCH_ERASE_BYTES + SCRATCH_PROBE_BYTES;
+  return scratchCheck(batchCapacity, 'scrubFile') + tail;
 }

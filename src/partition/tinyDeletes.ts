@@ -1,5 +1,6 @@
 /**
- * OpMarkDelete inside tiny extents (`wire.md` 9.4, `storage.md` 8, W19, W20): is there data in the range → record at its place → punch.
+ * OpMarkDelete inside tiny extents (`wire.md` 9.4, `storage.md` 8, W19, W20): is there data in the range → record at its place → punch, or zeros where nothing can be
+ * punched (`rangeEraser.ts`).
  *
  * The record comes first: one for a range that is not punched does no harm, since replaying it is idempotent. The range's pages are given to no later
  * append, so a delete may run beside appends to the same extent.
@@ -8,13 +9,13 @@ import { ACTION, ERROR_TEXT, markDeleteBodyFailed } from '../protocol/errors.js'
 import { actionOf } from '../protocol/opcodes.js';
 import { decodeMarkDelete, TINY_DELETE_RECORD_BYTES, writeTinyDeleteRecord } from '../protocol/tinyDelete.js';
 import { NONE } from '../storage/extentTable.js';
-import type { IoDone } from '../storage/io.js';
 import { FILE, isTinyExtent, PAGE_BYTES, roundUpToPage, SECTOR_BYTES } from '../storage/layout.js';
 import type { ExtentHandle } from './extentHandle.js';
 import type { ExtentStore } from './extentStore.js';
-import { EAGAIN, ENXIO, ioErrorText, reportDiskError } from './ioErrors.js';
+import { EAGAIN, EINVAL, ENXIO, ioErrorText, reportDiskError } from './ioErrors.js';
 import type { OpenExtents } from './openExtents.js';
 import type { Operation, OperationHandler } from './operation.js';
+import type { RangeEraser } from './rangeEraser.js';
 import { SCRATCH_ENTRY_BYTES, SCRATCH_ZERO_BYTES, type StoreHost } from './storeHost.js';
 
 /** One delete on its way. */
@@ -34,6 +35,7 @@ interface TinyDelete {
 export class TinyDeletes implements OperationHandler {
   private readonly host: StoreHost;
   private readonly files: OpenExtents;
+  private readonly eraser: RangeEraser;
   private readonly paced: (store: ExtentStore, op: Operation) => void;
   private readonly ownFdReleased: (store: ExtentStore) => void;
   private readonly running = new Map<Operation, TinyDelete>();
@@ -44,11 +46,13 @@ export class TinyDeletes implements OperationHandler {
   constructor(
     host: StoreHost,
     files: OpenExtents,
+    eraser: RangeEraser,
     paced: (store: ExtentStore, op: Operation) => void,
     ownFdReleased: (store: ExtentStore) => void,
   ) {
     this.host = host;
     this.files = files;
+    this.eraser = eraser;
     this.paced = paced;
     this.ownFdReleased = ownFdReleased;
   }
@@ -130,8 +134,12 @@ export class TinyDeletes implements OperationHandler {
     this.host.disk.submitSeek(handle!.fd, false, extentOffset, ({ result, value0 }) => {
       if (result === -EAGAIN) return this.seek(each);
       if (each.store.closed) return this.fail(each, ERROR_TEXT.partitionNotExists);
-      if (result < 0 && result !== -ENXIO) return this.failIo(each, 'seek', handle!.path, result);
-      const hole = result === -ENXIO || value0 >= extentOffset + each.punchBytes;
+      // A file system that knows no holes has data everywhere.
+      const dataFrom = result === -EINVAL ? extentOffset : value0;
+      if (result < 0 && result !== -ENXIO && result !== -EINVAL) {
+        return this.failIo(each, 'seek', handle!.path, result);
+      }
+      const hole = result === -ENXIO || dataFrom >= extentOffset + each.punchBytes;
       if (hole) this.host.finish(each.op);
       else this.toRecord.push(each);
     });
@@ -155,14 +163,12 @@ export class TinyDeletes implements OperationHandler {
 
   private punch(each: TinyDelete): void {
     const { handle, extentOffset, punchBytes, store } = each;
-    const punched: IoDone = ({ result }) => {
-      if (result === -EAGAIN) return this.punch(each);
+    this.eraser.erase(store, handle!.fd, extentOffset, punchBytes, (result) => {
       if (store.closed) return this.fail(each, ERROR_TEXT.partitionNotExists);
       if (result < 0) return this.failIo(each, 'fallocate', handle!.path, result);
       handle!.writes += 1;
       this.measure(each);
-    };
-    this.host.disk.submitFallocate(handle!.fd, true, extentOffset, punchBytes, punched);
+    });
   }
 
   /** Asks how much of the extent is left on disk, for the partition's used bytes. */

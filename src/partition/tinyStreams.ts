@@ -11,7 +11,7 @@ import { NONE } from '../storage/extentTable.js';
 import { BLOCK_BYTES, FILE, isTinyExtent, roundUpToPage } from '../storage/layout.js';
 import type { ExtentHandle } from './extentHandle.js';
 import type { ExtentStore } from './extentStore.js';
-import { EAGAIN, ENXIO, ioErrorText, reportDiskError } from './ioErrors.js';
+import { EAGAIN, EINVAL, ENXIO, ioErrorText, reportDiskError } from './ioErrors.js';
 import type { OpenExtents } from './openExtents.js';
 import type { Operation } from './operation.js';
 import type { StoreHost } from './storeHost.js';
@@ -94,16 +94,18 @@ export class TinyStreams {
       if (result < 0) return this.end(handle, () => this.failIo(op, handle.path, result));
       op.remainingBytes = Math.min(op.size, value0 - op.extentOffset);
       if (op.remainingBytes <= 0) return this.end(handle, () => this.nothing(op));
-      this.seekData(handle, op, roundUpToPage(value0));
+      this.seekData(handle, op, value0);
     });
   }
 
-  private seekData(handle: ExtentHandle, op: Operation, paddedBytes: number): void {
+  private seekData(handle: ExtentHandle, op: Operation, fileBytes: number): void {
     this.host.disk.submitSeek(handle.fd, false, op.extentOffset, ({ result, value0 }) => {
-      if (result === -EAGAIN) return this.seekData(handle, op, paddedBytes);
+      if (result === -EAGAIN) return this.seekData(handle, op, fileBytes);
+      // A file system that knows no holes has data everywhere.
+      if (result === -EINVAL) return this.startRead(handle, op, fileBytes);
       if (result < 0 && result !== -ENXIO)
         return this.end(handle, () => this.failIo(op, handle.path, result));
-      const dataFrom = result < 0 ? paddedBytes : value0;
+      const dataFrom = result < 0 ? roundUpToPage(fileBytes) : value0;
       if (dataFrom <= op.extentOffset) return this.seekHole(handle, op);
       op.holeBytes = Math.min(dataFrom - op.extentOffset, BLOCK_BYTES);
       op.replyCrc = 0;
@@ -115,9 +117,14 @@ export class TinyStreams {
     this.host.disk.submitSeek(handle.fd, true, op.extentOffset, ({ result, value0 }) => {
       if (result === -EAGAIN) return this.seekHole(handle, op);
       if (result < 0) return this.end(handle, () => this.failIo(op, handle.path, result));
-      op.replyBytes = Math.min(value0 - op.extentOffset, BLOCK_BYTES);
-      this.readData(handle, op);
+      this.startRead(handle, op, value0);
     });
+  }
+
+  /** There is data up to `dataEnd`. */
+  private startRead(handle: ExtentHandle, op: Operation, dataEnd: number): void {
+    op.replyBytes = Math.min(dataEnd - op.extentOffset, BLOCK_BYTES);
+    this.readData(handle, op);
   }
 
   private readData(handle: ExtentHandle, op: Operation): void {

@@ -1,6 +1,7 @@
 /**
  * Request and Response of the partition tasks: create, delete, load (`admin.md` 5.3 to 5.6).
  */
+import { type AdminTask, encodeAdminResponse } from './adminTask.js';
 import { ADDRESS_CHARACTERS_MAX } from './extentInfo.js';
 import { bool, decodeValue, i64, type JsonCodec, list, struct, text, u8, u32, u64 } from './jsonCodec.js';
 import type { Decoded, JsonValue } from './jsonText.js';
@@ -116,11 +117,11 @@ const snapshotFile = struct<SnapshotFile>({
 export const RESPONSE_STATUS = { success: 1, failed: 2 } as const;
 
 /** Response to OpLoadDataPartition. */
-export interface LoadResponse {
+export interface LoadResponse<Files = SnapshotFile[]> {
   partitionId: number;
   usedBytes: number;
   /** `[]` when empty: the master ignores a `null`. */
-  snapshot: SnapshotFile[];
+  snapshot: Files;
   status: number;
   /** -1, 1 or 2, as in heartbeats. */
   partitionStatus: number;
@@ -128,15 +129,35 @@ export interface LoadResponse {
   volume: string;
 }
 
-export const loadResponse = struct<LoadResponse>({
-  partitionId: ['PartitionId', u64],
-  usedBytes: ['Used', u64],
-  snapshot: ['PartitionSnapshot', list(snapshotFile, SNAPSHOT_FILES_MAX)],
-  status: ['Status', u8],
-  partitionStatus: ['PartitionStatus', i64],
-  result: ['Result', text(RESULT_CHARACTERS_MAX)],
-  volume: ['VolName', text(VOLUME_NAME_CHARACTERS_MAX)],
-});
+function loadResponseWith<Files>(files: JsonCodec<Files>): JsonCodec<LoadResponse<Files>> {
+  return struct<LoadResponse<Files>>({
+    partitionId: ['PartitionId', u64],
+    usedBytes: ['Used', u64],
+    snapshot: ['PartitionSnapshot', files],
+    status: ['Status', u8],
+    partitionStatus: ['PartitionStatus', i64],
+    result: ['Result', text(RESULT_CHARACTERS_MAX)],
+    volume: ['VolName', text(VOLUME_NAME_CHARACTERS_MAX)],
+  });
+}
+
+export const loadResponse = loadResponseWith(list(snapshotFile, SNAPSHOT_FILES_MAX));
+
+/** Stands for the file list while the rest is encoded: JSON text has no such character in it. */
+const LIST_PLACE = '\0';
+const filesLeftOut: JsonCodec<null> = { zero: () => null, decode: () => null, encode: () => LIST_PLACE };
+const loadResponseAround = loadResponseWith(filesLeftOut);
+
+/** Encodes the answer to a load task around `files`, a JSON array already, which is long: it is copied, never turned into text. */
+export function encodeLoadResponse(
+  task: AdminTask,
+  response: Omit<LoadResponse, 'snapshot'>,
+  files: Uint8Array,
+): Uint8Array {
+  const whole = encodeAdminResponse(task, loadResponseAround, { ...response, snapshot: null });
+  const place = whole.indexOf(0);
+  return Buffer.concat([whole.subarray(0, place), files, whole.subarray(place + 1)]);
+}
 
 /** Decodes the Request of a create task; id, size and volume must be set. */
 export function decodeCreateRequest(request: JsonValue): Decoded<CreateRequest> {

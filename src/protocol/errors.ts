@@ -95,6 +95,11 @@ export function markDeleteBodyFailed(jsonMessage: string): string {
   return `addExtentInfo failed ${jsonMessage}`;
 }
 
+/** A block whose checksum is known to be right does not have it. The reference has no such error; its code is that of a disk's. */
+export function blockChecksumMismatch(partitionId: number, extentId: number, block: number): string {
+  return `extent ${partitionId}_${extentId} block ${block} is damaged: its checksum does not fit`;
+}
+
 /** The extent has a record but its file is gone. */
 export function extentFileMissing(partitionId: number, extentId: number, path: string): string {
   const load = `load  extent ${partitionId}_${extentId} from disk: restore from file ${path} putCache true system: `;
@@ -132,6 +137,11 @@ export function diskRejectsWrite(partitionId: number, diskPath: string): string 
 /** Admin tasks and the debug command 0x69 for a partition that is not here. */
 export function partitionNotExist(partitionId: number): string {
   return `partition ${partitionId} not exsit`;
+}
+
+/** A load task for a partition that is not here. */
+export function partitionNotFound(partitionId: number): string {
+  return `DataPartition(${partitionId}) not found`;
 }
 
 /** A disk path that is not configured. */

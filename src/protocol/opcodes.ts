@@ -178,6 +178,13 @@ export function isReadOp(opcode: number): boolean {
   return (groupBits[opcode]! & 8) !== 0;
 }
 
+/** What other replicas read from this one for their repair: background work here. */
+export function isRepairReadOp(opcode: number): boolean {
+  return (
+    opcode === OP.extentRepairRead || opcode === OP.tinyExtentRepairRead || opcode === OP.readTinyDeleteRecord
+  );
+}
+
 /** Admin tasks of the master: no checks of extent type or partition on arrival. */
 export function isMasterOp(opcode: number): boolean {
   return (groupBits[opcode]! & 16) !== 0;

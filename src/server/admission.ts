@@ -38,6 +38,7 @@ const SERVED = new Set<number>([
 const SERVED_BY_CONTROL = new Set<number>([
   OP.createDataPartition,
   OP.deleteDataPartition,
+  OP.loadDataPartition,
   OP.dataNodeHeartbeat,
 ]);
 

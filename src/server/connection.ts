@@ -17,7 +17,7 @@ import type { NetworkThread } from './networkThread.js';
 import { TAG_KIND } from './pending.js';
 import { STATE } from './receiveState.js';
 import type { ReplyQueue } from './replyQueue.js';
-import type { WorkerPort } from './workerPort.js';
+import { OWN_SHARE_USED, type WorkerPort } from './workerPort.js';
 
 /** From this many missing body bytes on, the body is received straight into its slot. */
 const DIRECT_BYTES_MIN = 16 * 1024;
@@ -35,8 +35,8 @@ export class Connection {
   failed = false;
   /** Waiting for a resource; not reading. */
   blocked = false;
-  /** Blocked by its own stream of unknown length, of which a packet is at the worker, and not by what others hold. */
-  streaming = false;
+  /** Blocked by its own work at the worker, a stream of unknown length or repair reads, and not by what others hold. */
+  waitsForOwn = false;
   /** Loop clock of the last byte received while a packet was incomplete. */
   progressMs = 0;
 
@@ -59,6 +59,8 @@ export class Connection {
   /** Stream read being cut into chunks. */
   #chunkAt = 0;
   #chunkLeft = 0;
+  /** A packet of a stream of unknown length is at the worker. */
+  #streaming = false;
   #lastLarge = false;
   /** The socket's current buffer is a part of the request's slot: the slot may not be given back before the next read or the close. */
   #direct = false;
@@ -286,7 +288,7 @@ export class Connection {
       const bytes = Math.min(this.#chunkLeft, WIRE_LIMITS.readChunkBytes);
       if (this.replies.full) return this.#block();
       const tag = net.takeTag(this, TAG_KIND.chunk, this.#raw, this.#port!, bytes, false);
-      if (tag < 0) return this.#block();
+      if (tag < 0) return this.#block(tag === OWN_SHARE_USED);
       net.dispatch(this, tag, this.#port!, header, this.#chunkAt, bytes);
       this.#chunkAt += bytes;
       this.#chunkLeft -= bytes;
@@ -296,20 +298,20 @@ export class Connection {
 
   /** Asks for the next packet of a stream of unknown length, one at a time; what the peer sent behind the request waits until the stream has ended. */
   #issueStream(): void {
-    if (this.streaming || this.replies.full) return this.#block();
+    if (this.#streaming || this.replies.full) return this.#block(this.#streaming);
     headerV1.decode(this.#rawView, 0, header);
     const port = this.#port!;
     const tag = this.#net.takeTag(this, TAG_KIND.stream, this.#raw, port, WIRE_LIMITS.readChunkBytes, false);
     if (tag >= 0) this.#net.dispatch(this, tag, port, header, this.#chunkAt, this.#chunkLeft);
-    this.streaming = tag >= 0;
-    this.#block();
+    this.#streaming = tag >= 0;
+    this.#block(this.#streaming || tag === OWN_SHARE_USED);
   }
 
   /** The worker has answered one packet of the stream: the next one, or the next request, when the network thread calls `resume`. */
   streamed(tag: number): void {
     const { remainingBytes, holeBytes, bodyBytes } = this.#net.pending;
     const covered = holeBytes[tag]! + bodyBytes[tag]!;
-    this.streaming = false;
+    this.#streaming = false;
     this.#chunkAt += covered;
     this.#chunkLeft = Math.min(remainingBytes[tag]! - covered, 0xffff_ffff);
     if (this.#chunkLeft <= 0 || covered === 0) this.#nextPacket();
@@ -381,8 +383,9 @@ export class Connection {
     this.#state = this.failed ? STATE.discard : STATE.header;
   }
 
-  #block(): void {
+  #block(waitsForOwn = false): void {
     this.blocked = true;
+    this.waitsForOwn = waitsForOwn;
     this.#net.waitForResources(this);
   }
 

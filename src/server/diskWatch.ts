@@ -11,6 +11,23 @@ export interface WorkerProgress {
   refusal: string;
 }
 
+/** A worker goes round its loop once a second at least: silent for two it is blocked, and what it said of those that wait is not true any more. */
+const LOOP_SILENT_MS = 2_000;
+
+/**
+ * Adds a look, `lookMs` after the last one, to a worker's silence. Requests that wait for a limit of their disk, `limited` of those in flight, are not owed an answer: while
+ * there are no others the disk is not silent, however seldom its limit lets one go.
+ */
+export function silentAfterLook(
+  worker: Pick<WorkerProgress, 'inFlight' | 'silentMs'> & Pick<WorkerLife, 'loopSilentMs'>,
+  limited: number,
+  lookMs: number,
+): number {
+  if (worker.inFlight === 0) return worker.silentMs;
+  const owes = worker.inFlight > limited || worker.loopSilentMs > LOOP_SILENT_MS;
+  return owes ? worker.silentMs + lookMs : 0;
+}
+
 export type WatchVerdict = 'unchanged' | 'stalled' | 'recovered';
 
 /** Judges a worker: work waits and nothing was answered for `stallMs` → stalled; answered again → recovered. */

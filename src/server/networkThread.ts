@@ -6,10 +6,10 @@
  * says that it is awake. With little in flight the turn spins for the replies first, because sleeping and being woken costs more than most replies take.
  */
 import assert from 'node:assert';
-import { REPLY_F64, REPLY_I32, RESULT_SKIPPED } from '../partition/messages.js';
+import { REPLY_I32, RESULT_SKIPPED } from '../partition/messages.js';
 import { errorBody, resultCodeFor } from '../protocol/errors.js';
 import type { PacketHeader } from '../protocol/header.js';
-import { actionOf } from '../protocol/opcodes.js';
+import { actionOf, isRepairReadOp } from '../protocol/opcodes.js';
 import { RESULT } from '../protocol/resultCodes.js';
 import type { Slab } from '../shm/slab.js';
 import { SLOT_KIND } from '../shm/slabShare.js';
@@ -20,7 +20,7 @@ import { NetworkBuffers } from './networkBuffers.js';
 import type { ConnectionLimits, NetworkParts } from './networkParts.js';
 import { PendingTable, TAG, TAG_KIND } from './pending.js';
 import type { ReplyQueue } from './replyQueue.js';
-import type { Route, WorkerPort } from './workerPort.js';
+import { OWN_SHARE_USED, type Route, WORK, type WorkerPort } from './workerPort.js';
 
 /** Smallest slot of a request: it must hold an error text or a small reply body. */
 const SLOT_BYTES_MIN = 4096;
@@ -61,7 +61,7 @@ export class NetworkThread {
 
   /** Some connection waits for what others hold: a slot, a tag, room in a ring. */
   get starving(): boolean {
-    return this.#blocked.some(({ failed, replies, streaming }) => !failed && !streaming && !replies.full);
+    return this.#blocked.some(({ failed, replies, waitsForOwn }) => !failed && !waitsForOwn && !replies.full);
   }
 
   crc32(data: Uint8Array, seed: number): number {
@@ -97,8 +97,8 @@ export class NetworkThread {
   }
 
   /**
-   * Takes a tag and a slot for a request of `connection` to `port` whose body or answer has `bytes`. -1 when something is missing: the caller
-   * blocks. `primary` work may not use the reserves of leaf work; chunks of reads and other leaf work have a reserve each.
+   * Takes a tag and a slot for a request of `connection` to `port` whose body or answer has `bytes`. Below 0 when something is missing: the caller
+   * blocks; OWN_SHARE_USED when it is the share of repair reads. `primary` work may not use the reserves of leaf work; chunks of reads and other leaf work have a reserve each.
    */
   takeTag(
     connection: Connection,
@@ -108,7 +108,9 @@ export class NetworkThread {
     bytes: number,
     primary: boolean,
   ): number {
-    if (!port.admits(primary)) return -1;
+    const background = isRepairReadOp(raw[2]!) ? WORK.background : WORK.leaf;
+    const share = primary ? WORK.primary : background;
+    if (!port.admits(share)) return share === WORK.background ? OWN_SHARE_USED : -1;
     const slotBytes = Math.max(bytes, SLOT_BYTES_MIN);
     const leaf = kind === TAG_KIND.packet ? SLOT_KIND.leaf : SLOT_KIND.reply;
     const slot = this.slab.acquire(slotBytes, port.disk, primary ? SLOT_KIND.primary : leaf);
@@ -120,14 +122,14 @@ export class NetworkThread {
     }
     this.pending.slot[tag] = slot;
     this.pending.worker[tag] = port.index;
-    this.pending.primary[tag] = primary ? 1 : 0;
-    port.admit(primary);
+    this.pending.share[tag] = share;
+    port.admit(share);
     return tag;
   }
 
   /** Gives back a tag that was never dispatched (its packet did not arrive completely). */
   releaseUndispatched(tag: number): void {
-    this.#parts.ports[this.pending.worker[tag]!]!.settle(this.pending.primary[tag] === 1);
+    this.#parts.ports[this.pending.worker[tag]!]!.settle(this.pending.share[tag]!);
     this.releaseTag(tag);
   }
 
@@ -302,7 +304,9 @@ export class NetworkThread {
   #drain(port: WorkerPort): void {
     const { replies } = port;
     let count = 0;
+    let served = 0;
     for (let at = replies.next(); at >= 0; at = replies.next()) {
+      served += 1 - replies.i32[at * 16 + REPLY_I32.unserved]!;
       this.#reply(port, at);
       count++;
     }
@@ -311,17 +315,17 @@ export class NetworkThread {
     this.#lone.answered();
     port.inFlight -= count;
     this.#inFlight -= count;
-    port.silentMs = 0;
+    if (served > 0) port.silentMs = 0;
   }
 
   #reply(port: WorkerPort, at: number): void {
     const { pending } = this;
-    const { i32, f64 } = port.replies;
+    const { i32 } = port.replies;
     const i = at * 16;
     const tag = i32[i + REPLY_I32.tag]!;
     assert(pending.worker[tag] === port.index, 'a tag comes back from its worker');
     this.slab.takeBack(pending.slot[tag]!);
-    port.settle(pending.primary[tag] === 1);
+    port.settle(pending.share[tag]!);
     const resultCode = i32[i + REPLY_I32.resultCode]!;
     if (pending.state[tag] === TAG.abandoned) return this.releaseTag(tag);
     if (resultCode === RESULT_SKIPPED) {
@@ -330,13 +334,7 @@ export class NetworkThread {
       pending.resultCode[tag] = RESULT_SKIPPED;
       return;
     }
-    pending.resultCode[tag] = resultCode;
-    pending.crc[tag] = i32[i + REPLY_I32.crc]!;
-    pending.bodyBytes[tag] = i32[i + REPLY_I32.bodyBytes]!;
-    pending.extentId[tag] = f64[at * 8 + REPLY_F64.extentId]!;
-    pending.extentOffset[tag] = f64[at * 8 + REPLY_F64.extentOffset]!;
-    pending.remainingBytes[tag] = f64[at * 8 + REPLY_F64.remainingBytes]!;
-    pending.holeBytes[tag] = f64[at * 8 + REPLY_F64.holeBytes]!;
+    pending.answered(tag, port.replies, at);
     if (i32[i + REPLY_I32.largeBody] === 1) {
       pending.body[tag] = new Uint8Array(pending.bodyBytes[tag]!);
       if (pending.bodyBytes[tag]! > 0) return;

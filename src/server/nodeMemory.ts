@@ -2,8 +2,10 @@
  * The node's shared memory, laid out once at start: the slab, and rings, tables and doorbells for each worker.
  */
 import type { NodeConfig } from '../config/config.js';
+import { limitsOf } from '../config/diskLimits.js';
 import { createByteRing } from '../shm/byteRing.js';
 import { createDoorbell } from '../shm/doorbell.js';
+import { createLimitTable, type LimitTableMemory } from '../shm/limitTable.js';
 import { createPoisonTable, type PoisonMemory } from '../shm/poison.js';
 import { createRing } from '../shm/ring.js';
 import { createSlab, Slab } from '../shm/slab.js';
@@ -19,6 +21,9 @@ const EVENT_RING_BYTES = 4 * 1024 * KiB;
 const PARTITIONS_PER_WORKER_MAX = 5_000;
 /** Clients wait 5 s for a write; executing it later would only surprise them. */
 const REQUEST_AGE_MS_MAX = 5_000;
+const MS_PER_HOUR = 3_600_000;
+/** Peers wait 60 s for each packet of a repair read (`repair.md` 12); the answer needs some time to get there. */
+const REPAIR_READ_AGE_MS_MAX = 55_000;
 
 /** What main keeps of it; the workers get theirs as `DiskWorkerData`. */
 export interface NodeMemory {
@@ -26,6 +31,7 @@ export interface NodeMemory {
   poison: PoisonMemory;
   diskTable: TableMemory;
   workerTable: TableMemory;
+  limitTable: LimitTableMemory;
   /** Word that tells the workers whether one request at a time is all there is (`LoneWatch`). */
   lone: Int32Array;
   /** One a worker, in order of index. */
@@ -55,11 +61,15 @@ export function layOutMemory(
   const poison = createPoisonTable(connectionsMax);
   const diskTable = createDiskTable(config.disks.length);
   const workerTable = createDiskTable(workerCount);
+  const limitTable = createLimitTable(workerCount);
   const lone = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
   const settings: DiskWorkerData['settings'] = {
     ringSlots: config.ringSlots,
     ioThreads: Math.max(1, Math.floor(config.ioThreads / config.workersPerDisk)),
     openExtentsMax: Math.max(OPEN_EXTENTS_MIN, Math.floor(config.maxOpenFiles / workerCount)),
+    checksumBytesPerSecond: config.checksumBytesPerSecond,
+    scrubBytesPerSecond: config.scrubBytesPerSecond,
+    scrubIntervalMs: config.scrubIntervalHours * MS_PER_HOUR,
     strictAppend: config.strictAppend,
     durability: config.durability,
     spinUs: config.spinWorkerUs,
@@ -67,6 +77,8 @@ export function layOutMemory(
     writes: config.inlineWrites,
     probeIntervalMs: config.probeIntervalMs,
     requestAgeMsMax: REQUEST_AGE_MS_MAX,
+    repairReadAgeMsMax: REPAIR_READ_AGE_MS_MAX,
+    limits: limitsOf(config),
   };
   const workers = Array.from({ length: workerCount }, (_, index): DiskWorkerData => {
     const disk = Math.floor(index / config.workersPerDisk);
@@ -86,9 +98,10 @@ export function layOutMemory(
       partitions: createPartitionTable(PARTITIONS_PER_WORKER_MAX),
       disks: diskTable,
       workers: workerTable,
+      limits: limitTable,
       poison,
       settings,
     };
   });
-  return { slab, poison, diskTable, workerTable, lone, workers };
+  return { slab, poison, diskTable, workerTable, limitTable, lone, workers };
 }

@@ -4,6 +4,7 @@
 import assert from 'node:assert';
 import type { Logger } from 'pino';
 import type { NodeConfig } from '../config/config.js';
+import { limitsOf } from '../config/diskLimits.js';
 import type { AdminHandler, NodeView, Outcome } from '../control/nodeView.js';
 import type { FaultRequest } from '../http/messages.js';
 import { native } from '../native/addon.js';
@@ -12,13 +13,14 @@ import { createDoorbell, DoorbellSleeper, SEQUENCE } from '../shm/doorbell.js';
 import { PoisonTable } from '../shm/poison.js';
 import { DiskTable } from '../shm/tables.js';
 import { SpinPolicy } from '../workers/spin.js';
-import { watchLife, watchWorker } from './diskWatch.js';
+import { silentAfterLook, watchLife, watchWorker } from './diskWatch.js';
+import { LimitControl } from './limitControl.js';
 import type { ConnectionLimits, SocketOwner } from './networkParts.js';
 import { NetworkThread } from './networkThread.js';
 import { layOutMemory } from './nodeMemory.js';
 import { NodeState } from './nodeState.js';
 import { WorkerHandle, type WorkerListener } from './workerHandle.js';
-import { WorkerPort } from './workerPort.js';
+import { backgroundShare, WorkerPort } from './workerPort.js';
 
 const WATCH_MS = 250;
 /** While disks are loaded, the log says how far they are this often. */
@@ -39,6 +41,8 @@ export interface NodeServerOptions {
 export class NodeServer implements WorkerListener {
   readonly network: NetworkThread;
   readonly state: NodeState;
+  /** Limits per disk. */
+  readonly limits: LimitControl;
   readonly #config: NodeConfig;
   readonly #log: Logger;
   readonly #handles: WorkerHandle[] = [];
@@ -55,9 +59,18 @@ export class NodeServer implements WorkerListener {
     this.#loopId = native.registerLoop(() => this.network.called());
     const memory = layOutMemory(config, options.cores, options.connectionsMax, this.#doorbell, this.#loopId);
     const { slab, workers, lone } = memory;
+    const background = backgroundShare(config.slabSlots128k, workers.length);
     const ports = workers.map(
       (data) =>
-        new WorkerPort(data.index, data.disk, data.root, data.ports[0]!, data.doorbell, native.ringDoorbell),
+        new WorkerPort(
+          data.index,
+          data.disk,
+          data.root,
+          data.ports[0]!,
+          data.doorbell,
+          native.ringDoorbell,
+          background,
+        ),
     );
     const sleeper = new DoorbellSleeper(this.#doorbell, native.waitDoorbell);
     this.network = new NetworkThread({
@@ -87,6 +100,7 @@ export class NodeServer implements WorkerListener {
     this.state = new NodeState(this.network, disks, diskTable, workerTable, tables, () =>
       this.connectionCount(),
     );
+    this.limits = new LimitControl(limitsOf(config), disks, memory.limitTable, log);
     const admin = options.admin(this.state);
     for (const data of workers) {
       const handle = new WorkerHandle(data, ports[data.index]!, this);
@@ -110,8 +124,9 @@ export class NodeServer implements WorkerListener {
     if (held !== undefined) throw new Error(held.failure);
   }
 
-  /** Waits, at most `timeoutMs`, until every request taken on was answered. */
+  /** Waits, at most `timeoutMs`, until every request taken on was answered. Limits of disks do not hold any more. */
   async drain(timeoutMs: number): Promise<void> {
+    this.limits.lift();
     await this.#until(() => this.network.inFlight === 0, timeoutMs);
   }
 
@@ -203,7 +218,7 @@ export class NodeServer implements WorkerListener {
       if (failure !== '') continue;
       if (!loaded) this.#watchLoading(handle);
       else if (!stopped) this.#watchLife(port);
-      if (port.inFlight > 0) port.silentMs += WATCH_MS;
+      port.silentMs = silentAfterLook(port, this.limits.waitingAt(port.index), WATCH_MS);
       const verdict = watchWorker(port, this.#config.stallMs);
       if (verdict === 'recovered') {
         port.refusal = '';

@@ -12,6 +12,7 @@ import type {
   Status,
 } from '../control/nodeView.js';
 import { type AttachedPartition, COMMAND, type CommandAnswer } from '../partition/messages.js';
+import { partitionNotFound } from '../protocol/errors.js';
 import { DiskTable, PARTITION_FLAG, PartitionTable, type TableMemory } from '../shm/tables.js';
 import type { NetworkThread } from './networkThread.js';
 import type { WorkerHandle } from './workerHandle.js';
@@ -126,6 +127,13 @@ export class NodeState implements NodeView {
     }
     this.#net.routes.set(id, { port: registered.handle.port });
     return answer;
+  }
+
+  async snapshot(partitionId: number): Promise<Outcome<Uint8Array>> {
+    const registered = this.#partitions.get(partitionId);
+    if (registered === undefined) return { ok: false, message: partitionNotFound(partitionId) };
+    const answer = await registered.handle.ask(COMMAND.snapshot, { partitionId });
+    return answer.ok ? { ok: true, value: answer.value as Uint8Array } : answer;
   }
 
   async query(

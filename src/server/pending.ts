@@ -7,7 +7,9 @@
  * stays taken until the worker gives it back, because the worker may still write into it.
  */
 import assert from 'node:assert';
+import { REPLY_F64, REPLY_I32 } from '../partition/messages.js';
 import { HEADER_BYTES } from '../protocol/header.js';
+import type { RingConsumer } from '../shm/ring.js';
 
 /** Room for one raw header, a cache line. */
 const HEADER_STRIDE = 64;
@@ -28,8 +30,8 @@ export class PendingTable {
   /** Index of the connection, and of the worker (-1: none). */
   readonly connection: Int32Array;
   readonly worker: Int32Array;
-  /** 1: primary work, which may not use the reserves of leaf work. */
-  readonly primary: Uint8Array;
+  /** WORK: which share of its worker it counts in. */
+  readonly share: Uint8Array;
   /** Slab handle, -1: none. */
   readonly slot: Int32Array;
   /** Next tag of the same connection, -1: last. */
@@ -63,7 +65,7 @@ export class PendingTable {
     this.kind = new Uint8Array(capacity);
     this.connection = new Int32Array(capacity);
     this.worker = new Int32Array(capacity);
-    this.primary = new Uint8Array(capacity);
+    this.share = new Uint8Array(capacity);
     this.slot = new Int32Array(capacity);
     this.next = new Int32Array(capacity);
     this.charged = new Int32Array(capacity);
@@ -104,10 +106,23 @@ export class PendingTable {
     this.next[tag] = -1;
     this.charged[tag] = 0;
     this.bodyBytes[tag] = 0;
-    this.primary[tag] = 0;
+    this.share[tag] = 0;
     const at = tag * HEADER_STRIDE;
     for (let i = 0; i < HEADER_BYTES; i++) this.headers[at + i] = source[sourceOffset + i]!;
     return tag;
+  }
+
+  /** Takes over what a worker's reply, descriptor `at` of its ring, says of a tag. */
+  answered(tag: number, { i32, f64 }: RingConsumer, at: number): void {
+    const i = at * 16;
+    const f = at * 8;
+    this.resultCode[tag] = i32[i + REPLY_I32.resultCode]!;
+    this.crc[tag] = i32[i + REPLY_I32.crc]!;
+    this.bodyBytes[tag] = i32[i + REPLY_I32.bodyBytes]!;
+    this.extentId[tag] = f64[f + REPLY_F64.extentId]!;
+    this.extentOffset[tag] = f64[f + REPLY_F64.extentOffset]!;
+    this.remainingBytes[tag] = f64[f + REPLY_F64.remainingBytes]!;
+    this.holeBytes[tag] = f64[f + REPLY_F64.holeBytes]!;
   }
 
   /** Gives a tag back. Its slot must have been released, its worker must have replied. */

@@ -111,7 +111,7 @@ export class WorkerHandle {
 
   #take(kind: number, a: number, b: number, payload: Uint8Array): void {
     if (kind === EVENT.bodyPiece) return this.#listener.bodyPiece(this, a, b, payload);
-    if (kind === EVENT.answer) return this.#answer(a, b, payload);
+    if (kind === EVENT.answer || kind === EVENT.answerBytes) return this.#answer(kind, a, b, payload);
     const value: unknown = JSON.parse(Buffer.from(payload).toString());
     if (this.#givenUp && this.#isLate(kind)) return;
     switch (kind) {
@@ -142,7 +142,7 @@ export class WorkerHandle {
     return kind === EVENT.attached || kind === EVENT.loaded || kind === EVENT.failed;
   }
 
-  #answer(number: number, bytesToCome: number, payload: Uint8Array): void {
+  #answer(kind: number, number: number, bytesToCome: number, payload: Uint8Array): void {
     const asked = this.#asked.get(number);
     if (asked === undefined) return;
     asked.bytes += payload.length;
@@ -151,6 +151,7 @@ export class WorkerHandle {
     this.#asked.delete(number);
     if (asked.bytes > ANSWER_BYTES_MAX)
       asked.resolve({ ok: false, message: 'answer too long', httpStatus: 500 });
+    else if (kind === EVENT.answerBytes) asked.resolve({ ok: true, value: Buffer.concat(asked.pieces) });
     else asked.resolve(JSON.parse(Buffer.concat(asked.pieces).toString()) as CommandAnswer);
   }
 

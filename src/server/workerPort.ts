@@ -5,6 +5,24 @@ import { Doorbell } from '../shm/doorbell.js';
 import type { RingMemory } from '../shm/ring.js';
 import { RingConsumer, RingProducer } from '../shm/ring.js';
 
+/** Which share of a worker's ring a request counts in. */
+export const WORK = {
+  leaf: 0,
+  /** Forwarded to followers before it is answered. */
+  primary: 1,
+  /** Repair reads of other replicas: they may wait long for a limit, and must not take the slots that clients' reads need meanwhile. */
+  background: 2,
+} as const;
+/** Most background requests at a worker: 2 MiB on their way keep any disk busy. */
+const BACKGROUND_MAX = 16;
+/** Instead of a tag: background work has used up its own share. */
+export const OWN_SHARE_USED = -2;
+
+/** Background requests that each of `workers` may have, so that all of them together take a quarter of `slots`, the slots of their size, at most. */
+export function backgroundShare(slots: number, workers: number): number {
+  return Math.max(1, Math.min(BACKGROUND_MAX, Math.floor(slots / 4 / workers)));
+}
+
 /** Shared memory between one network thread and one worker. */
 export interface PortMemory {
   requests: RingMemory;
@@ -21,9 +39,11 @@ export class WorkerPort {
   readonly doorbell: Doorbell;
   /** Requests published and not yet answered. */
   inFlight = 0;
-  /** Tags taken for this worker and not yet answered, and those among them that are primary work. */
+  /** Tags taken for this worker and not yet answered: all, and by WORK. */
   #admitted = 0;
-  #primaryAdmitted = 0;
+  readonly #admittedOf = new Int32Array(3);
+  /** Most of each kind of WORK. */
+  readonly #most: readonly number[];
   /** Descriptors written since the last publish. */
   dirty = false;
   /** How long it has answered nothing although work waited, ms; kept by the watch (`diskWatch.ts`), set to 0 by each answer. */
@@ -45,6 +65,7 @@ export class WorkerPort {
     memory: PortMemory,
     doorbell: Int32Array,
     wake: (words: Int32Array) => void,
+    backgroundMax = BACKGROUND_MAX,
   ) {
     this.index = index;
     this.disk = disk;
@@ -52,23 +73,24 @@ export class WorkerPort {
     this.requests = new RingProducer(memory.requests);
     this.replies = new RingConsumer(memory.replies);
     this.doorbell = new Doorbell(doorbell, wake);
-  }
-
-  /** Whether another request may be taken on: the rings always have room for what was. Primary work gets half at most. */
-  admits(primary: boolean): boolean {
     const room = this.requests.slotCount;
-    return this.#admitted < room && (!primary || this.#primaryAdmitted < room / 2);
+    this.#most = [room, room / 2, backgroundMax];
   }
 
-  admit(primary: boolean): void {
+  /** Whether another request may be taken on: the rings always have room for what was. Primary work gets half at most, background work a few. */
+  admits(work: number): boolean {
+    return this.#admitted < this.requests.slotCount && this.#admittedOf[work]! < this.#most[work]!;
+  }
+
+  admit(work: number): void {
     this.#admitted++;
-    if (primary) this.#primaryAdmitted++;
+    this.#admittedOf[work]!++;
   }
 
   /** A request was answered by the worker, or will never be dispatched. */
-  settle(primary: boolean): void {
+  settle(work: number): void {
     this.#admitted--;
-    if (primary) this.#primaryAdmitted--;
+    this.#admittedOf[work]!--;
   }
 
   /** Shows the worker what was written, with at most one wake-up. */

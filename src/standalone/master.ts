@@ -6,6 +6,7 @@
  */
 import type { Logger } from 'pino';
 import { HTTP_LIMITS, type HttpServer, listenHttp } from '../http/httpServer.js';
+import type { LoadResponse } from '../protocol/adminBodies.js';
 import type { HeartbeatResponse } from '../protocol/heartbeat.js';
 import { type Cluster, createMasterApi } from './masterApi.js';
 import {
@@ -100,6 +101,14 @@ export class EmbeddedMaster implements Cluster {
     const link = this.#links.get(node.id);
     if (link === undefined || link.heartbeat === null) return null;
     return { response: link.heartbeat, atMs: link.heartbeatAtMs };
+  }
+
+  load(node: MasterNode, partitionId: number): Promise<LoadResponse | null> {
+    return this.#links.get(node.id)?.load(partitionId) ?? Promise.resolve(null);
+  }
+
+  loaded(node: MasterNode, response: LoadResponse): void {
+    this.#links.get(node.id)?.loaded(response.partitionId, response);
   }
 
   received(node: MasterNode, response: HeartbeatResponse): void {

@@ -1,12 +1,15 @@
 /**
- * The embedded master's HTTP paths: what a data node asks a master (`admin.md` 4), in the real master's words, and `/status` for people and tests.
+ * The embedded master's HTTP paths: what a data node asks a master (`admin.md` 4), in the real master's words, and for people and tests `/status` and
+ * `/dataPartition/load`.
  *
  * Pure routing over the `Cluster` that `master.ts` gives it.
  */
 import { isIPv4 } from 'node:net';
 import { type HttpRequest, type HttpResponse, plain } from '../http/httpServer.js';
+import { type LoadResponse, loadResponse } from '../protocol/adminBodies.js';
 import { type AdminTask, decodeAdminTask } from '../protocol/adminTask.js';
 import { decodeHeartbeatResponse, type HeartbeatResponse, heartbeatResponse } from '../protocol/heartbeat.js';
+import { decodeValue } from '../protocol/jsonCodec.js';
 import { OP } from '../protocol/opcodes.js';
 import { createdOn, type MasterNode, type MasterPartition, type MasterState } from './masterState.js';
 
@@ -20,6 +23,10 @@ export interface Cluster {
   heartbeatOf(node: MasterNode): { response: HeartbeatResponse; atMs: number } | null;
   /** Takes a heartbeat response. */
   received(node: MasterNode, response: HeartbeatResponse): void;
+  /** Has a node load a partition; its response, null when none came. */
+  load(node: MasterNode, partitionId: number): Promise<LoadResponse | null>;
+  /** Takes a load response. */
+  loaded(node: MasterNode, response: LoadResponse): void;
 }
 
 /** Codes of the real master (`admin.md` 4.1). */
@@ -38,6 +45,8 @@ export function createMasterApi(cluster: Cluster): (request: HttpRequest) => Pro
         return getNode(cluster, parameters.get('addr'));
       case '/dataPartition/get':
         return getPartition(cluster, parameters.get('id'));
+      case '/dataPartition/load':
+        return loadPartition(cluster, parameters.get('id'));
       case '/dataNode/response':
         return takeResponse(cluster, request.body);
       case '/status':
@@ -102,6 +111,17 @@ function getPartition(cluster: Cluster, id: string | null): HttpResponse {
   return success(JSON.stringify(body));
 }
 
+/** Has every registered host load the partition, and shows their responses as they posted them; null for one that did not. */
+async function loadPartition(cluster: Cluster, id: string | null): Promise<HttpResponse> {
+  if (id === null || !/^[0-9]+$/.test(id)) return refuse(CODE.parameter, 'parameter id not found');
+  const partition = cluster.state.partitions.find((candidate) => candidate.id === Number(id));
+  if (partition === undefined) return refuse(CODE.partitionNotExists, 'data partition not exists');
+  const nodes = cluster.state.nodes.filter(({ addr }) => partition.hosts.includes(addr));
+  const responses = await Promise.all(nodes.map((node) => cluster.load(node, partition.id)));
+  const texts = responses.map((response) => (response === null ? 'null' : loadResponse.encode(response)));
+  return success(`[${texts.join(',')}]`);
+}
+
 function replicaOf(cluster: Cluster, partition: MasterPartition, addr: string): object {
   const node = cluster.state.nodes.find((candidate) => candidate.addr === addr);
   const heartbeat = node === undefined ? null : cluster.heartbeatOf(node);
@@ -126,6 +146,14 @@ function takeResponse(cluster: Cluster, body: Buffer): HttpResponse {
   const node = cluster.state.nodes.find((candidate) => candidate.addr === task.value.operatorAddr);
   if (node === undefined) return refuse(CODE.nodeNotExists, 'data node not exists');
   if (task.value.opcode === OP.dataNodeHeartbeat) return takeHeartbeat(cluster, node, task.value);
+  if (task.value.opcode === OP.loadDataPartition) return takeLoad(cluster, node, task.value);
+  return success('"200"');
+}
+
+function takeLoad(cluster: Cluster, node: MasterNode, task: AdminTask): HttpResponse {
+  const response = decodeValue(loadResponse, task.response);
+  if (!response.ok) return refuse(CODE.parameter, response.message);
+  cluster.loaded(node, response.value);
   return success('"200"');
 }
 

@@ -1,11 +1,12 @@
 /**
- * What the embedded master does for one registered node: heartbeat tasks at an interval, and creation of the partitions it shall have.
+ * What the embedded master does for one registered node: heartbeat tasks at an interval, creation of the partitions it shall have, and load tasks when somebody
+ * asks for them.
  *
  * A link lives from a registration to the next one of the same node. The first heartbeat goes out at once and is repeated quickly until the node's
  * data port answers; partitions are created when the node's first heartbeat response has come, as with the real master (`admin.md` 14.1).
  */
 import type { Logger } from 'pino';
-import { createRequest } from '../protocol/adminBodies.js';
+import { createRequest, type LoadResponse, loadRequest } from '../protocol/adminBodies.js';
 import { type AdminTask, encodeAdminTask, newAdminTask } from '../protocol/adminTask.js';
 import type { HeartbeatResponse } from '../protocol/heartbeat.js';
 import type { JsonValue } from '../protocol/jsonText.js';
@@ -16,6 +17,8 @@ import type { MasterNode, MasterPartition } from './masterState.js';
 /** Reply deadlines of the real master: synchronous and asynchronous tasks (`admin.md` 5.2). */
 const CREATE_TIMEOUT_MS = 20_000;
 const HEARTBEAT_TIMEOUT_MS = 5_000;
+/** Time for a node to post what it was asked to load; the real master gives 120 s (`admin.md` 14.4). */
+const LOAD_TIMEOUT_MS = 20_000;
 /** Pause before another try with a node whose port does not answer, and after a refused creation. */
 const CONNECT_RETRY_MS = 100;
 const CREATE_RETRY_MS = 1_000;
@@ -47,6 +50,9 @@ export class NodeLink {
   #lastError = '';
   /** The last creation was refused. */
   #refused = false;
+  /** Partitions whose load task has not been sent yet, and who waits for the response to one. */
+  readonly #toLoad = new Set<number>();
+  readonly #loadWaiting = new Map<number, ((response: LoadResponse | null) => void)[]>();
 
   constructor(options: NodeLinkOptions) {
     this.#options = options;
@@ -74,11 +80,36 @@ export class NodeLink {
     this.#wake?.();
   }
 
+  /** Sends a load task for a partition; resolves with the response that the node posts, or with null when none came in time. */
+  load(partitionId: number): Promise<LoadResponse | null> {
+    if (this.#stopped) return Promise.resolve(null);
+    this.#toLoad.add(partitionId);
+    this.#woken = true;
+    this.#wake?.();
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => this.loaded(partitionId, null), LOAD_TIMEOUT_MS);
+      const waiting = this.#loadWaiting.get(partitionId) ?? [];
+      this.#loadWaiting.set(partitionId, waiting);
+      waiting.push((response) => {
+        clearTimeout(timer);
+        resolve(response);
+      });
+    });
+  }
+
+  /** Takes a load response that the node has posted. */
+  loaded(partitionId: number, response: LoadResponse | null): void {
+    const waiting = this.#loadWaiting.get(partitionId) ?? [];
+    this.#loadWaiting.delete(partitionId);
+    for (const resolve of waiting) resolve(response);
+  }
+
   /** Ends the loop and the connection. */
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#connection.close();
     this.#wake?.();
+    for (const partitionId of [...this.#loadWaiting.keys()]) this.loaded(partitionId, null);
     await this.#running;
   }
 
@@ -95,6 +126,7 @@ export class NodeLink {
         const created = await this.#createPending();
         creationDueMs = created ? 0 : performance.now() + CREATE_RETRY_MS;
       }
+      await this.#sendLoads();
       const dueMs = creationDueMs === 0 ? heartbeatDueMs : Math.min(heartbeatDueMs, creationDueMs);
       await this.#sleep(dueMs - performance.now());
     }
@@ -139,6 +171,17 @@ export class NodeLink {
       onCreated(partition, result.body);
     }
     return true;
+  }
+
+  async #sendLoads(): Promise<void> {
+    for (const partitionId of this.#toLoad) {
+      this.#toLoad.delete(partitionId);
+      const request = JSON.parse(loadRequest.encode({ partitionId })) as JsonValue;
+      const { addr } = this.#options.node;
+      const task = newAdminTask(OP.loadDataPartition, addr, partitionId, unixSeconds(), request);
+      const result = await this.#send(task, HEARTBEAT_TIMEOUT_MS);
+      if (!result.ok) this.loaded(partitionId, null);
+    }
   }
 
   async #send(task: AdminTask, timeoutMs: number): Promise<AdminResult> {

@@ -16,6 +16,12 @@ export const EXTENT_FLAG = {
   syncFailed: 8,
   /** A delete of it is under way; it serves until its file is gone. */
   deleting: 16,
+  /** EXTENT_CLEAN has an entry of it, which must be gone from the disk before the extent is written to. */
+  clean: 32,
+  /** Its checksum slots are right where they are not 0. */
+  trusted: 64,
+  /** A block of it is not what its trusted slot says. */
+  damaged: 128,
 } as const;
 
 /** No row, no handle. */
@@ -103,6 +109,16 @@ export class ExtentTable {
 
   unset(row: number, flag: number): void {
     this.flags[row] = this.flags[row]! & ~flag;
+  }
+
+  /** Ids of all records above `id`, ascending. */
+  idsAbove(id: number): Float64Array {
+    const ids = new Float64Array(this.count);
+    let count = 0;
+    for (let row = 0; row < this.rowCount; row += 1) {
+      if (this.has(row, EXTENT_FLAG.used) && this.ids[row]! > id) ids[count++] = this.ids[row]!;
+    }
+    return ids.subarray(0, count).sort();
   }
 
   private nextRow(): number {

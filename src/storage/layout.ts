@@ -33,6 +33,9 @@ export const EXTENTS_MAX = 60_000;
 /** Quiet seconds before a normal extent is listed in watermarks. */
 export const WATERMARK_QUIET_SECONDS = 60;
 
+/** Quiet seconds before a normal extent's checksums are computed and shown, as in the reference. */
+export const CHECKSUM_QUIET_SECONDS = 600;
+
 /** A deleted normal extent keeps its record so long: its id exists for creates. */
 export const DELETED_RECORD_MS = 600_000;
 
@@ -47,6 +50,8 @@ export const FILE = {
   extentCrc: 'EXTENT_CRC',
   tinyDelete: 'TINYEXTENT_DELETE',
   normalDelete: 'NORMALEXTENT_DELETE',
+  /** extentd's own (`docs/checksums.md`); the reference ignores it. */
+  extentClean: 'EXTENT_CLEAN',
 } as const;
 
 /** Held with flock by the process that serves the disk. The reference ignores it. */

@@ -4,6 +4,8 @@
 
 import assert from 'node:assert';
 import { basename, join } from 'node:path';
+import { UNLIMITED } from '../config/diskLimits.js';
+import { DiskLimits } from '../partition/diskLimits.js';
 import { loadDisk, lockDisk } from '../partition/diskLoad.js';
 import { type DiskSpace, FreeSpace, spaceOf } from '../partition/diskSpace.js';
 import type { Partition } from '../partition/partition.js';
@@ -91,8 +93,12 @@ function trialHost(disk: TrialDisk, warnings: Map<number, string[]>): StoreHost 
   return {
     disk,
     clock: { nowMs: () => Date.now(), monotonicNs: () => 0 },
-    settings: { strictAppend: true, syncEverything: false, openExtentsMax: 1 },
+    settings: {
+      ...{ strictAppend: true, syncEverything: false, openExtentsMax: 1 },
+      ...{ checksumBytesPerSecond: 0, scrubBytesPerSecond: 0, scrubIntervalMs: 0 },
+    },
     health: { status: 2, space: new FreeSpace() },
+    limits: new DiskLimits(UNLIMITED, 1, 0),
     regions: [new Uint8Array(scratchBytes(disk.batch.capacity))],
     scratchRegion: 0,
     entryOperations: [],

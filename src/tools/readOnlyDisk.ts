@@ -127,7 +127,7 @@ export class ReadOnlyDisk implements Disk {
     return refuse('rename');
   }
 
-  unlink(): number {
+  unlink(_path: string): number {
     return refuse('unlink');
   }
 

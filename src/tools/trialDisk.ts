@@ -58,8 +58,9 @@ export class TrialDisk extends ReadOnlyDisk {
     const full = followed(resolve(path));
     const inMemory = this.#changed.has(full);
     if (flags === constants.O_RDONLY && !inMemory) return super.open(path, flags, mode);
-    assert(flags === constants.O_RDONLY || flags === OPEN_OR_CREATE, `a trial opens ${path} with ${flags}`);
-    const answer = inMemory ? 0 : this.#judgeOpen(full);
+    const known = [constants.O_RDONLY, constants.O_RDWR, OPEN_OR_CREATE];
+    assert(known.includes(flags), `a trial opens ${path} with ${flags}`);
+    const answer = inMemory ? 0 : this.#judgeOpen(full, flags === OPEN_OR_CREATE);
     if (answer < 0) return answer;
     const fd = this.#nextFd;
     this.#nextFd += 1;
@@ -94,6 +95,21 @@ export class TrialDisk extends ReadOnlyDisk {
     this.#changed.set(path, changed);
     if (!this.filled.includes(path) && !this.created.includes(path)) this.filled.push(path);
     return from.byteLength;
+  }
+
+  /** Only of a file that the trial itself has made. */
+  override unlink(path: string): number {
+    const at = this.created.indexOf(resolve(path));
+    if (at < 0) return super.unlink(path);
+    this.created.splice(at, 1);
+    return 0;
+  }
+
+  /** A file in memory has no hole. */
+  override seekHole(fd: number, offset: number): number {
+    if (fd < TRIAL_FD_FIRST) return super.seekHole(fd, offset);
+    const content = this.#contentOf(this.#pathOf(fd));
+    return typeof content === 'number' ? content : content.byteLength;
   }
 
   override fdatasync(fd: number): number {
@@ -143,10 +159,10 @@ export class TrialDisk extends ReadOnlyDisk {
     return this.#changed.get(path) ?? readWholeFile(this, path, CHANGED_BYTES_MAX);
   }
 
-  /** What open(O_RDWR | O_CREAT) would answer. A file that it would create exists from now on, here. */
-  #judgeOpen(path: string): number {
+  /** What open(O_RDWR), or with `creates` open(O_RDWR | O_CREAT), would answer. A file that it would create exists from now on, here. */
+  #judgeOpen(path: string, creates: boolean): number {
     const stats = answerOf(() => statSync(path));
-    if (stats === -ENOENT) {
+    if (stats === -ENOENT && creates) {
       const allowed = answerOf(() => accessSync(dirname(path), constants.W_OK | constants.X_OK));
       if (typeof allowed === 'number') return allowed;
       this.#changed.set(path, new Uint8Array(0));

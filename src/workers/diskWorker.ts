@@ -1,15 +1,16 @@
 /**
  * A disk worker: the thread that owns a disk's partitions (or its share of them), as a blocking, run-to-completion loop.
  *
- * One turn: completions of submitted I/O → commands → requests → I/O batch → replies → events → sleep until a ring, a completion or the next tick. Inside: no promises, no
- * timers, no logger. A turn takes a bounded number of requests; checksums of all their bodies are computed in one native call, then each is checked and executed in order
- * of arrival, then all their reads and writes run in one native call, then all their replies are published with one wake-up.
+ * One turn: completions of submitted I/O → commands → requests that a limit has held up → new requests → I/O batch → replies → events → sleep until a ring, a
+ * completion, a limit that lets something go, or the next tick. Inside: no promises, no timers, no logger. A turn takes a bounded number of requests; checksums of all
+ * their bodies are computed in one native call, then each is executed in order of arrival, all their I/O runs in one native call, and their replies share one wake-up.
  */
 import { CONNECTION_LIMITS } from '../config/limits.js';
 import { native } from '../native/addon.js';
+import { DiskLimits } from '../partition/diskLimits.js';
 import { DiskProbe } from '../partition/diskProbe.js';
 import { FreeSpace } from '../partition/diskSpace.js';
-import { ageMs, EVENT, REPLY_F64, REPLY_I32, RESULT_SKIPPED } from '../partition/messages.js';
+import { EVENT, REPLY_F64, REPLY_I32, RESULT_SKIPPED } from '../partition/messages.js';
 import { endLoan, type Operation } from '../partition/operation.js';
 import type { Partition } from '../partition/partition.js';
 import { StoreGroup } from '../partition/storeGroup.js';
@@ -26,8 +27,10 @@ import { NativeDisk } from '../storage/nativeDisk.js';
 import { CommandReader } from './commands.js';
 import { EventQueue } from './eventQueue.js';
 import { IoMode } from './ioMode.js';
+import { LimitGate } from './limitGate.js';
 import { OperationPool } from './operationPool.js';
 import { PartitionSet } from './partitionSet.js';
+import { isTooOld } from './patience.js';
 import { fillOperation, Port } from './port.js';
 import { SpinPolicy } from './spin.js';
 import type { DiskWorkerData } from './workerData.js';
@@ -48,6 +51,7 @@ export class DiskWorker implements StoreHost {
   readonly entryOperations: (Operation | null)[];
   readonly stores: StoreGroup;
   readonly events: EventQueue;
+  readonly limits: DiskLimits;
 
   readonly #data: DiskWorkerData;
   readonly #ports: Port[];
@@ -58,6 +62,7 @@ export class DiskWorker implements StoreHost {
   readonly #pool: OperationPool;
   readonly #commands: CommandReader;
   readonly #partitions: PartitionSet;
+  readonly #gate: LimitGate;
   readonly #workerTable: DiskTable;
   readonly #probe: DiskProbe;
   readonly #mode: IoMode;
@@ -92,9 +97,18 @@ export class DiskWorker implements StoreHost {
       strictAppend: settings.strictAppend,
       syncEverything: settings.durability === 'always',
       openExtentsMax: settings.openExtentsMax,
+      checksumBytesPerSecond: settings.checksumBytesPerSecond / data.members,
+      scrubBytesPerSecond: settings.scrubBytesPerSecond / data.members,
+      scrubIntervalMs: settings.scrubIntervalMs,
     };
     this.entryOperations = new Array<Operation | null>(batchCapacity).fill(null);
     this.events = new EventQueue(data.events);
+    this.limits = new DiskLimits(settings.limits, data.members, this.#monotonicMs());
+    this.#gate = new LimitGate(this.limits, data.limits, data.index, {
+      nowMs: () => this.#monotonicMs(),
+      isOver: (op) => this.#isSkipped(op) || isTooOld(op, Date.now(), settings),
+      execute: (op) => this.#start(op, Date.now()),
+    });
     this.stores = new StoreGroup(this);
     this.#ports = data.ports.map((port) => new Port(port));
     this.#poison = new PoisonTable(data.poison);
@@ -106,8 +120,11 @@ export class DiskWorker implements StoreHost {
     this.#spin = new SpinPolicy(settings.spinUs, settings.cores);
     this.#ranges = data.ports.map(() => new Float64Array(REQUESTS_PER_TURN * 2));
     this.#partitions = new PartitionSet(data, this.stores, this.events);
-    this.#commands = new CommandReader(data.commands, this.#partitions, this.events, () => {
-      this.#stopping = true;
+    this.#commands = new CommandReader(data.commands, this.#partitions, this.events, {
+      setLimits: (limits) => this.limits.change(limits, this.#monotonicMs()),
+      stop: () => {
+        this.#stopping = true;
+      },
     });
   }
 
@@ -133,7 +150,8 @@ export class DiskWorker implements StoreHost {
       if (this.#stopping && this.#isQuiet()) break;
       if (!wasIdle) idleFromNs = native.monotonicNs();
       wasIdle = true;
-      const timeoutMs = Math.max(1, Math.min(TICK_MS, this.#nextTickMs - performance.now()));
+      const pacedMs = this.#batchAway ? TICK_MS : Math.min(this.#gate.wakeInMs(), this.stores.wakeInMs());
+      const timeoutMs = Math.max(1, Math.min(TICK_MS, pacedMs, this.#nextTickMs - performance.now()));
       const spinNs = this.#spin.spinNs(Atomics.load(this.#data.lone, 0) === 1);
       const waitMs = this.events.waiting > 0 ? 1 : timeoutMs;
       const woken = native.waitDoorbell(this.#data.doorbell, seen, spinNs, waitMs);
@@ -152,11 +170,14 @@ export class DiskWorker implements StoreHost {
     // Commands open, close and remove files: only with an empty batch.
     if (!this.#batchAway) work += this.#commands.read();
     if (!this.#batchAway) {
+      work += this.#gate.release(REQUESTS_PER_TURN);
       work += this.#takeRequests();
+      this.#gate.publish();
       this.#runBatches();
     }
     const nowMs = performance.now();
     if (nowMs >= this.#nextTickMs) this.#tick(nowMs);
+    this.#gate.publish();
     this.#tellMain();
     return work;
   }
@@ -171,11 +192,14 @@ export class DiskWorker implements StoreHost {
     }
     if (taken === 0) return 0;
     const nowMs = Date.now();
-    for (let i = 0; i < taken; i++) {
-      if (this.disk.batch.capacity - this.disk.batch.length < ENTRIES_PER_OPERATION) this.#runInline();
-      this.#execute(ops[i]!, nowMs);
-    }
+    for (let i = 0; i < taken; i++) if (!this.#gate.holds(ops[i]!)) this.#start(ops[i]!, nowMs);
     return taken;
+  }
+
+  /** Executes a request; runs the batch first when that has no room for it. */
+  #start(op: Operation, nowMs: number): void {
+    if (this.disk.batch.capacity - this.disk.batch.length < ENTRIES_PER_OPERATION) this.#runInline();
+    this.#execute(op, nowMs);
   }
 
   /** Copies the descriptors of one port into operations and checksums the bodies of its writes. */
@@ -209,13 +233,18 @@ export class DiskWorker implements StoreHost {
     return count;
   }
 
-  #execute(op: Operation, nowMs: number): void {
+  /** Nobody may see it executed: it stands behind a failure, or its connection is gone. */
+  #isSkipped(op: Operation): boolean {
     const behindFailure = this.#failed[op.connection] === op.generation;
-    if (behindFailure || this.#poison.isPoisoned(op.connection, op.generation)) {
+    return behindFailure || this.#poison.isPoisoned(op.connection, op.generation);
+  }
+
+  #execute(op: Operation, nowMs: number): void {
+    if (this.#isSkipped(op)) {
       this.#reply(op, RESULT_SKIPPED, 0);
       return;
     }
-    if (ageMs(op.issuedAtMs, nowMs) > this.#data.settings.requestAgeMsMax) {
+    if (isTooOld(op, nowMs, this.#data.settings)) {
       this.fail(op, actionOf(op.opcode), 'request waited too long for its disk');
       return;
     }
@@ -309,6 +338,7 @@ export class DiskWorker implements StoreHost {
 
   #reply(op: Operation, resultCode: number, bodyBytes: number): void {
     const { replies } = this.#ports[op.port]!;
+    if (op.chargedLane !== 0) this.limits.ended(op);
     const at = replies.reserve(true);
     const i = at * 16;
     const large = resultCode === RESULT.ok && op.replyBody !== null;
@@ -317,6 +347,7 @@ export class DiskWorker implements StoreHost {
     replies.i32[i + REPLY_I32.crc] = op.replyCrc;
     replies.i32[i + REPLY_I32.bodyBytes] = large ? op.replyBody!.length : bodyBytes;
     replies.i32[i + REPLY_I32.largeBody] = large ? 1 : 0;
+    replies.i32[i + REPLY_I32.unserved] = this.#gate.endsUnserved ? 1 : 0;
     replies.f64[at * 8 + REPLY_F64.extentId] = op.extentId;
     replies.f64[at * 8 + REPLY_F64.extentOffset] = op.extentOffset;
     replies.f64[at * 8 + REPLY_F64.remainingBytes] = op.remainingBytes;
@@ -345,14 +376,19 @@ export class DiskWorker implements StoreHost {
   #tick(nowMs: number): void {
     this.#nextTickMs = nowMs + TICK_MS;
     this.#partitions.tick(Date.now(), nowMs);
-    const { index, member } = this.#data;
-    if (member === 0) this.#probe.tick();
-    this.#workerTable.setProbeMs(index, this.#probe.underWayMs);
-    this.#workerTable.setHeartbeatMs(index, native.monotonicNs() / 1e6);
+    this.stores.tick();
+    this.#gate.sweep();
+    if (this.#data.member === 0) this.#probe.tick();
+    this.#workerTable.setProbeMs(this.#data.index, this.#probe.underWayMs);
+    this.#workerTable.setHeartbeatMs(this.#data.index, this.#monotonicMs());
+  }
+
+  #monotonicMs(): number {
+    return native.monotonicNs() / 1e6;
   }
 
   #isQuiet(): boolean {
-    return this.#pool.inUse === 0 && !this.#batchAway && this.events.waiting === 0;
+    return this.stores.stop() && this.#pool.inUse === 0 && !this.#batchAway && this.events.waiting === 0;
   }
 
   #end(): void {

@@ -38,13 +38,14 @@ export class EventQueue {
     this.bytes(kind, a, encoder.encode(JSON.stringify(value)));
   }
 
-  /** Sends bytes; longer ones in pieces, `b` being the piece's offset, and for all but the last of an `answer` the length still to come. */
+  /** Sends bytes; longer ones in pieces, `b` being the piece's offset, and of an answer's the length still to come. */
   bytes(kind: number, a: number, payload: Uint8Array): void {
     const max = this.#ring.payloadBytesMax;
     let at = 0;
     do {
       const piece = payload.subarray(at, at + max);
-      const b = kind === EVENT.answer ? payload.length - at - piece.length : at;
+      const isAnswer = kind === EVENT.answer || kind === EVENT.answerBytes;
+      const b = isAnswer ? payload.length - at - piece.length : at;
       this.#send({ kind, a, b, payload: piece });
       at += piece.length;
     } while (at < payload.length);

@@ -12,7 +12,7 @@ import {
   type Outcome,
 } from '../partition/diskLoad.js';
 import { spaceOf } from '../partition/diskSpace.js';
-import { type AttachedPartition, EVENT } from '../partition/messages.js';
+import { type AttachedPartition, type ChecksumReport, EVENT } from '../partition/messages.js';
 import type { Partition } from '../partition/partition.js';
 import type { StoreGroup } from '../partition/storeGroup.js';
 import { DiskTable, PARTITION_FLAG, PartitionTable } from '../shm/tables.js';
@@ -69,6 +69,7 @@ export class PartitionSet {
     const loaded = loadDisk(this.#stores, root, owns, member === 0, (done, found) => this.#tell(done, found));
     if (!loaded.ok) return loaded.message;
     for (const partition of loaded.value.partitions) this.#attach(partition);
+    this.#stores.checksums.open(root, member);
     for (const { name, reason } of loaded.value.refused)
       this.#events.json(EVENT.refused, 0, { folder: `${root}/${name}`, reason });
     return null;
@@ -100,6 +101,13 @@ export class PartitionSet {
     return deletePartition(this.#stores, entry.partition);
   }
 
+  /** How the checksums of this worker's partitions are; `scrub`: and begins a pass over them. */
+  checksums(scrub: boolean): ChecksumReport {
+    const { checksums } = this.#stores;
+    if (scrub) checksums.startScrub();
+    return checksums.report();
+  }
+
   /** About once a second: statuses, tables, space. */
   tick(nowMs: number, monotonicMs: number): void {
     this.#publishAvailable();
@@ -126,6 +134,7 @@ export class PartitionSet {
       this.#table.free(row);
     }
     this.#entries.clear();
+    this.#stores.checksums.close();
     if (this.#lockFd >= 0) this.#stores.host.disk.close(this.#lockFd);
     this.#lockFd = -1;
     return clean;

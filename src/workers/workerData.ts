@@ -3,7 +3,9 @@
  */
 
 import type { Durability } from '../config/config.js';
+import type { Limits } from '../config/diskLimits.js';
 import type { ByteRingMemory } from '../shm/byteRing.js';
+import type { LimitTableMemory } from '../shm/limitTable.js';
 import type { PoisonMemory } from '../shm/poison.js';
 import type { RingMemory } from '../shm/ring.js';
 import type { TableMemory } from '../shm/tables.js';
@@ -36,11 +38,17 @@ export interface DiskWorkerData {
   disks: TableMemory;
   /** Table of workers: heartbeat and progress, one row a worker. */
   workers: TableMemory;
+  /** What waits for limits, one row a worker. */
+  limits: LimitTableMemory;
   poison: PoisonMemory;
   settings: {
     ringSlots: number;
     ioThreads: number;
     openExtentsMax: number;
+    /** Of the whole disk, bytes a second; its workers share them. */
+    checksumBytesPerSecond: number;
+    scrubBytesPerSecond: number;
+    scrubIntervalMs: number;
     strictAppend: boolean;
     durability: Durability;
     spinUs: number;
@@ -48,7 +56,10 @@ export interface DiskWorkerData {
     writes: WriteMode;
     /** Time between two probes of the disk, ms. */
     probeIntervalMs: number;
-    /** Age at which a queued request is answered with an error instead of being executed, ms. */
+    /** Age at which a queued request is answered with an error instead of being executed, ms; and of those that repair reads get (`patience.ts`). */
     requestAgeMsMax: number;
+    repairReadAgeMsMax: number;
+    /** Limits of the disk; the worker takes its share of them. */
+    limits: Limits;
   };
 }

@@ -58,6 +58,8 @@ export class FakeView implements NodeView {
   deleteOutcome: () => Promise<Outcome<null>> = async () => ({ ok: true, value: null });
   queryOutcome: NodeView['query'] = async () => ({ ok: false, message: 'not scripted', httpStatus: 500 });
 
+  snapshotOutcome: NodeView['snapshot'] = async () => ({ ok: true, value: Buffer.from('[]') });
+
   disks(): DiskInfo[] {
     return this.diskList;
   }
@@ -96,6 +98,10 @@ export class FakeView implements NodeView {
     const outcome = await this.deleteOutcome();
     if (outcome.ok) this.partitionList = this.partitionList.filter((partition) => partition.id !== id);
     return outcome;
+  }
+
+  snapshot(partitionId: number): Promise<Outcome<Uint8Array>> {
+    return this.snapshotOutcome(partitionId);
   }
 
   query(

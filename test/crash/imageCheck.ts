@@ -7,6 +7,7 @@ import { SLOT_TABLE_BYTES } from '../../src/storage/crcFile.js';
 import { EXTENT_FLAG } from '../../src/storage/extentTable.js';
 import { BLOCK_BYTES, parsePartitionFolderName } from '../../src/storage/layout.js';
 import { ROOT, SimRig } from '../partition/simRig.js';
+import { checkTrustedSlots } from '../partition/trustedSlots.js';
 import type { SimDisk } from '../sim/simDisk.js';
 import type { SimFolder } from '../sim/simFolder.js';
 import { type Crash, holds, type PartitionPromises } from './promises.js';
@@ -37,6 +38,7 @@ export class ImageCheck {
 
   private check(disk: SimDisk, point: CrashPoint, seed: number): void {
     const rig = this.load(disk, point);
+    checkTrustedSlots(rig);
     for (const [id, promises] of point.partitions) {
       if (!rig.partitions.has(id)) continue;
       if (point.crash === 'kill' || point.stopped) this.checkCreated(rig, id, promises);

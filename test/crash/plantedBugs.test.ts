@@ -9,7 +9,7 @@ import { PLANTED_BUGS } from './plantedBugs.js';
 import { hunt } from './scenarios.js';
 
 /** A suite that has seen so many images without finding the bug has missed it. */
-const IMAGES_MAX = 4000;
+const IMAGES_MAX = 8000;
 const PER_MOMENT = 100;
 
 for (const { name, disk: PlantedDisk, finding } of PLANTED_BUGS) {

@@ -2,12 +2,14 @@
  * Bugs planted between the storage code and its disk: each is a disk that does not do, or does too late, what the code asked for, as if the code had
  * forgotten to ask. `docs/plantedBugs.md` lists them with the promise that each breaks.
  */
+import { constants } from 'node:fs';
 import type { IoDone, IoResult } from '../../src/storage/io.js';
 import type { SimDiskOptions } from '../sim/simDisk.js';
 import { WatchedDisk } from './watchedDisk.js';
 
 const EXTENT = /\/1\d\d\d$/;
 const EXTENT_META = /\/EXTENT_META$/;
+const EXTENT_CLEAN = /\/EXTENT_CLEAN$/;
 const EXTENT_CRC = /\/EXTENT_CRC$/;
 const PARTITION = /\/datapartition_\d+_\d+$/;
 const META_TEMPORARY = /\/\.meta\.\d+$/;
@@ -135,6 +137,39 @@ class NeverWritesBase extends WatchedDisk {
   }
 }
 
+/** An entry of EXTENT_CLEAN stays when its extent is about to change: writes of zeros are left out. */
+class KeepsCleanEntries extends WatchedDisk {
+  protected override transfer(
+    write: boolean,
+    fd: number,
+    offset: number,
+    bytes: Uint8Array,
+    crcWanted: boolean,
+  ): { result: number; crc: number } {
+    const zeroing = write && EXTENT_CLEAN.test(this.pathOf(fd)) && bytes.every((byte) => byte === 0);
+    if (zeroing) return { result: bytes.byteLength, crc: 0 };
+    return super.transfer(write, fd, offset, bytes, crcWanted);
+  }
+}
+
+/** The checksum job, which opens extents for reading only, calls their data durable without syncing it. */
+class TrustsUnsyncedData extends WatchedDisk {
+  private readonly readers = new Set<number>();
+
+  override submitOpen(path: string, flags: number, mode: number, done: IoDone): void {
+    super.submitOpen(path, flags, mode, (io) => {
+      if (flags === constants.O_RDONLY) this.readers.add(io.result);
+      else this.readers.delete(io.result);
+      done(io);
+    });
+  }
+
+  override submitFdatasync(fd: number, done: IoDone): void {
+    if (this.readers.has(fd)) this.completeUndone(done);
+    else super.submitFdatasync(fd, done);
+  }
+}
+
 export interface PlantedBug {
   name: string;
   disk: new (options: SimDiskOptions) => WatchedDisk;
@@ -142,6 +177,7 @@ export interface PlantedBug {
   finding: RegExp;
 }
 
+const TRUSTED = /slot \d+ of extent \d+_\d+ is trusted and wrong/;
 const LOST = /are lost|are not those that were acknowledged/;
 
 export const PLANTED_BUGS: readonly PlantedBug[] = [
@@ -157,6 +193,11 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   { name: 'stop-leaves-extents-unsynced', disk: skipsSynchronousFdatasync(EXTENT), finding: LOST },
   { name: 'slot-zeroed-after-data', disk: WritesSlotsLast, finding: /slot \d+ of extent \d+ is wrong/ },
   { name: 'slot-not-zeroed', disk: KeepsOldSlots, finding: /slot \d+ of extent \d+ is wrong/ },
+  { name: 'clean-entry-kept', disk: KeepsCleanEntries, finding: TRUSTED },
+  { name: 'clean-entry-gone-unsynced', disk: skipsFdatasync(EXTENT_CLEAN), finding: TRUSTED },
+  { name: 'clean-entry-gone-late', disk: acknowledgesEarly(EXTENT_CLEAN), finding: TRUSTED },
+  { name: 'clean-with-unsynced-slots', disk: skipsFdatasync(EXTENT_CRC), finding: TRUSTED },
+  { name: 'clean-with-unsynced-data', disk: TrustsUnsyncedData, finding: TRUSTED },
   {
     name: 'meta-renamed-unsynced',
     disk: skipsSynchronousFdatasync(META_TEMPORARY),

@@ -141,6 +141,16 @@ export class Run {
     this.crash('power');
   }
 
+  /** Everything to its end; ten minutes pass, and the checksum job does what is due. */
+  rest(): void {
+    this.go();
+    this.rig.simClock.advance(601_000);
+    for (let tick = 0; tick < 3; tick += 1) {
+      this.rig.stores.tick();
+      this.go();
+    }
+  }
+
   stop(): void {
     this.go();
     const problems = this.rig.stop();
@@ -316,6 +326,24 @@ export const SCENARIOS: readonly Scenario[] = [
       run.createPartition(7);
       for (const id of run.extents(3)) run.write(id, 0, size(run), false);
       run.stop();
+    },
+  },
+  {
+    name: 'an extent comes to rest and is written to again',
+    run: (run) => {
+      run.createPartition(7);
+      const [id] = run.extents(1);
+      run.write(id!, 0, 3000, run.random.chance(0.5));
+      for (let round = 0; round < 3; round += 1) {
+        run.rest();
+        run.write(id!, run.random.below(2300), 700, false);
+        run.turn();
+        run.turn();
+      }
+      run.go();
+      if (run.random.chance(0.5)) run.killAndStart();
+      run.write(id!, 3000, size(run), run.random.chance(0.5));
+      run.rest();
     },
   },
 ];

@@ -1,8 +1,9 @@
 /** The debug API over a real HTTP thread, with a fake node behind it. */
 import t, { type Test } from 'tap';
+import { UNLIMITED } from '../../src/config/diskLimits.js';
 import { buildHeartbeat } from '../../src/control/heartbeat.js';
 import type { Outcome } from '../../src/control/nodeView.js';
-import type { FaultRequest } from '../../src/http/messages.js';
+import type { DiskLimitsView, FaultRequest, LimitsApi } from '../../src/http/messages.js';
 import { type HttpOptions, type HttpThread, startHttp } from '../../src/http/startHttp.js';
 import { diskOf, FakeView, partitionOf } from '../control/fakeView.js';
 import { recordedHttpBody, shapeOf } from '../control/recorded.js';
@@ -18,12 +19,31 @@ async function start(test: Test, view: FakeView, change: Partial<HttpOptions> = 
     nodeView: view,
     rack: 'rack-01',
     identity: { address: '127.0.0.1:17310', cluster: 'peer01', nodeId: 5 },
+    limits: new FakeLimits(),
     stats: () => buildHeartbeat(view.disks(), view.partitions(), 'rack-01'),
     log: { info() {}, error() {} },
     ...change,
   });
   test.teardown(() => http.close());
   return http;
+}
+
+/** Two disks; knows one bad value. */
+class FakeLimits implements LimitsApi {
+  readonly asked: unknown[] = [];
+  view(): DiskLimitsView[] {
+    const lane = { waiting: 3, running: 1, passedOps: 20, passedBytes: 4096 };
+    const both = { read: lane, write: lane };
+    return [{ path: '/d1', limits: UNLIMITED, waiting: 6, clients: both, background: both }];
+  }
+  async change(
+    disk: string,
+    changes: readonly (readonly [string, string])[],
+  ): Promise<Outcome<DiskLimitsView[]>> {
+    this.asked.push([disk, changes]);
+    if (disk === '9') return { ok: false, message: 'disk: there is no disk "9"', httpStatus: 400 };
+    return { ok: true, value: this.view() };
+  }
 }
 
 const extent = { fileId: 1025, size: 4096, Crc: 7, deleted: false, modTime: 1600000000, src: '' };
@@ -62,6 +82,36 @@ t.test('bodies, keys and their order', async (t) => {
   for (const [path, body] of cases) {
     t.strictSame(await fetchText(port, path), { status: 200, contentType: TEXT, text: body }, path);
   }
+});
+
+t.test('/limits shows every disk, /limits/set hands disk and changes on', async (t) => {
+  const fake = new FakeLimits();
+  const { port } = await start(t, new FakeView(), { limits: fake });
+  const lane = '{"waiting":3,"running":1,"passedOps":20,"passedBytes":4096}';
+  const lanes = `{"read":${lane},"write":${lane}}`;
+  const body = `{"code":200,"data":{"disks":[{"path":"/d1","limits":${JSON.stringify(UNLIMITED)},"waiting":6,"clients":${lanes},"background":${lanes}}]},"msg":""}`;
+  t.strictSame(await fetchText(port, '/limits'), { status: 200, contentType: TEXT, text: body });
+  const set = '/limits/set?disk=/d1&clients.readOpsPerSecond=5&background.readsAtOnce=1';
+  t.strictSame(await fetchText(port, set), { status: 200, contentType: TEXT, text: body });
+  t.equal((await fetchText(port, '/limits/set?clients.readOpsPerSecond=x')).status, 200);
+  const bad = await fetchText(port, '/limits/set?disk=9&clients.readOpsPerSecond=5');
+  t.strictSame(
+    [bad.status, bad.text],
+    [400, '{"code":400,"data":null,"msg":"disk: there is no disk \\"9\\""}'],
+  );
+  t.match(await fetchText(port, '/limits/set?disk=&clients.readOpsPerSecond=5'), { status: 400 });
+  t.match(await fetchText(port, '/limits/set?disk=%zz'), { status: 400, text: /invalid URL escape/ });
+  t.strictSame(fake.asked, [
+    [
+      '/d1',
+      [
+        ['clients.readOpsPerSecond', '5'],
+        ['background.readsAtOnce', '1'],
+      ],
+    ],
+    ['', [['clients.readOpsPerSecond', 'x']]],
+    ['9', [['clients.readOpsPerSecond', '5']]],
+  ]);
 });
 
 t.test('/stats is the recorded heartbeat response in keys, order and types', async (t) => {

@@ -13,6 +13,7 @@ import {
 } from '../support/nodeProcess.js';
 import { PacketClient } from '../support/packetClient.js';
 import { create, createPartition, pattern, read, write } from '../support/requests.js';
+import { until, untilAnswer } from '../support/until.js';
 
 type Config = Record<string, unknown>;
 const PARTITION_BYTES = 1024 ** 3;
@@ -101,6 +102,45 @@ t.test('the file that standalone wrote starts the same node again', async (t) =>
   const again = new PacketClient(port, OTHER_IP);
   t.ok((await again.ask(read(2, extentId, 0, 4096))).body.equals(body));
   await again.end();
+  t.equal((await node.terminate()).code, 0);
+});
+
+t.test('SIGHUP takes over the limits of the file and says what needs a restart', async (t) => {
+  const folder = testFolder(t);
+  const disk = join(folder, 'disk');
+  mkdirSync(disk);
+  const path = await configBeside(master, folder, { disks: [`${disk}:0`], logLevel: 'info' });
+  const config = JSON.parse(readFileSync(path, 'utf8')) as Config & { extentd: Config };
+  const node = run(path);
+  const http = (await node.whenReady()).get('http')!;
+  const operations = async (): Promise<number> => {
+    const { data } = (await (await fetch(`http://${http}/limits`)).json()) as {
+      data: { disks: { limits: { clients: { writeOpsPerSecond: number } } }[] };
+    };
+    return data.disks[0]!.limits.clients.writeOpsPerSecond;
+  };
+  const logOf = (level: string): string =>
+    readFileSync(join(folder, 'log', 'dataNode', `dataNode_${level}.log`), 'utf8');
+  const rewrite = (extentd: Config): void => {
+    writeFileSync(
+      path,
+      JSON.stringify({ ...config, rack: 'other', extentd: { ...config.extentd, ...extentd } }),
+    );
+    process.kill(node.pid, 'SIGHUP');
+  };
+  t.equal(await operations(), 0);
+  await fetch(`http://${http}/limits/set?clients.writeOpsPerSecond=9`);
+  t.equal(await operations(), 9);
+  rewrite({ stallMs: 700, limits: { clients: { writeOpsPerSecond: 77 } } });
+  await untilAnswer('the new limit', async () => ((await operations()) === 77 ? true : null));
+  await until('the log', () => logOf('info').includes('"needRestart":["extentd.stallMs","rack"]'));
+  rewrite({ limits: { clients: { writeOpsPerSecond: 'many' } } });
+  await until('the complaint', () =>
+    /nothing is changed: extentd\.limits\.clients\.writeOpsPerSecond: must be/.test(logOf('error')),
+  );
+  t.equal(await operations(), 77);
+  rewrite({});
+  await untilAnswer('the default', async () => ((await operations()) === 0 ? true : null));
   t.equal((await node.terminate()).code, 0);
 });
 

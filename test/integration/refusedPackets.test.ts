@@ -261,7 +261,7 @@ refused(
   intraGroupNetErr,
   'ActionCreateDataPartition_cannnot unmashal adminTask',
 );
-for (const opcode of [0x62, 0x66, 0x67, 0x68, 0x69]) {
+for (const opcode of [0x66, 0x67, 0x68, 0x69]) {
   refused(
     'a master op that is not served yet',
     { opcode, partitionId: 1, body },

@@ -1,6 +1,6 @@
 /** The node-wide maps of disks and partitions that the Go API calls Disk and SpaceManager, over real shared tables and workers that only answer. */
 import t from 'tap';
-import type { AttachedPartition, CommandAnswer } from '../../src/partition/messages.js';
+import { type AttachedPartition, COMMAND, type CommandAnswer } from '../../src/partition/messages.js';
 import type { NetworkThread } from '../../src/server/networkThread.js';
 import { NodeState } from '../../src/server/nodeState.js';
 import type { WorkerHandle } from '../../src/server/workerHandle.js';
@@ -85,6 +85,17 @@ function setUp() {
     },
   };
 }
+
+t.test('a partition is asked for its files from the moment on that its extents are loaded', async (t) => {
+  const { state, workers } = setUp();
+  t.strictSame(await state.snapshot(7), { ok: false, message: 'DataPartition(7) not found' });
+  state.attach(workers[1]!.handle, attached(7, 0, GiB));
+  workers[1]!.answer = { ok: true, value: Buffer.from('[]') };
+  t.strictSame(await state.snapshot(7), { ok: true, value: Buffer.from('[]') });
+  t.strictSame(workers[1]!.asked, [{ kind: COMMAND.snapshot, value: { partitionId: 7 } }]);
+  workers[1]!.answer = { ok: false, message: 'disk has broken' };
+  t.match(await state.snapshot(7), { ok: false, message: 'disk has broken' });
+});
 
 t.test('a disk is its path, the numbers of its table and the errors of its workers', async (t) => {
   const { state, space, health } = setUp();

@@ -1,6 +1,7 @@
 /** Partitions on a disk under the names of the Go API: created, stored, restored, checked, stopped; on the simulated disk. */
 import t from 'tap';
 import { createPartition, loadDisk, loadPartition } from '../../src/partition/diskLoad.js';
+import { replicaSnapshot } from '../../src/partition/queries.js';
 import { OP } from '../../src/protocol/opcodes.js';
 import { writeApply } from '../../src/storage/applyFile.js';
 import { readMeta, writeMeta } from '../../src/storage/metaFile.js';
@@ -53,6 +54,19 @@ t.test('LoadDataPartition: a folder becomes the partition that its metadata tell
     { id: 7, volume: 'vol1', sizeBytes: SIZE, hosts: REQUEST.hosts, peers: REQUEST.members },
   );
   t.notOk(loadPartition(rig.stores, ROOT, 'datapartition_9_5').ok, 'without META');
+});
+
+t.test('ReloadSnapshot, SnapShot: the list for the master is made when it is asked for', async (t) => {
+  const rig = SimRig.start();
+  const { store } = rig.create(ROOT, { partitionId: 7 });
+  rig.sendCreate();
+  rig.run();
+  rig.sendWrite(1025, 0, pattern(100, 1));
+  rig.run();
+  const list = () => JSON.parse(Buffer.from(replicaSnapshot(store, rig.clock.nowMs())).toString());
+  t.equal(list().length, 64);
+  rig.simClock.advance(61_000);
+  t.match(list()[0], { Name: '1025', Size: 100 });
 });
 
 t.test('RestorePartition: every partition of a disk is restored once, others are named', async (t) => {

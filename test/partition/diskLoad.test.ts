@@ -43,11 +43,18 @@ function refusals(rig: SimRig): string[] {
   return loaded.ok ? loaded.value.refused.map(({ reason }) => reason) : [loaded.message];
 }
 
-t.test('a fresh partition holds exactly what the reference creates', async (t) => {
+t.test('a fresh partition holds what the reference creates, and EXTENT_CLEAN', async (t) => {
   const rig = SimRig.start();
   const partition = rig.create(ROOT, { hosts: ['a:1'], members: [{ id: 3, addr: 'a:1' }] });
   const tiny = Array.from({ length: 64 }, (_, i) => String(i + 1));
-  const files = ['EXTENT_CRC', 'EXTENT_META', 'META', 'NORMALEXTENT_DELETE', 'TINYEXTENT_DELETE'];
+  const files = [
+    'EXTENT_CLEAN',
+    'EXTENT_CRC',
+    'EXTENT_META',
+    'META',
+    'NORMALEXTENT_DELETE',
+    'TINYEXTENT_DELETE',
+  ];
   t.same(names(rig, FOLDER), [...tiny, ...files].sort());
   t.same([partition.extentCount, partition.usedBytes, partition.status], [64, 0, 2]);
   t.match(Buffer.from(rig.sim.content(`${FOLDER}/META`)).toString(), /^\{"VolumeID":"vol","PartitionID":7,/);

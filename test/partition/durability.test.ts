@@ -188,15 +188,15 @@ t.test(
   },
 );
 
-t.test('EXTENT_META: zeros when fresh, ahead while running, exact after a clean close', async (t) => {
+t.test('EXTENT_META: no base when fresh, ahead while running, exact after a clean close', async (t) => {
   const rig = SimRig.start();
   rig.create(ROOT);
-  t.same(rig.sim.content(`${FOLDER}/EXTENT_META`), new Uint8Array(16));
+  const base = (): string => Buffer.from(rig.sim.content(`${FOLDER}/EXTENT_META`)).toString('hex', 0, 8);
+  t.equal(base(), '0000000000000000');
   for (let i = 0; i < 6; i += 1) rig.sendCreate();
   rig.run();
   t.same(rig.stop(), []);
-  const bytes = Buffer.from(rig.sim.content(`${FOLDER}/EXTENT_META`)).toString('hex');
-  t.equal(bytes, '00000000000004060000000000000000', 'base 1030');
+  t.equal(base(), '0000000000000406', 'base 1030');
   const next = rig.next(rig.sim.processEnd(1));
   t.equal(run(next, next.sendCreate()).extentId, 1031);
 });
@@ -225,7 +225,7 @@ t.test('the budget of open files: least recently used first, synced before it is
     many.every(({ ok }) => ok),
     'more extents at once than files may be open: they take turns',
   );
-  t.ok(rig.sim.openFds() <= 6, 'two extents and the four files of the store');
+  t.ok(rig.sim.openFds() <= 7, 'two extents and the five files of the store');
 });
 
 t.test('an operation keeps its extent open although it was about to be closed', async (t) => {

@@ -62,7 +62,7 @@ t.test('create, append, sync, read, restart, delete', async (t) => {
   t.equal(digest(reads[0]!.body), digest(Buffer.concat([body, body]).subarray(100, 100 + BLOCK_BYTES)));
   t.equal(reads[1]!.error, 'ActionStreamRead_EOF');
   t.same(rig.stop(), []);
-  t.equal(readFileSync(join(folder, 'EXTENT_META')).toString('hex'), '00000000000004010000000000000000');
+  t.equal(readFileSync(join(folder, 'EXTENT_META')).toString('hex', 0, 8), '0000000000000401');
 
   const next = NativeRig.start(root, { openExtentsMax: 2 });
   const [partition] = next.load(root);

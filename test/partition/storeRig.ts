@@ -3,6 +3,8 @@
  */
 import assert from 'node:assert';
 import { crc32 } from 'node:zlib';
+import { UNLIMITED } from '../../src/config/diskLimits.js';
+import { DiskLimits } from '../../src/partition/diskLimits.js';
 import { createPartition, loadDisk, type NewPartition } from '../../src/partition/diskLoad.js';
 import { FreeSpace } from '../../src/partition/diskSpace.js';
 import { endLoan, Operation } from '../../src/partition/operation.js';
@@ -52,8 +54,12 @@ export function rigRegions(): Uint8Array[] {
 export class StoreRig implements StoreHost {
   readonly disk: Disk;
   readonly clock: Clock;
-  readonly settings: StoreSettings = { strictAppend: true, syncEverything: false, openExtentsMax: 100 };
+  readonly settings: StoreSettings = {
+    ...{ strictAppend: true, syncEverything: false, openExtentsMax: 100 },
+    ...{ checksumBytesPerSecond: 1e12, scrubBytesPerSecond: 1e12, scrubIntervalMs: 0 },
+  };
   readonly health: DiskHealth = { status: 2, space: new FreeSpace() };
+  readonly limits: DiskLimits;
   readonly regions: readonly Uint8Array[];
   readonly scratchRegion = 1;
   readonly entryOperations: (Operation | null)[] = new Array(BATCH_CAPACITY).fill(null);
@@ -78,6 +84,7 @@ export class StoreRig implements StoreHost {
   ) {
     this.disk = disk;
     this.clock = clock;
+    this.limits = new DiskLimits(UNLIMITED, 1, clock.monotonicNs() / 1e6);
     this.regions = regions;
     Object.assign(this.settings, settings);
     let offset = 0;

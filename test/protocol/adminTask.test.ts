@@ -6,6 +6,7 @@ import {
   decodeDeleteRequest,
   decodeLoadRequest,
   deleteResponse,
+  encodeLoadResponse,
   loadResponse,
 } from '../../src/protocol/adminBodies.js';
 import {
@@ -25,8 +26,10 @@ import {
   heartbeatResponse,
 } from '../../src/protocol/heartbeat.js';
 import { decodeValue } from '../../src/protocol/jsonCodec.js';
+import { OP } from '../../src/protocol/opcodes.js';
 import { encodePacket } from '../../src/protocol/packet.js';
 import { resultCodeFor } from '../../src/protocol/resultCodes.js';
+import { SnapshotText } from '../../src/protocol/snapshotText.js';
 import { headerOf, hex, recordedResponses, unhex, utf8, wireVector } from './vectors.js';
 
 const bytes = (text: string): Uint8Array => Buffer.from(text);
@@ -114,6 +117,20 @@ t.test('recorded responses of nodes decode and encode to the same text', async (
     t.equal(again, text);
   }
   t.equal(heartbeats, 3);
+});
+
+t.test('a load response around a list of bytes is the one with a list of files', async (t) => {
+  const request = { PartitionId: 3, note: '\0,"PartitionSnapshot":[],' };
+  const task = newAdminTask(OP.loadDataPartition, '10.0.0.1:17310', 3, 1573600000, request);
+  const rest = { partitionId: 3, usedBytes: 9, status: 1, partitionStatus: -1, result: 'a\0b', volume: 'v' };
+  for (const snapshot of [[], [{ name: '1025', crc: 0xffff_ffff, size: 5, modified: 1573600000 }]]) {
+    const files = new SnapshotText();
+    for (const { name, crc, size, modified } of snapshot) files.add(Number(name), crc, size, modified);
+    t.equal(
+      utf8(encodeLoadResponse(task, rest, files.finish())),
+      utf8(encodeAdminResponse(task, loadResponse, { ...rest, snapshot })),
+    );
+  }
 });
 
 function encodeAgain<T>(

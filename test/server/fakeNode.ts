@@ -37,7 +37,7 @@ export interface Seen {
 }
 
 /** Result code, body bytes put into the slot, CRC; or null: answer later through `answer`. */
-export type Answer = { code: number; bodyBytes: number; crc?: number | undefined };
+export type Answer = { code: number; bodyBytes: number; crc?: number | undefined; unserved?: boolean };
 
 export interface FakeOptions {
   workers?: number;
@@ -196,6 +196,7 @@ export class FakeNode {
     replies.i32[at * 16 + REPLY_I32.crc] = answer.crc ?? 0;
     replies.i32[at * 16 + REPLY_I32.bodyBytes] = answer.bodyBytes;
     replies.i32[at * 16 + REPLY_I32.largeBody] = 0;
+    replies.i32[at * 16 + REPLY_I32.unserved] = answer.unserved === true ? 1 : 0;
     replies.f64[at * 8 + REPLY_F64.extentId] = request.extentId;
     replies.f64[at * 8 + REPLY_F64.extentOffset] = request.extentOffset;
   }

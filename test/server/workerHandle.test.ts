@@ -3,12 +3,14 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { UNLIMITED } from '../../src/config/diskLimits.js';
 import { native } from '../../src/native/addon.js';
 import { COMMAND } from '../../src/partition/messages.js';
 import { WorkerHandle, type WorkerListener } from '../../src/server/workerHandle.js';
 import { WorkerPort } from '../../src/server/workerPort.js';
 import { createByteRing } from '../../src/shm/byteRing.js';
 import { createDoorbell } from '../../src/shm/doorbell.js';
+import { createLimitTable } from '../../src/shm/limitTable.js';
 import { createPoisonTable } from '../../src/shm/poison.js';
 import { createRing } from '../../src/shm/ring.js';
 import { createDiskTable, createPartitionTable } from '../../src/shm/tables.js';
@@ -38,10 +40,13 @@ function startWorker(t: Test, ioThreads: number): Rig {
     partitions: createPartitionTable(4),
     disks: createDiskTable(1),
     workers: createDiskTable(1),
+    limits: createLimitTable(1),
     poison: createPoisonTable(4),
     settings: {
       ...{ ringSlots: RING_SLOTS, ioThreads, openExtentsMax: 16, strictAppend: true, durability: 'asked' },
       ...{ spinUs: 0, cores: 1, writes: 'auto', probeIntervalMs: 120_000, requestAgeMsMax: 5_000 },
+      ...{ checksumBytesPerSecond: 0, scrubBytesPerSecond: 0, scrubIntervalMs: 0 },
+      ...{ repairReadAgeMsMax: 55_000, limits: UNLIMITED },
     },
   };
   const told: string[] = [];

@@ -1,6 +1,7 @@
 /** Partition and disk tables, and the poison words. */
 import fc from 'fast-check';
 import t from 'tap';
+import { createLimitTable, LIMIT_LANES, LimitTable } from '../../src/shm/limitTable.js';
 import { createPoisonTable, nextGeneration, PoisonTable } from '../../src/shm/poison.js';
 import {
   createDiskTable,
@@ -9,6 +10,34 @@ import {
   PARTITION_FLAG,
   PartitionTable,
 } from '../../src/shm/tables.js';
+
+t.test('each worker’s limits have a row of their own, and each lane its cells', async (t) => {
+  const memory = createLimitTable(2);
+  const table = new LimitTable(memory);
+  const reader = new LimitTable(structuredClone(memory));
+  for (let lane = 0; lane < LIMIT_LANES; lane++) {
+    const at = lane * 10;
+    table.setLane(1, lane, {
+      waiting: at + 1,
+      running: at + 2,
+      passedOps: at + 3,
+      passedBytes: 2 ** 50 + at,
+    });
+  }
+  table.setWaiting(1, 99);
+  for (let lane = 0; lane < LIMIT_LANES; lane++) {
+    const at = lane * 10;
+    t.strictSame(reader.lane(1, lane), {
+      waiting: at + 1,
+      running: at + 2,
+      passedOps: at + 3,
+      passedBytes: 2 ** 50 + at,
+    });
+    t.strictSame(reader.lane(0, lane), { waiting: 0, running: 0, passedOps: 0, passedBytes: 0 });
+  }
+  t.equal(reader.waiting(1), 99);
+  t.throws(() => reader.waiting(2), /no such row/);
+});
 
 t.test('each cell of a partition row holds its own value', async (t) => {
   const memory = createPartitionTable(3);

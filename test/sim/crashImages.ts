@@ -42,8 +42,12 @@ export class CrashMoment {
   /** Number of the first change of a folder among the units. */
   private readonly folders = new Map<SimFolder, number>();
 
-  constructor(root: SimFolder) {
+  private readonly whole: boolean;
+
+  /** @param whole nothing is lost, times neither. */
+  constructor(root: SimFolder, whole = false) {
     this.root = root;
+    this.whole = whole;
     this.collect(root);
   }
 
@@ -96,7 +100,10 @@ export class CrashMoment {
       if (content === undefined) pages.delete(page.index);
       else pages.set(page.index, content);
     }
-    return SimFile.durableWith(pages, units.lengths[choices[units.lengthUnit]!]!, node.mtimeMs);
+    const length = choices[units.lengthUnit]!;
+    // Data may be written back before the time of its last change: with the old length, always.
+    const mtimeMs = this.whole || length > 0 ? node.mtimeMs : node.durableMtimeMs;
+    return SimFile.durableWith(pages, units.lengths[length]!, mtimeMs);
   }
 }
 
@@ -120,7 +127,7 @@ export function* crashImages(
 
 /** A copy of the disk as it is now, with nothing lost: what the next process finds when this one is killed. */
 export function wholeImage(root: SimFolder): SimFolder {
-  const moment = new CrashMoment(root);
+  const moment = new CrashMoment(root, true);
   return moment.image(moment.outcomes.map((count) => count - 1));
 }
 

@@ -13,12 +13,15 @@ const ZERO_PAGE = new Uint8Array(SIM_PAGE_BYTES);
 export interface SyncPoint {
   pages: Map<number, Uint8Array | null>;
   size: number;
+  mtimeMs: number;
 }
 
 export class SimFile {
   readonly kind = 'file';
   size = 0;
   mtimeMs: number;
+  /** As of the last sync: what a power loss may leave although newer data is there. */
+  durableMtimeMs: number;
   /** Fd that holds the advisory lock, -1 for none. */
   lockedBy = -1;
   /** Pages are never changed in place, so that a sync point can keep them. A missing page is a hole. */
@@ -34,6 +37,7 @@ export class SimFile {
 
   constructor(nowMs: number) {
     this.mtimeMs = nowMs;
+    this.durableMtimeMs = nowMs;
   }
 
   get blocks512(): number {
@@ -113,7 +117,7 @@ export class SimFile {
 
   syncPoint(): SyncPoint {
     const pages = new Map([...this.dirty].map((index) => [index, this.pages.get(index) ?? null]));
-    return { pages, size: this.size };
+    return { pages, size: this.size, mtimeMs: this.mtimeMs };
   }
 
   /** An fdatasync that began at `point` has succeeded. */
@@ -126,6 +130,7 @@ export class SimFile {
       this.forgetUpTo(index, page);
     }
     this.durableSize = point.size;
+    this.durableMtimeMs = point.mtimeMs;
   }
 
   /** An fdatasync has failed: the kernel forgets that the pages are dirty. */
@@ -169,7 +174,7 @@ export class SimFile {
 
   /** What a power loss leaves: each page that is not durable is old, new or torn by sectors; so is the length. */
   afterPowerLoss(random: Random): SimFile {
-    const file = new SimFile(this.mtimeMs);
+    const file = new SimFile(random.chance(0.5) ? this.mtimeMs : this.durableMtimeMs);
     for (const [index, page] of this.durablePages) file.pages.set(index, page);
     for (const index of [...this.dirty, ...this.lost]) {
       const before = this.durablePages.get(index);

@@ -34,6 +34,7 @@ export const ALLOWED_IMPORTS: Readonly<Record<string, readonly string[]>> = {
     'src/partition/diskLoad.ts',
     'src/partition/diskSpace.ts',
     'src/partition/diskProbe.ts',
+    'src/partition/diskLimits.ts',
     'src/partition/debugQuery.ts',
     'src/partition/storeGroup.ts',
     'src/partition/storeHost.ts',

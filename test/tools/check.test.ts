@@ -1,7 +1,7 @@
 /**
  * `extentd check`: the config, disks that cannot be used, copies of a partition, and the words and codes around the loader's verdicts.
  */
-import { chmodSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { checkDisk, type DiskCheck } from '../../src/tools/check.js';
@@ -46,6 +46,12 @@ async function check(file: string, interrupted = false): Promise<Outcome> {
   return { ...(JSON.parse(streams.out) as Outcome), code, streams };
 }
 
+/** A random write beyond its end has left a hole in an extent of the recorded disk: its zeros become data. */
+function fillHoles(root: string): void {
+  const path = join(root, 'datapartition_5_10737418240', '1026');
+  writeFileSync(path, readFileSync(path));
+}
+
 async function text(file: string): Promise<{ code: number; out: string }> {
   const streams = textStreams();
   const code = await runTool({ tool: 'check', target: file, json: false }, streams);
@@ -54,6 +60,7 @@ async function text(file: string): Promise<{ code: number; out: string }> {
 
 t.test('disks of the reference: 0, the effective configuration, nothing changed or made', async (t) => {
   const root = recordedDisk(t);
+  fillHoles(root);
   const file = configFile(t, [root], { extentd: { stallMs: 1234 } });
   const before = [treeState(root), treeState(join(file, '..'))];
   const outcome = await check(file);
@@ -68,6 +75,17 @@ t.test('disks of the reference: 0, the effective configuration, nothing changed 
   t.match(words.out, /stallMs +1234\n/);
   t.match(words.out, / datapartition_5_10737418240 +loaded +vol1 +67 +449162\n/);
   t.match(words.out, /\nfine: a start would serve all of this\n$/);
+});
+
+t.test('a hole in an extent of the reference is named: it is served, and somebody should look', async (t) => {
+  const root = recordedDisk(t);
+  const before = treeState(root);
+  const { code, out } = await text(configFile(t, [root]));
+  t.strictSame(treeState(root), before);
+  t.equal(code, 1);
+  t.match(out, / datapartition_5_10737418240 +loaded /);
+  t.match(out, /: 1 extents have a hole, which reads as zeros: 1026 at 208896 of 400010\n/);
+  t.match(out, /PROBLEM: 1 partition folder to look at\n$/);
 });
 
 t.test('a config that the node refuses: its words, and 1', async (t) => {
@@ -118,6 +136,7 @@ t.test('refused and odd folders: named with what the start would create, and 1',
 
 t.test('a partition on two disks is named', async (t) => {
   const [one, two] = [recordedDisk(t), recordedDisk(t)];
+  for (const root of [one, two]) fillHoles(root);
   const outcome = await check(configFile(t, [one, two]));
   t.match(outcome, { code: 1, problems: [], foldersToLookAt: 2 });
   t.match(outcome.disks[1]?.partitions[0]?.warnings, [`partition 5 is on ${one} too; one copy is ignored`]);
@@ -125,6 +144,7 @@ t.test('a partition on two disks is named', async (t) => {
 
 t.test('one disk under two names is refused as its lock would refuse it', async (t) => {
   const root = recordedDisk(t);
+  fillHoles(root);
   const again = join(scratchFolder(t), 'again');
   symlinkSync(root, again);
   const outcome = await check(configFile(t, [root, again]));

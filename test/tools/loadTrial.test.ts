@@ -302,7 +302,7 @@ t.test('what the loader never does on a disk throws', async (t) => {
     'removeTree',
     'fsyncFolder',
   ] as const)
-    t.throws(() => (disk[call] as () => void)(), { code: 'ERR_ASSERTION' }, call);
+    t.throws(() => (disk[call] as (path: string) => void)(path), { code: 'ERR_ASSERTION' }, call);
   const fd = openSync(path, 'r');
   t.throws(() => disk.fdatasync(fd), { code: 'ERR_ASSERTION' });
   closeSync(fd);

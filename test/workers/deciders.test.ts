@@ -1,7 +1,9 @@
 /** The worker's and the watcher's pure deciders: spinning, inline or threaded writes, stalled disks. */
 import t from 'tap';
 import { ageMs, issuedAt } from '../../src/partition/messages.js';
-import { watchLife, watchWorker } from '../../src/server/diskWatch.js';
+import { Operation } from '../../src/partition/operation.js';
+import { OP } from '../../src/protocol/opcodes.js';
+import { silentAfterLook, watchLife, watchWorker } from '../../src/server/diskWatch.js';
 import {
   FAST_BATCHES,
   IoMode,
@@ -9,6 +11,7 @@ import {
   SLOW_BATCHES,
   STALLED_BATCH_NS,
 } from '../../src/workers/ioMode.js';
+import { isTooOld } from '../../src/workers/patience.js';
 import { LoneWatch, SpinPolicy } from '../../src/workers/spin.js';
 
 t.test('a thread spins for the next request only while one at a time comes, and soon', async (t) => {
@@ -94,6 +97,33 @@ t.test('a worker with work that answers nothing is stalled, and recovers when it
   t.equal(watchWorker({ inFlight: 1, silentMs: 3_000, refusal: 'x' }, stallMs), 'unchanged');
   t.equal(watchWorker({ inFlight: 1, silentMs: 0, refusal: 'x' }, stallMs), 'recovered');
   t.equal(watchWorker({ inFlight: 0, silentMs: 9_000, refusal: 'x' }, stallMs), 'recovered');
+});
+
+t.test('requests that wait for a limit alone are no silence, unless the worker is blocked', async (t) => {
+  const look = (inFlight: number, limited: number, loopSilentMs = 0, silentMs = 500): number =>
+    silentAfterLook({ inFlight, silentMs, loopSilentMs }, limited, 250);
+  t.equal(look(3, 0), 750, 'three are owed');
+  t.equal(look(3, 2), 750, 'one of three is owed');
+  t.equal(look(3, 3), 0, 'all of them wait');
+  t.equal(look(3, 3, 1_500), 0, 'a loop goes round once a second');
+  t.equal(look(3, 3, 2_250), 750, 'what a blocked worker said does not count');
+  t.equal(look(0, 0), 500, 'nothing is in flight: the watch knows that itself');
+});
+
+t.test('a request is too old when whoever sent it has given up', async (t) => {
+  const patience = { requestAgeMsMax: 5_000, repairReadAgeMsMax: 55_000 };
+  const nowMs = Date.UTC(2026, 10, 22);
+  const old = (opcode: number, ms: number): boolean => {
+    const op = new Operation();
+    Object.assign(op, { opcode, issuedAtMs: issuedAt(nowMs - ms) });
+    return isTooOld(op, nowMs, patience);
+  };
+  for (const opcode of [OP.write, OP.streamRead, OP.markDelete, OP.readTinyDeleteRecord]) {
+    t.same([old(opcode, 5_000), old(opcode, 5_001)], [false, true], `opcode ${opcode}`);
+  }
+  for (const opcode of [OP.extentRepairRead, OP.tinyExtentRepairRead]) {
+    t.same([old(opcode, 55_000), old(opcode, 55_001)], [false, true], `opcode ${opcode}`);
+  }
 });
 
 t.test('a disk hangs while neither the loop nor the probe moves, and no longer', async (t) => {

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import t from 'tap';
+import { UNLIMITED } from '../../src/config/diskLimits.js';
 import {
   COMMAND,
   EVENT,
@@ -22,6 +23,7 @@ import { RESULT } from '../../src/protocol/resultCodes.js';
 import { ByteRingConsumer, ByteRingProducer, createByteRing } from '../../src/shm/byteRing.js';
 import { createDoorbell } from '../../src/shm/doorbell.js';
 import { DESCRIPTOR_F64, DESCRIPTOR_I32 } from '../../src/shm/layout.js';
+import { createLimitTable } from '../../src/shm/limitTable.js';
 import { createPoisonTable, PoisonTable } from '../../src/shm/poison.js';
 import { createRing, RingConsumer, RingProducer } from '../../src/shm/ring.js';
 import { createDiskTable, createPartitionTable, DiskTable } from '../../src/shm/tables.js';
@@ -94,13 +96,17 @@ function workerData(root: string, writes: WriteMode): DiskWorkerData {
     partitions: createPartitionTable(16),
     disks: createDiskTable(1),
     workers: createDiskTable(1),
+    limits: createLimitTable(1),
     poison: createPoisonTable(16),
     settings: {
       ...{ ringSlots: RING_SLOTS, ioThreads: 2, openExtentsMax: 16, strictAppend: true, spinUs: 0, cores: 1 },
       durability: 'asked' as const,
       writes,
       probeIntervalMs: 120_000,
+      ...{ checksumBytesPerSecond: 0, scrubBytesPerSecond: 0, scrubIntervalMs: 0 },
       requestAgeMsMax: AGE_MS_MAX,
+      repairReadAgeMsMax: 60_000,
+      limits: UNLIMITED,
     },
   };
 }
