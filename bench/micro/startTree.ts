@@ -1,14 +1,23 @@
 /**
- * What a start costs: makes disks that hold N partitions with M extents each (sparse files) in all, and times how long their workers take to load them.
- * `node dist/bench/micro/startTree.js FOLDER [partitions 100] [extents 1000] [runs 3] [disks 1] [keep]`.
+ * What a start costs: makes disks that hold N partitions with M extents each in all, and times how long their workers take to load them.
+ * `node dist/bench/micro/startTree.js FOLDER [partitions 100] [extents 1000] [runs 3] [disks 1] [clean] [keep]`.
  *
- * The tree is made in a folder of its own inside FOLDER, as a Go node leaves it: raft logs included. `keep` leaves it and takes it again. Runs after the
- * first one are warm. For a cold one drop the page cache between two calls with `keep`, and look at the first run. The workers are the node's own threads,
- * one a disk, all at once; the time is from their start until the last one says that it is loaded. The CPU is that of the whole process: on a busy machine
- * it tells more than the time.
+ * The tree is made in a folder of its own inside FOLDER, as a Go node leaves it: raft logs included. `clean` makes it as extentd leaves it: each extent has
+ * an entry in EXTENT_CLEAN. `keep` leaves it and takes it again. Runs after the first one are warm. For a cold one drop the page cache between two calls with
+ * `keep`, and look at the first run. The workers are the node's own threads, one a disk, all at once; the time is from their start until the last one says
+ * that it is loaded. The CPU is that of the whole process: on a busy machine it tells more than the time.
  */
 import assert from 'node:assert';
-import { closeSync, existsSync, ftruncateSync, mkdirSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { EXTENTD_DEFAULTS, type NodeConfig } from '../../src/config/config.js';
 import { native } from '../../src/native/addon.js';
@@ -16,12 +25,20 @@ import { layOutMemory } from '../../src/server/nodeMemory.js';
 import { WorkerHandle, type WorkerListener } from '../../src/server/workerHandle.js';
 import { WorkerPort } from '../../src/server/workerPort.js';
 import { createDoorbell } from '../../src/shm/doorbell.js';
+import {
+  CLEAN_KIND,
+  cleanOffset,
+  encodeCleanEntry,
+  encodeCleanHeader,
+  encodeStamp,
+} from '../../src/storage/cleanFile.js';
 import { BASE_BYTES, EXTENT_META_BYTES, encodeBase } from '../../src/storage/extentMeta.js';
 import { EXTENT_ID_BASE_MIN, FILE, partitionFolderName, TINY_EXTENT_LAST } from '../../src/storage/layout.js';
 import { encodeMeta } from '../../src/storage/metaFile.js';
 
 const PARTITION_BYTES = 128 * 1024 ** 3;
-const EXTENT_BYTES = 1024 * 1024;
+/** A page, of which nothing is written: a start costs the same for longer ones, but looks for holes in those. */
+const EXTENT_BYTES = 4096;
 /** A raft log's hard state and truncation point, and a first file that has hardly been written. */
 const RAFT_META_BYTES = 40;
 const RAFT_LOG_BYTES = 4096;
@@ -29,7 +46,7 @@ const POLL_MS = 1;
 const GIVE_UP_MS = 600_000;
 
 /** Makes partition `id` with `extents` normal extents under `root`, as a node leaves it after a clean stop. */
-function makePartition(root: string, id: number, extents: number): void {
+function makePartition(root: string, id: number, extents: number, clean: boolean): void {
   const path = join(root, partitionFolderName(id, PARTITION_BYTES));
   mkdirSync(path);
   const file = (name: string, bytes: number): void => {
@@ -59,6 +76,24 @@ function makePartition(root: string, id: number, extents: number): void {
     join(log, `${'1'.padStart(16, '0')}-${'1'.padStart(16, '0')}.log`),
     new Uint8Array(RAFT_LOG_BYTES),
   );
+  if (clean) addCleanFile(path, extents);
+}
+
+/** Gives all normal extents of the partition at `path` an entry in EXTENT_CLEAN, as a clean stop does. */
+function addCleanFile(path: string, extents: number): void {
+  const stamp = Date.now();
+  const bytes = new Uint8Array(cleanOffset(EXTENT_ID_BASE_MIN + extents + 1));
+  bytes.set(encodeCleanHeader({ stamp, ownFrom: EXTENT_ID_BASE_MIN + 1 }));
+  for (let id = EXTENT_ID_BASE_MIN + 1; id <= EXTENT_ID_BASE_MIN + extents; id++) {
+    const mtimeMs = Math.floor(statSync(join(path, String(id))).mtimeMs);
+    const entry = { kind: CLEAN_KIND.clean, sizeBytes: EXTENT_BYTES, mtimeMs };
+    encodeCleanEntry(bytes, cleanOffset(id), stamp, id, entry);
+  }
+  writeFileSync(join(path, FILE.extentClean), bytes);
+  const meta = new Uint8Array(EXTENT_META_BYTES);
+  encodeBase(meta, 0, EXTENT_ID_BASE_MIN + extents);
+  encodeStamp(meta, BASE_BYTES, stamp);
+  writeFileSync(join(path, FILE.extentMeta), meta);
 }
 
 /** Starts a worker on each of `roots`, waits until all are loaded, and ends them. Milliseconds of time and of CPU, and partitions that came up. */
@@ -107,17 +142,19 @@ async function load(roots: readonly string[]): Promise<{ ms: number; cpuMs: numb
 }
 
 async function main(): Promise<void> {
-  const keep = process.argv.at(-1) === 'keep';
-  const [folder, ...numbers] = process.argv.slice(2, keep ? -1 : undefined);
-  const [partitions = 100, extents = 1000, runs = 3, disks = 1] = numbers.map(Number);
+  const [folder, ...rest] = process.argv.slice(2);
+  const words: string[] = rest.filter((word) => word === 'keep' || word === 'clean');
+  const numbers = rest.filter((word) => !words.includes(word)).map(Number);
+  const [partitions = 100, extents = 1000, runs = 3, disks = 1] = numbers;
   const fits = [partitions, extents, runs, disks].every((n) => Number.isSafeInteger(n) && n > 0);
-  assert(folder !== undefined && fits, 'FOLDER [partitions] [extents] [runs] [disks] [keep]');
-  const tree = join(folder, `startTree-${partitions}x${extents}x${disks}`);
+  assert(folder !== undefined && fits, 'FOLDER [partitions] [extents] [runs] [disks] [clean] [keep]');
+  const clean = words.includes('clean');
+  const tree = join(folder, `startTree-${partitions}x${extents}x${disks}${clean ? '-clean' : ''}`);
   const roots = Array.from({ length: disks }, (_, disk) => join(tree, `disk${disk + 1}`));
   if (!existsSync(tree)) {
     const startedMs = performance.now();
     for (const root of roots) mkdirSync(root, { recursive: true });
-    for (let id = 1; id <= partitions; id++) makePartition(roots[id % disks]!, id, extents);
+    for (let id = 1; id <= partitions; id++) makePartition(roots[id % disks]!, id, extents, clean);
     console.log(`made in ${((performance.now() - startedMs) / 1000).toFixed(1)} s`);
   }
   for (let run = 1; run <= runs; run++) {
@@ -127,7 +164,7 @@ async function main(): Promise<void> {
     const took = `${ms.toFixed(0)} ms, ${each} µs an extent, ${cpuMs.toFixed(0)} ms of CPU`;
     console.log(`run ${run}: ${partitions} x ${extents} loaded in ${took}`);
   }
-  if (!keep) rmSync(tree, { recursive: true });
+  if (!words.includes('keep')) rmSync(tree, { recursive: true });
 }
 
 await main();
