@@ -238,7 +238,7 @@ function holeWarning(holes: HoleSearch, path: string, extents: FoundExtent[]): s
   const holed: { id: number; text: string }[] = [];
   for (const { id, sizeBytes, blocks512 } of extents) {
     if (isTinyExtent(id)) continue;
-    const hole = holes.firstHole(join(path, String(id)), sizeBytes, blocks512);
+    const hole = holes.firstHole(`${path}/${id}`, sizeBytes, blocks512);
     if (hole < sizeBytes) holed.push({ id, text: `${id} at ${hole} of ${sizeBytes}` });
   }
   if (holed.length === 0) return [];
