@@ -96,8 +96,18 @@ function addCleanFile(path: string, extents: number): void {
   writeFileSync(join(path, FILE.extentMeta), meta);
 }
 
-/** Starts a worker on each of `roots`, waits until all are loaded, and ends them. Milliseconds of time and of CPU, and partitions that came up. */
-async function load(roots: readonly string[]): Promise<{ ms: number; cpuMs: number; partitions: number }> {
+interface Loaded {
+  ms: number;
+  cpuMs: number;
+  /** Memory that the process has gained, with the slab and the rings of the workers. */
+  gainedBytes: number;
+  /** Partitions that came up. */
+  partitions: number;
+}
+
+/** Starts a worker on each of `roots`, waits until all are loaded, and ends them. */
+async function load(roots: readonly string[]): Promise<Loaded> {
+  const rssBefore = process.memoryUsage.rss();
   const disks = roots.map((path) => ({ path, reserve: '0' }));
   const config = { ...EXTENTD_DEFAULTS, disks } as unknown as NodeConfig;
   const { workers } = layOutMemory(config, 1, 16, createDoorbell(), -1);
@@ -136,9 +146,10 @@ async function load(roots: readonly string[]): Promise<{ ms: number; cpuMs: numb
   await until((handle) => handle.loaded);
   const ms = performance.now() - startedMs;
   const { user, system } = process.cpuUsage(cpu);
+  const gainedBytes = process.memoryUsage.rss() - rssBefore;
   for (const handle of handles) handle.stop();
   await until((handle) => handle.stopped);
-  return { ms, cpuMs: (user + system) / 1000, partitions };
+  return { ms, cpuMs: (user + system) / 1000, gainedBytes, partitions };
 }
 
 async function main(): Promise<void> {
@@ -158,10 +169,10 @@ async function main(): Promise<void> {
     console.log(`made in ${((performance.now() - startedMs) / 1000).toFixed(1)} s`);
   }
   for (let run = 1; run <= runs; run++) {
-    const { ms, cpuMs, partitions: up } = await load(roots);
+    const { ms, cpuMs, gainedBytes, partitions: up } = await load(roots);
     assert(up === partitions, `${up} partitions came up`);
     const each = ((ms * 1000) / (partitions * extents)).toFixed(2);
-    const took = `${ms.toFixed(0)} ms, ${each} µs an extent, ${cpuMs.toFixed(0)} ms of CPU`;
+    const took = `${ms.toFixed(0)} ms, ${each} µs an extent, ${cpuMs.toFixed(0)} ms of CPU, ${(gainedBytes / 1e6).toFixed(0)} MB`;
     console.log(`run ${run}: ${partitions} x ${extents} loaded in ${took}`);
   }
   if (!words.includes('keep')) rmSync(tree, { recursive: true });
