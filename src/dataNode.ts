@@ -175,6 +175,7 @@ class RunningNode implements DataNode {
       },
       stats: () => buildHeartbeat(server.state.disks(), server.state.partitions(), config.rack),
       limits: server.limits,
+      checksums: server.checksums,
       ...(config.faultInjection ? { setFault: (fault) => server.setFault(fault) } : {}),
       log: this.#log,
     });

@@ -45,6 +45,8 @@ export interface ExtentdSettings extends Readonly<Record<LimitField, number>> {
   /** Refuse appends that would leave a gap. */
   readonly strictAppend: boolean;
   readonly durability: Durability;
+  /** Reads of up to so many bytes that are not in the page cache go past it (O_DIRECT); 0: none. */
+  readonly directReadBytes: number;
   /** Start although partitions that the master expects are missing. */
   readonly allowLostPartitions: boolean;
   /** Address on which the data port listens. */
@@ -123,6 +125,7 @@ export const EXTENTD_DEFAULTS: ExtentdSettings = {
   maxOpenFiles: 20_000,
   strictAppend: true,
   durability: 'asked',
+  directReadBytes: 0,
   allowLostPartitions: false,
   listenAddress: '0.0.0.0',
   spinWorkerUs: 100,

@@ -124,6 +124,16 @@ export const SETTINGS: readonly Setting[] = [
       'When a write or create is acknowledged: as its opcode asks, or always after it is on disk, in groups.',
   },
   {
+    key: 'directReadBytes',
+    field: 'directReadBytes',
+    kind: 'integer',
+    min: 0,
+    max: 128 * 1024,
+    unit: 'bytes',
+    effect:
+      'Reads up to this size that are not in the page cache go past it (O_DIRECT) and push nothing out of it; 0: none.',
+  },
+  {
     key: 'allowLostPartitions',
     field: 'allowLostPartitions',
     kind: 'boolean',

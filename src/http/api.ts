@@ -45,6 +45,10 @@ export function createApi(options: ApiOptions): (request: HttpRequest) => Promis
         return envelope(await options.ask({ kind: 'limits' }));
       case '/limits/set':
         return setLimits(request, options.ask);
+      case '/checksums':
+        return envelope(await options.ask({ kind: 'checksums' }));
+      case '/checksums/scrub':
+        return scrub(request, options.ask);
       case '/debug/fault':
         return options.faultInjection ? fault(request, options.ask) : notFound();
       default:
@@ -80,8 +84,19 @@ async function setLimits(request: HttpRequest, ask: Ask): Promise<HttpResponse> 
   if (!form.ok) return envelopeError(400, `parse form fail: ${form.message}`);
   const changes = [...form.value].filter(([name]) => name !== 'disk');
   const disk = form.value.get('disk');
-  if (disk === '') return envelopeError(400, 'disk: is empty; leave it out to change all disks');
+  if (disk === '') return envelopeError(400, EMPTY_DISK);
   return envelope(await ask({ kind: 'setLimits', disk: disk ?? '', changes }));
+}
+
+const EMPTY_DISK = 'disk: is empty; leave it out to mean all disks';
+
+/** `disk`: path or index, without it all disks. */
+async function scrub(request: HttpRequest, ask: Ask): Promise<HttpResponse> {
+  const form = parseForm(request);
+  if (!form.ok) return envelopeError(400, `parse form fail: ${form.message}`);
+  const disk = form.value.get('disk');
+  if (disk === '') return envelopeError(400, EMPTY_DISK);
+  return envelope(await ask({ kind: 'scrub', disk: disk ?? '' }));
 }
 
 async function fault(request: HttpRequest, ask: Ask): Promise<HttpResponse> {

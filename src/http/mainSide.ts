@@ -9,6 +9,7 @@ import { type HeartbeatResponse, heartbeatResponse } from '../protocol/heartbeat
 import {
   ANSWER_BYTES_MAX,
   type Answer,
+  type ChecksumsApi,
   type FaultRequest,
   failure,
   type LimitsApi,
@@ -32,6 +33,7 @@ export interface MainSideOptions {
   /** Body of `/stats`: the heartbeat response (`control/heartbeat.ts`). */
   stats(): HeartbeatResponse;
   limits: LimitsApi;
+  checksums: ChecksumsApi;
   /** Injects a fault; absent unless configured. */
   setFault?: (fault: FaultRequest) => Outcome<null>;
 }
@@ -87,6 +89,10 @@ export class MainSide {
         return this.#fault(question.fault);
       case 'limits':
         return { ok: true, value: { disks: this.#options.limits.view() } };
+      case 'checksums':
+        return this.#checksums(null);
+      case 'scrub':
+        return this.#checksums(question.disk);
       case 'setLimits':
         return this.#setLimits(question.disk, question.changes);
     }
@@ -131,6 +137,14 @@ export class MainSide {
 
   async #setLimits(disk: string, changes: [name: string, text: string][]): Promise<Outcome<unknown>> {
     const outcome = await this.#options.limits.change(disk, changes);
+    return outcome.ok ? { ok: true, value: { disks: outcome.value } } : outcome;
+  }
+
+  /** @param scrub disk to scrub first, null for none. */
+  async #checksums(scrub: string | null): Promise<Outcome<unknown>> {
+    const { checksums } = this.#options;
+    if (scrub === null) return { ok: true, value: { disks: await checksums.view() } };
+    const outcome = await checksums.scrub(scrub);
     return outcome.ok ? { ok: true, value: { disks: outcome.value } } : outcome;
   }
 

@@ -10,7 +10,8 @@ export type Question =
   | { kind: 'partition'; partitionId: number }
   | { kind: 'extent' | 'block'; partitionId: number; extentId: number; extentText: string }
   | { kind: 'fault'; fault: FaultRequest }
-  | { kind: 'limits' }
+  | { kind: 'limits' | 'checksums' }
+  | { kind: 'scrub'; disk: string }
   | { kind: 'setLimits'; disk: string; changes: [name: string, text: string][] };
 
 /** The answer: HTTP status, and `data` as JSON text (200) or a message. */
@@ -59,6 +60,19 @@ export interface LimitsApi {
     disk: string,
     changes: readonly (readonly [name: string, text: string])[],
   ): Promise<Outcome<DiskLimitsView[]>>;
+}
+
+/** A disk in `/checksums`: of each of its workers a report (`ChecksumReport` in `src/partition/messages.ts`), or why there is none. */
+export interface DiskChecksumsView {
+  path: string;
+  workers: (object | { error: string })[];
+}
+
+/** What the debug API does with checksums. */
+export interface ChecksumsApi {
+  view(): Promise<DiskChecksumsView[]>;
+  /** Begins a scrub. `disk`: path or index, empty for all; an unknown one is an outcome with status 400. */
+  scrub(disk: string): Promise<Outcome<DiskChecksumsView[]>>;
 }
 
 /** What the thread is started with. */

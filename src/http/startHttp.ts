@@ -6,7 +6,14 @@ import type { Logger } from 'pino';
 import type { NodeView, Outcome } from '../control/nodeView.js';
 import type { HeartbeatResponse } from '../protocol/heartbeat.js';
 import { MainSide, type NodeIdentity } from './mainSide.js';
-import type { FaultRequest, LimitsApi, MainMessage, ThreadMessage, ThreadOptions } from './messages.js';
+import type {
+  ChecksumsApi,
+  FaultRequest,
+  LimitsApi,
+  MainMessage,
+  ThreadMessage,
+  ThreadOptions,
+} from './messages.js';
 
 export interface HttpOptions {
   /** Address and port to listen on; port 0: any free one. */
@@ -20,6 +27,8 @@ export interface HttpOptions {
   stats(): HeartbeatResponse;
   /** Limits per disk, for `/limits`. */
   limits: LimitsApi;
+  /** Checksums, for `/checksums`. */
+  checksums: ChecksumsApi;
   /** Given when `faultInjection` is configured: offers `POST /debug/fault`. */
   setFault?: (fault: FaultRequest) => Outcome<null>;
   /** How long a request may wait for the node's answer, ms. */

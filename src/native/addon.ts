@@ -51,6 +51,12 @@ export const IO_FLAG = {
    * answered -EAGAIN or ended at the end of the file has not failed).
    */
   linked: 4,
+  /**
+   * pread: leave the page cache as it is. With `noWait` the read answers -EAGAIN, and starts nothing, when a part is not in the cache (cachestat, Linux 6.5; RWF_NOWAIT
+   * alone starts to read what it does not find). Without, it goes past the cache (O_DIRECT), whatever its alignment. Where that is refused it is a plain read, and
+   * the entry's value, or the completion's value0, is the errno if the refusal is for good.
+   */
+  direct: 8,
 } as const;
 
 /**
@@ -69,7 +75,7 @@ export const IO_FLAG = {
  * | 40   | u32  | crc (IO_FLAG.crc)                                             |
  * | 44   | u32  | reserved                                                      |
  * | 48   | f64  | value: in: ftruncate/fallocate/punchHole length; out:         |
- * |      |      | seekData/seekHole offset, fstat size                          |
+ * |      |      | seekData/seekHole offset, fstat size; direct pread: why not   |
  * | 56   | f64  | reserved                                                      |
  *
  * A range outside its region answers -EFAULT, an offset that is not a whole number from 0 on -EINVAL. Only the owner's thread reads and
@@ -83,7 +89,7 @@ export const OP_ENTRY_BYTES = 64;
  * | 0  | f64 | token given at submission                                                       |
  * | 8  | i32 | result (open: the fd), below zero a negated errno                                |
  * | 12 | u32 | crc                                                                              |
- * | 16 | f64 | value0  seek offset; fstat size; statfs blocks; batch: entries run               |
+ * | 16 | f64 | value0  seek offset; fstat size; statfs blocks; batch: entries run; direct pread |
  * | 24 | f64 | value1  fstat mtime, unix ms; statfs bavail                                      |
  * | 32 | f64 | value2  fstat blocks of 512 bytes; statfs bsize                                  |
  * | 40 | f64 | value3  time spent in the operation, ns                                          |
@@ -197,6 +203,8 @@ export interface NativeAddon {
   ftruncateSync(fd: number, size: number): number;
   /** fallocate(2); mode 1 keep size, 3 punch hole and keep size. */
   fallocateSync(fd: number, mode: number, offset: number, length: number): number;
+  /** For benchmarks and tests: posix_fadvise(2) of a whole file; advice 1 random (no readahead), 4 forget its clean pages. */
+  adviseSync(fd: number, advice: number): number;
   /** lseek(2) SEEK_DATA / SEEK_HOLE; -ENXIO (-6) when there is no more data. */
   seekDataSync(fd: number, offset: number): number;
   seekHoleSync(fd: number, offset: number): number;

@@ -5,7 +5,8 @@
  * are read again, and after some tries the block is served as it is, since somebody is writing to it all the time.
  */
 import { SLOT_BYTES, type SlotBits, slotOffset } from '../storage/crcFile.js';
-import type { IoDone } from '../storage/io.js';
+import type { IoDone, IoResult } from '../storage/io.js';
+import type { DirectReads } from './directReads.js';
 import type { ExtentHandle } from './extentHandle.js';
 import type { ExtentStore } from './extentStore.js';
 import { EAGAIN, reportDiskError } from './ioErrors.js';
@@ -35,11 +36,11 @@ class BlockingRead {
   constructor(cell: number, onSlot: (read: BlockingRead, result: number) => void, onData: DataDone) {
     this.cell = cell;
     this.onSlot = (io) => onSlot(this, io.result);
-    this.onData = (io) => onData(this, io.result, io.crc);
+    this.onData = (io) => onData(this, io);
   }
 }
 
-type DataDone = (read: BlockingRead, result: number, crc: number) => void;
+type DataDone = (read: BlockingRead, io: IoResult) => void;
 
 /** `differs`: slot and data were read again and again and do not fit. */
 export type BlockingReadEnded = (
@@ -55,6 +56,7 @@ export class BlockingReads {
   parked = 0;
   private readonly host: StoreHost;
   private readonly bits: SlotBits;
+  private readonly direct: DirectReads;
   private readonly scratch: DataView;
   private readonly told: BlockingReadEnded;
   private readonly ownFdReleased: (store: ExtentStore) => void;
@@ -65,11 +67,13 @@ export class BlockingReads {
   constructor(
     host: StoreHost,
     bits: SlotBits,
+    direct: DirectReads,
     told: BlockingReadEnded,
     ownFdReleased: (store: ExtentStore) => void,
   ) {
     this.host = host;
     this.bits = bits;
+    this.direct = direct;
     this.told = told;
     this.ownFdReleased = ownFdReleased;
     const region = host.regions[host.scratchRegion]!;
@@ -92,7 +96,7 @@ export class BlockingReads {
     return new BlockingRead(
       cell,
       (read, result) => this.slotRead(read, result),
-      (read, result, crc) => this.dataRead(read, result, crc),
+      (read, io) => this.dataRead(read, io),
     );
   }
 
@@ -127,11 +131,14 @@ export class BlockingReads {
 
   private readData(read: BlockingRead): void {
     const { extentOffset, region, bufferOffset, size } = read.op!;
-    this.host.disk.submitPread(read.handle!.fd, extentOffset, region, bufferOffset, size, true, read.onData);
+    const { fd } = read.handle!;
+    const direct = this.direct.wants(read.handle!, read.op!);
+    this.host.disk.submitPread(fd, extentOffset, region, bufferOffset, size, true, read.onData, direct);
   }
 
-  private dataRead(read: BlockingRead, result: number, crc: number): void {
+  private dataRead(read: BlockingRead, { result, crc, value0 }: IoResult): void {
     if (result === -EAGAIN) return this.readData(read);
+    if (value0 !== 0) this.direct.refused(value0);
     const op = read.op!;
     const handle = read.handle!;
     const differs = read.slot !== 0 && result === op.size && crc !== read.slot;

@@ -8,6 +8,7 @@
 import { EXTENT_FLAG, NONE } from '../storage/extentTable.js';
 import { CHECKSUM_QUIET_SECONDS, isTinyExtent } from '../storage/layout.js';
 import { ChecksumFindings } from './checksumFindings.js';
+import type { DirectReads } from './directReads.js';
 import { type CheckKind, type CheckOutcome, ExtentCheck } from './extentCheck.js';
 import type { ExtentStore } from './extentStore.js';
 import { ExtentWalk, type WalkPlace } from './extentWalk.js';
@@ -51,13 +52,19 @@ export class ChecksumJob {
   private readonly normal = (store: ExtentStore, row: number): boolean => this.isNormal(store, row);
   private readonly wantsChecksum = (store: ExtentStore, row: number): boolean => this.isDue(store, row);
 
-  constructor(host: StoreHost, files: OpenExtents, ownFdReleased: (store: ExtentStore) => void) {
+  constructor(
+    host: StoreHost,
+    files: OpenExtents,
+    direct: DirectReads,
+    ownFdReleased: (store: ExtentStore) => void,
+  ) {
     this.host = host;
     this.findings = new ChecksumFindings(host);
     this.check = new ExtentCheck(
       host,
       files,
       this.findings,
+      direct,
       { take: (bytes) => this.takeRead(bytes), ended: () => host.limits.endBackground('read') },
       (outcome) => this.checked(outcome),
       ownFdReleased,
@@ -126,12 +133,18 @@ export class ChecksumJob {
     this.scrubFile = null;
   }
 
+  /** Whether a scrub ever does anything. */
+  get scrubs(): boolean {
+    return this.host.settings.scrubBytesPerSecond > 0;
+  }
+
   /** A pass begins now, from the first extent, whatever the schedule says. */
   startScrub(): void {
     this.scrub = { ...freshScrub(this.host.clock.nowMs()), endedMs: this.scrub.endedMs, running: true };
     this.scrubWalk.moveTo(this.scrub);
     this.due = true;
     this.nextSaveMs = 0;
+    this.host.log('info', 'scrub begins');
   }
 
   report(): ChecksumReport {
@@ -160,7 +173,7 @@ export class ChecksumJob {
         bytesPerSecond: scrubBytesPerSecond,
         intervalMs: scrubIntervalMs,
         totalBytes,
-        nextMs: this.scrub.startedMs + scrubIntervalMs,
+        nextMs: scrubIntervalMs === 0 ? 0 : this.scrub.startedMs + scrubIntervalMs,
       },
       extents,
       damagedBlocks: this.findings.damagedBlocks,
@@ -204,13 +217,12 @@ export class ChecksumJob {
   }
 
   private beginScrub(): boolean {
-    const { scrubBytesPerSecond, scrubIntervalMs } = this.host.settings;
-    if (scrubBytesPerSecond === 0 || scrubIntervalMs === 0) return false;
+    const { scrubIntervalMs } = this.host.settings;
+    if (!this.scrubs) return false;
     const nowMs = this.host.clock.nowMs();
     if (!this.scrub.running) {
-      if (nowMs < this.scrub.startedMs + scrubIntervalMs) return false;
+      if (scrubIntervalMs === 0 || nowMs < this.scrub.startedMs + scrubIntervalMs) return false;
       this.startScrub();
-      this.host.log('info', 'scrub begins');
     }
     const found = this.scrubWalk.next(this.stores, this.normal, ROWS_PER_LOOK);
     if (found === 'ended') this.endScrub(nowMs);
@@ -242,7 +254,9 @@ export class ChecksumJob {
   private checked(outcome: CheckOutcome): void {
     const { check } = this;
     if (this.task === 'scrub') {
-      if (outcome !== 'done') this.scrub.skipped += 1;
+      // The next process goes on with the extent that a stop has interrupted.
+      if (this.stopping && outcome === 'dropped') this.scrubWalk.stepBack();
+      else if (outcome !== 'done') this.scrub.skipped += 1;
       else this.scrub.extents += 1;
       this.scrub.bytes += outcome === 'done' ? this.sizeOf(check.store!, check.extentId) : 0;
     } else if (outcome === 'done') {

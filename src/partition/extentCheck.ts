@@ -13,6 +13,7 @@ import type { IoDone } from '../storage/io.js';
 import { BLOCK_BYTES, CHECKSUM_QUIET_SECONDS } from '../storage/layout.js';
 import type { ChecksumFindings } from './checksumFindings.js';
 import { CleanRecord, type Recorded } from './cleanRecord.js';
+import type { DirectReads } from './directReads.js';
 import { HANDLE_STATE } from './extentHandle.js';
 import type { ExtentStore } from './extentStore.js';
 import { EAGAIN, reportDiskError } from './ioErrors.js';
@@ -49,6 +50,7 @@ export class ExtentCheck implements OperationHandler {
   private readonly host: StoreHost;
   private readonly files: OpenExtents;
   private readonly findings: ChecksumFindings;
+  private readonly direct: DirectReads;
   private readonly pace: ReadPace;
   private readonly ended: (outcome: CheckOutcome) => void;
   private readonly ownFdReleased: (store: ExtentStore) => void;
@@ -76,6 +78,7 @@ export class ExtentCheck implements OperationHandler {
     host: StoreHost,
     files: OpenExtents,
     findings: ChecksumFindings,
+    direct: DirectReads,
     pace: ReadPace,
     ended: (outcome: CheckOutcome) => void,
     ownFdReleased: (store: ExtentStore) => void,
@@ -83,6 +86,7 @@ export class ExtentCheck implements OperationHandler {
     this.host = host;
     this.files = files;
     this.findings = findings;
+    this.direct = direct;
     this.pace = pace;
     this.ended = ended;
     this.ownFdReleased = ownFdReleased;
@@ -200,13 +204,16 @@ export class ExtentCheck implements OperationHandler {
     }
     this.phase = 'submitted';
     const { disk, scratchRegion } = this.host;
-    disk.submitPread(this.fd, at, scratchRegion, this.blockAt, bytes, true, ({ result, crc }) => {
+    const done: IoDone = ({ result, crc, value0 }) => {
       if (!again) this.pace.ended();
+      if (value0 !== 0) this.direct.refused(value0);
       if (this.isDisturbed()) return this.end('dropped');
       if (result === bytes) return this.blockRead(crc);
       // A short answer without an errno: the file has become shorter than its record.
       this.fail('read', this.store!.extentPath(this.extentId), result, false);
-    });
+    };
+    const direct = this.direct.wantsInBackground(this.store!, this.row);
+    disk.submitPread(this.fd, at, scratchRegion, this.blockAt, bytes, true, done, direct);
   }
 
   private blockRead(crc: number): void {
@@ -280,8 +287,11 @@ export class ExtentCheck implements OperationHandler {
       if (all) this.findings.cleared(this.store!, this.row);
     }
     if (this.recomputed > 0) this.tellRecomputed();
-    if (!this.isQuiet()) return this.end('done');
-    table.crcs[this.row] = this.host.crc32(this.host.scratchRegion, this.tableAt, this.blocks * SLOT_BYTES);
+    // What was found in a clean extent is kept however young it is.
+    if (!this.isQuiet() && !table.has(this.row, EXTENT_FLAG.clean)) return this.end('done');
+    if (this.isQuiet()) {
+      table.crcs[this.row] = this.host.crc32(this.host.scratchRegion, this.tableAt, this.blocks * SLOT_BYTES);
+    }
     const damaged = table.has(this.row, EXTENT_FLAG.damaged);
     const kind = damaged ? CLEAN_KIND.damaged : CLEAN_KIND.clean;
     const stands = table.has(this.row, EXTENT_FLAG.clean) && (!all || (!damaged && !wasDamaged));

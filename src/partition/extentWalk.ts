@@ -31,6 +31,11 @@ export class ExtentWalk {
     this.store = null;
   }
 
+  /** The extent that was found last is found again. */
+  stepBack(): void {
+    this.moveTo({ partitionId: this.place.partitionId, extentId: this.place.extentId - 1 });
+  }
+
   /**
    * The next extent that is wanted: `row` of `store`. Looks at `rowsMax` extents at most. `later`: ask again; `ended`: there are no more.
    * `stores` must ascend by partition id.

@@ -105,7 +105,7 @@ export type CommandAnswer =
   | { ok: true; value: unknown }
   | { ok: false; message: string; httpStatus?: number };
 
-/** Answer to the question how the checksums of a worker are. Times in unix ms. */
+/** Answer to the question how the checksums of a worker are. Times in unix ms; `nextMs` is 0 when no scrub is scheduled. */
 export interface ChecksumReport {
   computing: { bytesPerSecond: number; extents: number; blocks: number; recomputedBlocks: number };
   scrub: ScrubState & { bytesPerSecond: number; intervalMs: number; totalBytes: number; nextMs: number };

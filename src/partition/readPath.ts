@@ -4,7 +4,7 @@
  *
  * First a read that does not wait for the disk, in the batch; what is not in the page cache goes to the I/O threads. The bound is the file's end, not the
  * recorded size. A whole block whose checksum may be known is compared with it (`docs/checksums.md`): its slot is read just before it, in the same batch, so that
- * no write lies between them. What differs is read again on an I/O thread before it is believed.
+ * no write lies between them. What differs is read again on an I/O thread before it is believed. Small reads of quiet extents may go past the page cache (`directReads.ts`).
  */
 import assert from 'node:assert';
 import { blockChecksumMismatch, ERROR_TEXT, parameterMismatch } from '../protocol/errors.js';
@@ -14,6 +14,7 @@ import { EXTENT_FLAG, NONE } from '../storage/extentTable.js';
 import { BLOCK_BYTES, EXTENT_BYTES_MAX, isTinyExtent } from '../storage/layout.js';
 import { BlockingReads } from './blockingReads.js';
 import type { ChecksumFindings } from './checksumFindings.js';
+import type { DirectReads } from './directReads.js';
 import type { ExtentHandle } from './extentHandle.js';
 import type { ExtentStore } from './extentStore.js';
 import { EAGAIN, EOPNOTSUPP, ioErrorText, reportDiskError } from './ioErrors.js';
@@ -32,6 +33,7 @@ export class ReadPath implements OperationHandler {
   private readonly bits: SlotBits;
   private readonly findings: ChecksumFindings;
   private readonly blocking: BlockingReads;
+  private readonly direct: DirectReads;
   private readonly scratch: DataView;
   private readonly entryHandles: (ExtentHandle | null)[];
   /** By entry that reads data: the entry that has read its slot, or NO_SLOT. */
@@ -41,15 +43,18 @@ export class ReadPath implements OperationHandler {
     host: StoreHost,
     files: OpenExtents,
     findings: ChecksumFindings,
+    direct: DirectReads,
     ownFdReleased: (store: ExtentStore) => void,
   ) {
     this.host = host;
     this.files = files;
     this.bits = files.slotBits;
     this.findings = findings;
+    this.direct = direct;
     this.blocking = new BlockingReads(
       host,
       files.slotBits,
+      this.direct,
       (handle, op, result, crc, differs) => this.ended(handle, op, result, crc, differs),
       ownFdReleased,
     );
@@ -82,7 +87,9 @@ export class ReadPath implements OperationHandler {
     const block = wholeBlockOf(op);
     const known = block >= 0 && this.bits.any(handle.index, block, block);
     const slotEntry = known ? this.addSlot(handle, block) : NO_SLOT;
-    const index = batch.pread(handle.fd, op.extentOffset, op.region, op.bufferOffset, op.size, true, true);
+    const { extentOffset, region, bufferOffset, size } = op;
+    const direct = this.direct.wants(handle, op);
+    const index = batch.pread(handle.fd, extentOffset, region, bufferOffset, size, true, true, direct);
     this.host.entryOperations[index] = op;
     this.entryHandles[index] = handle;
     this.slotEntries[index] = slotEntry;

@@ -17,6 +17,8 @@ export interface StoreSettings {
   strictAppend: boolean;
   /** Acknowledge every write after fdatasync, as if it were OpSyncWrite, and every create after its folder's fsync (`durability: "always"`). */
   syncEverything: boolean;
+  /** Reads of up to so many bytes that are not in the page cache go past it; 0: none. */
+  directReadBytes: number;
   /** Extent files that may be open at once in this worker. The stores' own files (five a partition) are not counted. */
   openExtentsMax: number;
   /** Bytes a second read to compute checksums of quiet extents, and by the scrub; 0: not at all. */

@@ -9,6 +9,7 @@ import type { Outcome } from '../control/nodeView.js';
 import type { DiskLimitsView, LaneView } from '../http/messages.js';
 import { COMMAND } from '../partition/messages.js';
 import { LimitTable, type LimitTableMemory } from '../shm/limitTable.js';
+import { chooseDisks, noSuchDisk } from './diskChoice.js';
 import type { DiskState } from './nodeState.js';
 
 export class LimitControl {
@@ -49,9 +50,8 @@ export class LimitControl {
     diskText: string,
     changes: readonly (readonly [name: string, text: string])[],
   ): Promise<Outcome<DiskLimitsView[]>> {
-    const chosen = this.#choose(diskText);
-    if (chosen.length === 0)
-      return refusal(`disk: there is no disk ${JSON.stringify(diskText.slice(0, 200))}`);
+    const chosen = chooseDisks(this.#disks, diskText);
+    if (chosen.length === 0) return refusal(noSuchDisk(diskText));
     if (changes.length === 0) return refusal('no limit is named, as in clients.readOpsPerSecond=100');
     const changed: Limits[] = [];
     for (const disk of chosen) {
@@ -66,7 +66,7 @@ export class LimitControl {
 
   /** The same limits for all disks, as in the configuration. */
   setAll(limits: Limits): void {
-    const all = this.#choose('');
+    const all = chooseDisks(this.#disks, '');
     void this.#set(
       all,
       all.map(() => limits),
@@ -92,13 +92,6 @@ export class LimitControl {
     if (answers.some(({ ok }) => ok)) return null;
     for (const answer of answers) if (!answer.ok) return answer.message;
     return null;
-  }
-
-  #choose(diskText: string): number[] {
-    const all = [...this.#disks.keys()];
-    if (diskText === '') return all;
-    const byPath = all.filter((disk) => this.#disks[disk]!.path === diskText);
-    return byPath.length > 0 ? byPath : all.filter((disk) => String(disk) === diskText);
   }
 
   #lane(disk: number, lane: number): LaneView {

@@ -72,6 +72,7 @@ export function layOutMemory(
     scrubIntervalMs: config.scrubIntervalHours * MS_PER_HOUR,
     strictAppend: config.strictAppend,
     durability: config.durability,
+    directReadBytes: config.directReadBytes,
     spinUs: config.spinWorkerUs,
     cores,
     writes: config.inlineWrites,

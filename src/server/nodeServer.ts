@@ -13,6 +13,7 @@ import { createDoorbell, DoorbellSleeper, SEQUENCE } from '../shm/doorbell.js';
 import { PoisonTable } from '../shm/poison.js';
 import { DiskTable } from '../shm/tables.js';
 import { SpinPolicy } from '../workers/spin.js';
+import { ChecksumControl } from './checksumControl.js';
 import { silentAfterLook, watchLife, watchWorker } from './diskWatch.js';
 import { LimitControl } from './limitControl.js';
 import type { ConnectionLimits, SocketOwner } from './networkParts.js';
@@ -43,6 +44,7 @@ export class NodeServer implements WorkerListener {
   readonly state: NodeState;
   /** Limits per disk. */
   readonly limits: LimitControl;
+  readonly checksums: ChecksumControl;
   readonly #config: NodeConfig;
   readonly #log: Logger;
   readonly #handles: WorkerHandle[] = [];
@@ -101,6 +103,7 @@ export class NodeServer implements WorkerListener {
       this.connectionCount(),
     );
     this.limits = new LimitControl(limitsOf(config), disks, memory.limitTable, log);
+    this.checksums = new ChecksumControl(disks);
     const admin = options.admin(this.state);
     for (const data of workers) {
       const handle = new WorkerHandle(data, ports[data.index]!, this);

@@ -167,8 +167,13 @@ export interface FoundClean {
  * Opens EXTENT_CLEAN of the folder at `path`. `mark`: the stamp in EXTENT_META, which must be the same. Nothing is created. A file that cannot be opened or
  * read counts as void: what it says is never needed.
  */
-export function openCleanFile(disk: Disk, path: string, mark: number): FoundClean {
-  const fd = disk.open(join(path, FILE.extentClean), constants.O_RDWR, FILE_MODE);
+export function openCleanFile(
+  disk: Disk,
+  path: string,
+  mark: number,
+  flags: number = constants.O_RDWR,
+): FoundClean {
+  const fd = disk.open(join(path, FILE.extentClean), flags, FILE_MODE);
   if (fd < 0) return { fd: -1, header: null, lastStamp: mark };
   const bytes = new Uint8Array(CLEAN_HEADER_BYTES);
   const got = disk.read(fd, bytes, 0);

@@ -54,7 +54,7 @@ export interface IoBatch {
     length: number,
     linked: boolean,
   ): number;
-  /** Adds a positional read; `noWait`: -EAGAIN instead of blocking; `crc`: checksum what was read. */
+  /** Adds a positional read; `noWait`: -EAGAIN instead of blocking; `crc`: checksum what was read; `direct`: bring nothing into the page cache. */
   pread(
     fd: number,
     fileOffset: number,
@@ -63,6 +63,7 @@ export interface IoBatch {
     length: number,
     noWait: boolean,
     crc: boolean,
+    direct?: boolean,
   ): number;
   /** After the run: bytes moved, or a negated errno. */
   result(index: number): number;
@@ -87,7 +88,10 @@ export interface Disk {
     length: number,
     done: IoDone,
   ): void;
-  /** One entry of the batch, on an I/O thread, copied: used for reads that `noWait` refused. */
+  /**
+   * One entry of the batch, on an I/O thread, copied: used for reads that `noWait` refused. `direct`: past the page cache; where that is refused for good the
+   * read is a plain one, and value0 is the errno of the refusal.
+   */
   submitPread(
     fd: number,
     fileOffset: number,
@@ -96,6 +100,7 @@ export interface Disk {
     length: number,
     crc: boolean,
     done: IoDone,
+    direct?: boolean,
   ): void;
 
   submitOpen(path: string, flags: number, mode: number, done: IoDone): void;

@@ -94,7 +94,7 @@ export class NativeDisk implements Disk {
     length: number,
     done: IoDone,
   ): void {
-    this.#table.fillSpare(IO.pwrite, fd, fileOffset, region, bufferOffset, length, false);
+    this.#table.fillSpare(IO.pwrite, fd, fileOffset, region, bufferOffset, length, false, false);
     const token = this.#take(done);
     this.#submitted(token, this.#io.submit(this.#table.spareIndex, token));
   }
@@ -107,8 +107,9 @@ export class NativeDisk implements Disk {
     length: number,
     crc: boolean,
     done: IoDone,
+    direct = false,
   ): void {
-    this.#table.fillSpare(IO.pread, fd, fileOffset, region, bufferOffset, length, crc);
+    this.#table.fillSpare(IO.pread, fd, fileOffset, region, bufferOffset, length, crc, direct);
     const token = this.#take(done);
     this.#submitted(token, this.#io.submit(this.#table.spareIndex, token));
   }

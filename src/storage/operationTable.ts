@@ -70,9 +70,10 @@ export class OperationTable implements IoBatch {
     length: number,
     noWait: boolean,
     crc: boolean,
+    direct = false,
   ): number {
     const index = this.#next();
-    const flags = (noWait ? IO_FLAG.noWait : 0) | (crc ? IO_FLAG.crc : 0);
+    const flags = (noWait ? IO_FLAG.noWait : 0) | (crc ? IO_FLAG.crc : 0) | (direct ? IO_FLAG.direct : 0);
     this.#fill(index, IO.pread, flags, fd, fileOffset, region, bufferOffset, length);
     return index;
   }
@@ -86,8 +87,9 @@ export class OperationTable implements IoBatch {
     bufferOffset: number,
     length: number,
     crc: boolean,
+    direct: boolean,
   ): void {
-    const flags = crc ? IO_FLAG.crc : 0;
+    const flags = (crc ? IO_FLAG.crc : 0) | (direct ? IO_FLAG.direct : 0);
     this.#fill(this.spareIndex, code, flags, fd, fileOffset, region, bufferOffset, length);
   }
 

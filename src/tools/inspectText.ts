@@ -1,6 +1,7 @@
 /**
  * The words and tables of `extentd inspect`. Pure: a report in, text out.
  */
+import type { CleanReport } from './cleanReport.js';
 import type { NormalDeleteReport, TinyDeleteReport } from './deleteRecords.js';
 import type { ToolTarget } from './folders.js';
 import type { ExtentReport, PartitionReport } from './partitionReport.js';
@@ -32,7 +33,7 @@ export function partitionText(report: PartitionReport): string {
   return `${parts.join('')}\n`;
 }
 
-function metaText({ meta, apply, extentMeta, extentCrc }: PartitionReport): string {
+function metaText({ meta, apply, extentMeta, extentCrc, extentClean }: PartitionReport): string {
   const lines: string[] = [];
   if (meta !== null) {
     const { partitionId, volume, sizeBytes, createTime, createType, lastTruncateId } = meta;
@@ -46,7 +47,14 @@ function metaText({ meta, apply, extentMeta, extentCrc }: PartitionReport): stri
   const wrong = problem === null ? '' : ` (${bytes} bytes: ${problem})`;
   lines.push(`EXTENT_META: base ${base}, mark ${mark}${wrong}`);
   lines.push(`EXTENT_CRC: ${extentCrc.bytes} bytes, ${extentCrc.allocatedBytes} on disk`);
+  lines.push(`EXTENT_CLEAN: ${cleanText(extentClean)}`);
   return lines.map((line) => `${printable(line)}\n`).join('');
+}
+
+function cleanText({ state, ownFrom, clean, damaged, broken }: CleanReport): string {
+  if (state !== 'valid')
+    return state === 'none' ? 'none' : 'void: a Go node has had the folder, or it is torn';
+  return `own extents from ${ownFrom}; ${clean} clean, ${damaged} damaged, ${broken} broken`;
 }
 
 function extentsText(extents: readonly ExtentReport[]): string {
@@ -74,7 +82,7 @@ function detailOf({ slots, segments = [] }: ExtentReport): string {
     return data.length === 0 ? 'all hole' : `${ranges.join(' ')}${more}`;
   }
   const beyond = slots.beyondEnd === 0 ? '' : `, ${slots.beyondEnd} behind the end`;
-  return `${slots.known} of ${counted(slots.blocks, 'block')}${beyond}`;
+  return `${slots.known} of ${counted(slots.blocks, 'block')}${beyond}, ${slots.state}`;
 }
 
 function tinyDeletesText(report: TinyDeleteReport): string {

@@ -94,7 +94,7 @@ function trialHost(disk: TrialDisk, warnings: Map<number, string[]>): StoreHost 
     disk,
     clock: { nowMs: () => Date.now(), monotonicNs: () => 0 },
     settings: {
-      ...{ strictAppend: true, syncEverything: false, openExtentsMax: 1 },
+      ...{ strictAppend: true, syncEverything: false, directReadBytes: 0, openExtentsMax: 1 },
       ...{ checksumBytesPerSecond: 0, scrubBytesPerSecond: 0, scrubIntervalMs: 0 },
     },
     health: { status: 2, space: new FreeSpace() },

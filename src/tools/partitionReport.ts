@@ -19,6 +19,7 @@ import {
 } from '../storage/layout.js';
 import { type PartitionMeta, readMeta } from '../storage/metaFile.js';
 import { readWholeFile } from '../storage/wholeFile.js';
+import { type ChecksumState, type CleanReport, type CleanView, readCleanView } from './cleanReport.js';
 import {
   LISTED_MAX,
   type NormalDeleteReport,
@@ -44,6 +45,8 @@ export interface SlotSummary {
   known: number;
   /** Slots that are not zero behind the last block. */
   beyondEnd: number;
+  /** What they are worth. */
+  state: ChecksumState;
 }
 
 export interface ExtentReport {
@@ -68,6 +71,7 @@ export interface PartitionReport {
   apply: AppliedIndex;
   extentMeta: { bytes: number; base: Uint64; mark: Uint64; problem: string | null };
   extentCrc: { bytes: number; allocatedBytes: number };
+  extentClean: CleanReport;
   extents: ExtentReport[];
   tinyDeletes: TinyDeleteReport;
   normalDeletes: NormalDeleteReport;
@@ -96,7 +100,8 @@ export function reportPartition(disk: Disk, path: string): PartitionReport | str
     if (partitionId !== told.id || sizeBytes !== told.sizeBytes)
       problems.push(`META names partition ${partitionId} of ${sizeBytes} bytes, the folder another`);
   }
-  const extents = reportExtents(disk, path, entries);
+  const clean = readCleanView(disk, path, entries);
+  const extents = reportExtents(disk, path, entries, clean);
   const raft = raftLogOf(disk, path, entries, problems);
   const crc = entries.find(({ name }) => name === FILE.extentCrc);
   const others = entries.filter((entry) => {
@@ -113,6 +118,7 @@ export function reportPartition(disk: Disk, path: string): PartitionReport | str
     apply: readApply(disk, path),
     extentMeta: reportExtentMeta(disk, path),
     extentCrc: { bytes: crc?.sizeBytes ?? 0, allocatedBytes: (crc?.blocks512 ?? 0) * SECTOR_BYTES },
+    extentClean: clean.report,
     extents,
     tinyDeletes: readTinyDeletes(disk, path),
     normalDeletes: readNormalDeletes(disk, path, new Set(extents.map(({ id }) => id))),
@@ -150,7 +156,7 @@ function raftLogOf(
 }
 
 /** The extent files, by id. */
-function reportExtents(disk: Disk, path: string, entries: FolderEntry[]): ExtentReport[] {
+function reportExtents(disk: Disk, path: string, entries: FolderEntry[], clean: CleanView): ExtentReport[] {
   const crcFd = disk.open(join(path, FILE.extentCrc), constants.O_RDONLY, 0);
   const table = new Uint8Array(SLOT_TABLE_BYTES);
   const extents: ExtentReport[] = [];
@@ -164,7 +170,7 @@ function reportExtents(disk: Disk, path: string, entries: FolderEntry[]): Extent
     };
     if (entry.errno !== 0) extent.problem = `lstat: ${disk.errnoText(entry.errno)}`;
     else if (kind === 'tiny' && entry.sizeBytes > 0) addSegments(disk, path, extent);
-    else if (kind === 'normal') addSlots(disk, crcFd, table, extent);
+    else if (kind === 'normal') addSlots(disk, crcFd, table, extent, clean.stateOf(id));
     extents.push(extent);
   }
   if (crcFd >= 0) disk.close(crcFd);
@@ -202,9 +208,15 @@ function addSegments(disk: Disk, path: string, extent: ExtentReport): void {
 }
 
 /** The extent's slots in EXTENT_CRC. */
-function addSlots(disk: Disk, crcFd: number, table: Uint8Array, extent: ExtentReport): void {
+function addSlots(
+  disk: Disk,
+  crcFd: number,
+  table: Uint8Array,
+  extent: ExtentReport,
+  state: ChecksumState,
+): void {
   const blocks = Math.ceil(extent.sizeBytes / BLOCK_BYTES);
-  extent.slots = { blocks, known: 0, beyondEnd: 0 };
+  extent.slots = { blocks, known: 0, beyondEnd: 0, state };
   const got = crcFd < 0 ? crcFd : disk.read(crcFd, table, slotOffset(extent.id, 0));
   if (got < 0) {
     extent.problem = `${FILE.extentCrc}: ${disk.errnoText(got)}`;

@@ -18,6 +18,7 @@ import {
   parsePartitionFolderName,
 } from '../storage/layout.js';
 import { readMeta } from '../storage/metaFile.js';
+import { type ChecksumState, type CleanView, readCleanView } from './cleanReport.js';
 import { findTarget } from './folders.js';
 import { ReadOnlyDisk } from './readOnlyDisk.js';
 import { counted, printable } from './textTable.js';
@@ -36,6 +37,8 @@ export interface Damage {
   /** CRC-32 as 8 hex digits; null when it is not about a block's content. */
   stored: string | null;
   computed: string | null;
+  /** What the stored checksum is worth; null when it is not about one. */
+  checksum: ChecksumState | null;
   /** Why it is damage. */
   what: string;
 }
@@ -71,6 +74,7 @@ export class Verifier {
   #folder = '';
   #partition: number | null = null;
   #crcFd = -1;
+  #clean: CleanView | null = null;
 
   constructor(disk: Disk, onDamage: (damage: Damage) => void) {
     this.#disk = disk;
@@ -88,6 +92,7 @@ export class Verifier {
     if (typeof entries === 'number') return this.#failed(null, 'readdir', entries);
     this.#crcFd = this.#disk.open(join(path, FILE.extentCrc), constants.O_RDONLY, 0);
     if (this.#crcFd < 0) return this.#failed(null, `open ${FILE.extentCrc}:`, this.#crcFd);
+    this.#clean = readCleanView(this.#disk, path, entries);
     try {
       const extents = entries
         .map(({ name, kind, sizeBytes }) => ({ id: kind === 'file' ? parseExtentName(name) : -1, sizeBytes }))
@@ -170,8 +175,18 @@ export class Verifier {
     computed: string | null,
   ): void {
     this.totals.damaged += 1;
+    const checksum = stored === null ? null : this.#clean!.stateOf(extent!);
     this.#onDamage({
-      ...{ folder: this.#folder, partition: this.#partition, extent, block, stored, computed, what },
+      ...{
+        folder: this.#folder,
+        partition: this.#partition,
+        extent,
+        block,
+        stored,
+        computed,
+        checksum,
+        what,
+      },
     });
   }
 }
@@ -234,13 +249,13 @@ async function verifyAll(
   return true;
 }
 
-function damageText({ folder, partition, extent, block, stored, computed, what }: Damage): string {
+function damageText({ folder, partition, extent, block, stored, computed, checksum, what }: Damage): string {
   const place = [
     `partition ${partition ?? '?'}`,
     ...(extent === null ? [] : [`extent ${extent}`]),
     ...(block === null ? [] : [`block ${block}`]),
   ].join(', ');
-  const crcs = stored === null ? '' : `: stored ${stored}, computed ${computed}`;
+  const crcs = stored === null ? '' : `: stored ${stored} (${checksum}), computed ${computed}`;
   return `DAMAGED ${place}${crcs}: ${printable(what)} (${printable(folder)})\n`;
 }
 

@@ -58,7 +58,7 @@ export class CommandReader {
       }
       case COMMAND.checksums: {
         const { scrub } = JSON.parse(text) as { scrub: boolean };
-        return { ok: true, value: this.#partitions.checksums(scrub) };
+        return this.#partitions.checksums(scrub);
       }
       case COMMAND.snapshot: {
         const { partitionId } = JSON.parse(text) as { partitionId: number };

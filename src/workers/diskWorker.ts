@@ -33,7 +33,7 @@ import { PartitionSet } from './partitionSet.js';
 import { isTooOld } from './patience.js';
 import { fillOperation, Port } from './port.js';
 import { SpinPolicy } from './spin.js';
-import type { DiskWorkerData } from './workerData.js';
+import { type DiskWorkerData, storeSettings } from './workerData.js';
 
 /** Requests taken a turn: enough to share the costs of a turn, few enough to keep the first one's reply prompt. */
 const REQUESTS_PER_TURN = 256;
@@ -93,14 +93,7 @@ export class DiskWorker implements StoreHost {
       threads: settings.ioThreads,
       batchCapacity,
     });
-    this.settings = {
-      strictAppend: settings.strictAppend,
-      syncEverything: settings.durability === 'always',
-      openExtentsMax: settings.openExtentsMax,
-      checksumBytesPerSecond: settings.checksumBytesPerSecond / data.members,
-      scrubBytesPerSecond: settings.scrubBytesPerSecond / data.members,
-      scrubIntervalMs: settings.scrubIntervalMs,
-    };
+    this.settings = storeSettings(data);
     this.entryOperations = new Array<Operation | null>(batchCapacity).fill(null);
     this.events = new EventQueue(data.events);
     this.limits = new DiskLimits(settings.limits, data.members, this.#monotonicMs());

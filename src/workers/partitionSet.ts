@@ -102,10 +102,12 @@ export class PartitionSet {
   }
 
   /** How the checksums of this worker's partitions are; `scrub`: and begins a pass over them. */
-  checksums(scrub: boolean): ChecksumReport {
+  checksums(scrub: boolean): Outcome<ChecksumReport> {
     const { checksums } = this.#stores;
+    if (scrub && !checksums.scrubs)
+      return { ok: false, message: 'scrub.bytesPerSecond is 0: nothing is scrubbed' };
     if (scrub) checksums.startScrub();
-    return checksums.report();
+    return { ok: true, value: checksums.report() };
   }
 
   /** About once a second: statuses, tables, space. */

@@ -4,6 +4,7 @@
 
 import type { Durability } from '../config/config.js';
 import type { Limits } from '../config/diskLimits.js';
+import type { StoreSettings } from '../partition/storeHost.js';
 import type { ByteRingMemory } from '../shm/byteRing.js';
 import type { LimitTableMemory } from '../shm/limitTable.js';
 import type { PoisonMemory } from '../shm/poison.js';
@@ -51,6 +52,7 @@ export interface DiskWorkerData {
     scrubIntervalMs: number;
     strictAppend: boolean;
     durability: Durability;
+    directReadBytes: number;
     spinUs: number;
     cores: number;
     writes: WriteMode;
@@ -61,5 +63,18 @@ export interface DiskWorkerData {
     repairReadAgeMsMax: number;
     /** Limits of the disk; the worker takes its share of them. */
     limits: Limits;
+  };
+}
+
+/** What the stores of a worker are told. Rates are the disk's, divided among its workers. */
+export function storeSettings({ settings, members }: DiskWorkerData): StoreSettings {
+  return {
+    strictAppend: settings.strictAppend,
+    syncEverything: settings.durability === 'always',
+    directReadBytes: settings.directReadBytes,
+    openExtentsMax: settings.openExtentsMax,
+    checksumBytesPerSecond: settings.checksumBytesPerSecond / members,
+    scrubBytesPerSecond: settings.scrubBytesPerSecond / members,
+    scrubIntervalMs: settings.scrubIntervalMs,
   };
 }

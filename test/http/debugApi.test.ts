@@ -3,7 +3,13 @@ import t, { type Test } from 'tap';
 import { UNLIMITED } from '../../src/config/diskLimits.js';
 import { buildHeartbeat } from '../../src/control/heartbeat.js';
 import type { Outcome } from '../../src/control/nodeView.js';
-import type { DiskLimitsView, FaultRequest, LimitsApi } from '../../src/http/messages.js';
+import type {
+  ChecksumsApi,
+  DiskChecksumsView,
+  DiskLimitsView,
+  FaultRequest,
+  LimitsApi,
+} from '../../src/http/messages.js';
 import { type HttpOptions, type HttpThread, startHttp } from '../../src/http/startHttp.js';
 import { diskOf, FakeView, partitionOf } from '../control/fakeView.js';
 import { recordedHttpBody, shapeOf } from '../control/recorded.js';
@@ -20,6 +26,7 @@ async function start(test: Test, view: FakeView, change: Partial<HttpOptions> = 
     rack: 'rack-01',
     identity: { address: '127.0.0.1:17310', cluster: 'peer01', nodeId: 5 },
     limits: new FakeLimits(),
+    checksums: new FakeChecksums(),
     stats: () => buildHeartbeat(view.disks(), view.partitions(), 'rack-01'),
     log: { info() {}, error() {} },
     ...change,
@@ -43,6 +50,19 @@ class FakeLimits implements LimitsApi {
     this.asked.push([disk, changes]);
     if (disk === '9') return { ok: false, message: 'disk: there is no disk "9"', httpStatus: 400 };
     return { ok: true, value: this.view() };
+  }
+}
+
+/** One disk with one worker. */
+class FakeChecksums implements ChecksumsApi {
+  readonly scrubbed: string[] = [];
+  async view(): Promise<DiskChecksumsView[]> {
+    return [{ path: '/d1', workers: [{ damagedBlocks: 2 }] }];
+  }
+  async scrub(disk: string): Promise<Outcome<DiskChecksumsView[]>> {
+    this.scrubbed.push(disk);
+    if (disk === '9') return { ok: false, message: 'disk: there is no disk "9"', httpStatus: 400 };
+    return { ok: true, value: await this.view() };
   }
 }
 
@@ -82,6 +102,19 @@ t.test('bodies, keys and their order', async (t) => {
   for (const [path, body] of cases) {
     t.strictSame(await fetchText(port, path), { status: 200, contentType: TEXT, text: body }, path);
   }
+});
+
+t.test('/checksums shows every disk, /checksums/scrub begins one', async (t) => {
+  const fake = new FakeChecksums();
+  const { port } = await start(t, new FakeView(), { checksums: fake });
+  const body = '{"code":200,"data":{"disks":[{"path":"/d1","workers":[{"damagedBlocks":2}]}]},"msg":""}';
+  t.strictSame(await fetchText(port, '/checksums'), { status: 200, contentType: TEXT, text: body });
+  t.strictSame(fake.scrubbed, []);
+  t.strictSame(await fetchText(port, '/checksums/scrub'), { status: 200, contentType: TEXT, text: body });
+  t.match(await fetchText(port, '/checksums/scrub?disk=/d1'), { status: 200, text: body });
+  t.match(await fetchText(port, '/checksums/scrub?disk=9'), { status: 400, text: /there is no disk/ });
+  t.match(await fetchText(port, '/checksums/scrub?disk='), { status: 400, text: /leave it out/ });
+  t.strictSame(fake.scrubbed, ['', '/d1', '9']);
 });
 
 t.test('/limits shows every disk, /limits/set hands disk and changes on', async (t) => {

@@ -89,9 +89,10 @@ t.test('inspect, verify and check on a stopped node’s folders', async (t) => {
   t.strictSame(report.partitions.map(({ meta }) => meta?.partitionId).sort(), [1, 2]);
   const one = report.partitions.find(({ meta }) => meta?.partitionId === 1);
   t.match(one, { problems: [], extentMeta: { base: extentId } });
+  t.match(one?.extentClean, { state: 'valid', ownFrom: 1, clean: 1, damaged: 0, broken: 0 });
   t.match(
     one?.extents.find(({ id }) => id === extentId),
-    { sizeBytes: bytes, slots: { blocks: 3, known: 2, beyondEnd: 0 } },
+    { sizeBytes: bytes, slots: { blocks: 3, known: 2, beyondEnd: 0, state: 'clean' } },
   );
   const folder = readdirSync(root).find((name) => name.startsWith('datapartition_1_'))!;
   const text = run('inspect', join(root, folder));
@@ -127,6 +128,10 @@ t.test('inspect, verify and check on a killed node’s folders', async (t) => {
   const { status, stdout } = run('inspect', root, '--json');
   t.equal(status, 0);
   const { partitions } = JSON.parse(stdout) as { partitions: PartitionReport[] };
+  for (const { extentClean, extents } of partitions) {
+    t.match(extentClean, { state: 'valid', clean: 0 });
+    t.ok(extents.every(({ slots }) => slots === undefined || slots.state === 'own'));
+  }
   const sizes = new Map(
     partitions.flatMap(({ meta, extents }) =>
       extents.map(({ id, sizeBytes }): [string, number] => [`${meta?.partitionId}/${id}`, sizeBytes]),

@@ -55,7 +55,7 @@ export class StoreRig implements StoreHost {
   readonly disk: Disk;
   readonly clock: Clock;
   readonly settings: StoreSettings = {
-    ...{ strictAppend: true, syncEverything: false, openExtentsMax: 100 },
+    ...{ strictAppend: true, syncEverything: false, directReadBytes: 0, openExtentsMax: 100 },
     ...{ checksumBytesPerSecond: 1e12, scrubBytesPerSecond: 1e12, scrubIntervalMs: 0 },
   };
   readonly health: DiskHealth = { status: 2, space: new FreeSpace() };

@@ -43,7 +43,14 @@ function startWorker(t: Test, ioThreads: number): Rig {
     limits: createLimitTable(1),
     poison: createPoisonTable(4),
     settings: {
-      ...{ ringSlots: RING_SLOTS, ioThreads, openExtentsMax: 16, strictAppend: true, durability: 'asked' },
+      ...{
+        ringSlots: RING_SLOTS,
+        ioThreads,
+        openExtentsMax: 16,
+        strictAppend: true,
+        durability: 'asked',
+        directReadBytes: 0,
+      },
       ...{ spinUs: 0, cores: 1, writes: 'auto', probeIntervalMs: 120_000, requestAgeMsMax: 5_000 },
       ...{ checksumBytesPerSecond: 0, scrubBytesPerSecond: 0, scrubIntervalMs: 0 },
       ...{ repairReadAgeMsMax: 55_000, limits: UNLIMITED },

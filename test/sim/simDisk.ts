@@ -40,6 +40,9 @@ export class SimDisk extends SimFiles implements Disk {
   readonly batch: SimBatch;
   /** Share of `noWait` reads that answer -EAGAIN or come back short. */
   coldReads = 0;
+  /** Reads that were asked to go past the page cache, and the errno with which that is refused (0: it is not). Their bytes are those of any read. */
+  directReads = 0;
+  directRefusal = 0;
   private readonly options: SimDiskOptions;
   private readonly random: Random;
   private readonly work: Work[] = [];
@@ -134,14 +137,15 @@ export class SimDisk extends SimFiles implements Disk {
     length: number,
     crc: boolean,
     done: IoDone,
+    direct = false,
   ): void {
     const path = this.pathOf(fd);
-    this.submit(
-      'pread',
-      path,
-      () => this.transfer(false, fd, fileOffset, this.bytes(region, bufferOffset, length), crc),
-      done,
-    );
+    if (direct) this.directReads += 1;
+    const run = (): Partial<IoResult> => {
+      const read = this.transfer(false, fd, fileOffset, this.bytes(region, bufferOffset, length), crc);
+      return direct ? { ...read, value0: this.directRefusal } : read;
+    };
+    this.submit('pread', path, run, done);
   }
 
   submitOpen(path: string, flags: number, mode: number, done: IoDone): void {

@@ -80,6 +80,7 @@ export const ALLOWED_IMPORTS: Readonly<Record<string, readonly string[]>> = {
     'src/storage/extentMeta.ts',
     'src/storage/layout.ts',
     'src/storage/metaFile.ts',
+    'src/storage/nativeDisk.ts',
     'src/server/nodeMemory.ts',
     'src/server/workerHandle.ts',
     'src/server/workerPort.ts',

@@ -32,6 +32,7 @@ t.test('a recorded partition: META, APPLY, bases, extents, slots, deletes, log',
   t.match(five.meta, { partitionId: 5, volume: 'vol1', sizeBytes: 10737418240, createType: 0 });
   t.equal(five.meta?.hosts.length, 3);
   t.strictSame(five.apply, { index: 7, problem: null });
+  t.match(five.extentClean, { state: 'none', ownFrom: null, clean: 0 });
   t.match(five.extentMeta, { bytes: 16, base: 1031, mark: 0, problem: null });
   t.equal(five.extents.length, 67);
   const normal = five.extents.filter(({ kind }) => kind === 'normal');

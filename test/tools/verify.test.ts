@@ -73,7 +73,9 @@ t.test('one flipped bit is named with both checksums', async (t) => {
   const { code, damage, totals } = await verify(root);
   t.equal(code, 1);
   t.equal(totals.damaged, 1);
-  t.match(damage, [{ folder, partition: 8, extent: 1025, block: 1, what: 'the content differs' }]);
+  t.match(damage, [
+    { folder, partition: 8, extent: 1025, block: 1, checksum: 'foreign', what: 'the content differs' },
+  ]);
   t.match(damage[0]?.stored, /^[0-9a-f]{8}$/);
   t.match(damage[0]?.computed, /^[0-9a-f]{8}$/);
   t.not(damage[0]?.stored, damage[0]?.computed);
@@ -81,7 +83,7 @@ t.test('one flipped bit is named with both checksums', async (t) => {
   t.equal(await runTool({ tool: 'verify', target: folder, json: false }, streams), 1);
   t.match(
     streams.out,
-    /^DAMAGED partition 8, extent 1025, block 1: stored \w{8}, computed \w{8}: the content differs .*\n1 partition, 3 normal extents, 3 blocks compared .*: 1 DAMAGED\n$/,
+    /^DAMAGED partition 8, extent 1025, block 1: stored \w{8} \(foreign\), computed \w{8}: the content differs .*\n1 partition, 3 normal extents, 3 blocks compared .*: 1 DAMAGED\n$/,
   );
   t.strictSame(treeState(root), before);
 });

@@ -100,7 +100,7 @@ function workerData(root: string, writes: WriteMode): DiskWorkerData {
     poison: createPoisonTable(16),
     settings: {
       ...{ ringSlots: RING_SLOTS, ioThreads: 2, openExtentsMax: 16, strictAppend: true, spinUs: 0, cores: 1 },
-      durability: 'asked' as const,
+      ...{ durability: 'asked' as const, directReadBytes: 0 },
       writes,
       probeIntervalMs: 120_000,
       ...{ checksumBytesPerSecond: 0, scrubBytesPerSecond: 0, scrubIntervalMs: 0 },

@@ -4,7 +4,8 @@
 //! call for up to `PARTS_MAX` packets. Each entry still gets its own result.
 
 use crate::crc;
-use crate::entry::{code, whole, Entry, Region, FLAG_CRC, FLAG_LINKED, FLAG_NO_WAIT};
+use crate::direct;
+use crate::entry::{code, whole, Entry, Region, FLAG_CRC, FLAG_DIRECT, FLAG_LINKED, FLAG_NO_WAIT};
 use crate::fault::{self, Verdict};
 use crate::files;
 use crate::kernel::Kernel;
@@ -24,6 +25,7 @@ pub struct Disk<'a, K: Kernel> {
     pub regions: &'a [Region],
     /// Set once the file system has refused RWF_NOWAIT: from then on such reads are plain ones.
     pub no_wait_refused: &'a AtomicBool,
+    pub direct: &'a direct::Support,
     /// Set when nobody waits for results any more: ends hanging operations.
     pub abandoned: &'a AtomicBool,
 }
@@ -111,13 +113,53 @@ impl<K: Kernel> Disk<'_, K> {
             Err(result) => return result,
         };
         let length = (entry.length as usize).min(limit.unwrap_or(usize::MAX));
-        let result = self.read_all(entry, into, length, offset);
+        let result = if entry.has(FLAG_DIRECT) {
+            self.read_direct(entry, into, length, offset)
+        } else {
+            self.read_all(entry, into, length, offset)
+        };
         if result >= 0 && entry.has(FLAG_CRC) {
             // SAFETY: `place` checked the whole length, and `result` bytes of it were just written.
             let bytes = unsafe { std::slice::from_raw_parts(into, result as usize) };
             entry.crc = crc::ieee(0, bytes);
         }
         result
+    }
+
+    /// A read that brings nothing into the page cache. `value` gets the errno with which that was refused for good; the read is a plain one then.
+    ///
+    /// A look under `noWait` asks what is in the cache before it reads: since Linux 5.9 RWF_NOWAIT starts reading into the cache what it does not find.
+    fn read_direct(&self, entry: &mut Entry, into: *mut u8, length: usize, offset: i64) -> i32 {
+        entry.value = 0.0;
+        if entry.has(FLAG_NO_WAIT) {
+            return if self.is_cold(entry.fd, length, offset) {
+                -libc::EAGAIN
+            } else {
+                self.read_all(entry, into, length, offset)
+            };
+        }
+        // SAFETY: `place` checked the range.
+        match unsafe { direct::read(self.kernel, self.direct, entry.fd, into, length, offset) } {
+            Ok(result) => result,
+            Err(errno) => {
+                if direct::is_lasting(errno) {
+                    entry.value = f64::from(errno);
+                }
+                self.read_all(entry, into, length, offset)
+            }
+        }
+    }
+
+    /// True when a page of the range is known not to be in the page cache.
+    fn is_cold(&self, fd: i32, length: usize, offset: i64) -> bool {
+        if length == 0 || self.direct.look_refused.load(Relaxed) {
+            return false;
+        }
+        let cached = self.kernel.is_cached(fd, offset, length);
+        if cached < 0 {
+            self.direct.look_refused.store(true, Relaxed);
+        }
+        cached == 0
     }
 
     /// Reads to `length` or the end of the file. A short count under `noWait` is only given at the end of the file.

@@ -1,7 +1,10 @@
 //! Batches against a fake kernel that cuts, refuses and counts on demand.
 
 use super::*;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+
+/// What the fake adds to a descriptor that is opened for reads past the page cache.
+const DIRECT_FD: i32 = 1000;
 
 /// Answers calls from a script: a positive number cuts the transfer there, 0 and below is the result.
 #[derive(Default)]
@@ -9,6 +12,10 @@ struct Fake {
     script: RefCell<Vec<isize>>,
     calls: RefCell<Vec<String>>,
     file: RefCell<Vec<u8>>,
+    /// What the look at the page cache answers, and the opening for direct reads (0: it opens).
+    cached: Cell<isize>,
+    direct_refusal: Cell<isize>,
+    alignment: Cell<(usize, usize)>,
 }
 
 impl Fake {
@@ -48,8 +55,28 @@ impl Fake {
 }
 
 impl Kernel for Fake {
-    fn pread(&self, _fd: i32, into: *mut u8, length: usize, offset: i64) -> isize {
-        self.read("pread", into, length, offset)
+    fn pread(&self, fd: i32, into: *mut u8, length: usize, offset: i64) -> isize {
+        let name = if fd >= DIRECT_FD { "direct" } else { "pread" };
+        self.read(name, into, length, offset)
+    }
+
+    fn is_cached(&self, _fd: i32, _offset: i64, _length: usize) -> isize {
+        self.cached.get()
+    }
+
+    fn open_direct(&self, fd: i32) -> isize {
+        match self.direct_refusal.get() {
+            0 => (fd + DIRECT_FD) as isize,
+            errno => errno,
+        }
+    }
+
+    fn direct_alignment(&self, _fd: i32) -> (usize, usize) {
+        self.alignment.get()
+    }
+
+    fn close(&self, fd: i32) {
+        self.calls.borrow_mut().push(format!("close {fd}"));
     }
 
     fn pread_no_wait(&self, _fd: i32, into: *mut u8, length: usize, offset: i64) -> isize {
@@ -86,6 +113,7 @@ impl Kernel for Fake {
 struct Bench {
     memory: Vec<u8>,
     no_wait_refused: AtomicBool,
+    direct: direct::Support,
     abandoned: AtomicBool,
 }
 
@@ -94,6 +122,7 @@ impl Bench {
         Bench {
             memory: (0..1000u32).map(|i| (i % 251) as u8).collect(),
             no_wait_refused: AtomicBool::new(false),
+            direct: direct::Support::default(),
             abandoned: AtomicBool::new(false),
         }
     }
@@ -108,6 +137,7 @@ impl Bench {
             device: 199,
             regions: &[region],
             no_wait_refused: &self.no_wait_refused,
+            direct: &self.direct,
             abandoned: &self.abandoned,
         }
         .run(entries);
@@ -255,4 +285,127 @@ fn a_cold_read_does_not_cancel_a_linked_write() {
     let mut entries = [transfer(code::PREAD, 5, 0, 50, FLAG_NO_WAIT), linked(5, 100, 10)];
     bench.run(&kernel, &mut entries);
     assert_eq!(results(&entries), [-libc::EAGAIN, 10]);
+}
+
+/// A file of 1000 bytes on a disk that wants 64-byte blocks.
+fn direct_kernel(script: &[isize]) -> Fake {
+    let kernel = Fake::scripted(script);
+    kernel
+        .file
+        .borrow_mut()
+        .extend((0..1000u32).map(|i| (i % 241) as u8));
+    kernel.alignment.set((4, 64));
+    kernel
+}
+
+fn direct_read(offset: u32, length: u32, flags: u32) -> Entry {
+    transfer(code::PREAD, 5, offset, length, FLAG_DIRECT | FLAG_CRC | flags)
+}
+
+#[test]
+fn a_direct_read_takes_the_blocks_around_its_range_and_closes_what_it_opened() {
+    let (kernel, mut bench) = (direct_kernel(&[]), Bench::new());
+    let mut entries = [
+        direct_read(100, 100, 0),
+        direct_read(128, 64, 0),
+        direct_read(0, 1, 0),
+    ];
+    bench.run(&kernel, &mut entries);
+    assert_eq!(results(&entries), [100, 64, 1]);
+    let file = kernel.file.borrow();
+    assert_eq!(bench.memory[100..200], file[100..200]);
+    assert_eq!(bench.memory[200], 200, "nothing behind the range is touched");
+    assert_eq!(entries[0].crc, crc::ieee(0, &file[100..200]));
+    let expected = [
+        "direct 64+192",
+        "close 1005",
+        "direct 128+64",
+        "close 1005",
+        "direct 0+64",
+        "close 1005",
+    ];
+    assert_eq!(calls(&kernel), expected);
+}
+
+#[test]
+fn a_direct_read_goes_on_after_a_short_count_and_ends_with_the_file() {
+    let (kernel, mut bench) = (direct_kernel(&[64, 192]), Bench::new());
+    let mut entries = [
+        direct_read(10, 200, 0),
+        direct_read(900, 100, 0),
+        direct_read(950, 50, 0),
+    ];
+    entries[1].length = 500;
+    entries[1].buffer_offset = 0.0;
+    entries[2].offset = 2000.0;
+    bench.run(&kernel, &mut entries);
+    assert_eq!(results(&entries), [200, 100, 0]);
+    let file = kernel.file.borrow();
+    assert_eq!(bench.memory[..100], file[900..]);
+    assert_eq!(entries[1].crc, crc::ieee(0, &file[900..]));
+    assert_eq!(calls(&kernel)[..2], ["direct 0+256", "direct 64+192"]);
+}
+
+#[test]
+fn a_direct_read_that_is_refused_is_a_plain_one_and_says_why() {
+    let refused = |kernel: &Fake| {
+        let mut bench = Bench::new();
+        let mut entries = [direct_read(100, 100, 0)];
+        entries[0].value = 99.0;
+        bench.run(kernel, &mut entries);
+        assert_eq!(results(&entries), [100]);
+        assert_eq!(bench.memory[100..200], kernel.file.borrow()[100..200]);
+        assert!(calls(kernel).contains(&"pread 100+100".to_string()));
+        entries[0].value as i32
+    };
+    let kernel = direct_kernel(&[]);
+    kernel.direct_refusal.set(-libc::EINVAL as isize);
+    assert_eq!(refused(&kernel), libc::EINVAL);
+    kernel.direct_refusal.set(-libc::EMFILE as isize);
+    assert_eq!(
+        refused(&kernel),
+        0,
+        "no descriptor at the moment is no property of the disk"
+    );
+    assert_eq!(refused(&direct_kernel(&[-libc::EINVAL as isize])), libc::EINVAL);
+    for alignment in [(4, 0), (4, 96), (4, 1 << 20), (8192, 512)] {
+        let kernel = direct_kernel(&[]);
+        kernel.alignment.set(alignment);
+        assert_eq!(refused(&kernel), libc::EINVAL);
+    }
+}
+
+#[test]
+fn a_failed_direct_read_is_not_tried_in_another_way() {
+    let (kernel, mut bench) = (direct_kernel(&[-libc::EIO as isize]), Bench::new());
+    let mut entries = [direct_read(100, 100, 0)];
+    bench.run(&kernel, &mut entries);
+    assert_eq!(results(&entries), [-libc::EIO]);
+    assert_eq!(calls(&kernel), ["direct 64+192", "close 1005"]);
+}
+
+#[test]
+fn a_look_before_a_direct_read_reads_only_what_is_cached() {
+    let (kernel, mut bench) = (direct_kernel(&[]), Bench::new());
+    let mut entries = [direct_read(100, 100, FLAG_NO_WAIT)];
+    bench.run(&kernel, &mut entries);
+    assert_eq!(
+        (results(&entries), calls(&kernel).len()),
+        (vec![-libc::EAGAIN], 0)
+    );
+    kernel.cached.set(1);
+    bench.run(&kernel, &mut entries);
+    assert_eq!(results(&entries), [100]);
+    assert_eq!(calls(&kernel), ["noWait 100+100"]);
+}
+
+#[test]
+fn nothing_is_read_past_the_cache_where_nobody_can_look_into_it() {
+    let (kernel, mut bench) = (direct_kernel(&[]), Bench::new());
+    kernel.cached.set(-libc::ENOSYS as isize);
+    let mut entries = [direct_read(100, 100, FLAG_NO_WAIT), direct_read(100, 100, 0)];
+    bench.run(&kernel, &mut entries);
+    assert_eq!(results(&entries), [100, 100]);
+    assert_eq!(calls(&kernel), ["noWait 100+100", "pread 100+100"]);
+    assert_eq!(entries[1].value as i32, libc::ENOSYS);
 }

@@ -6,6 +6,7 @@
 
 use crate::batch;
 use crate::clock::monotonic_ns;
+use crate::direct;
 use crate::doorbell::Doorbell;
 use crate::entry::{code, Entry, Region};
 use crate::fault::{self, Verdict};
@@ -81,6 +82,7 @@ pub struct Disk {
     regions: Vec<Region>,
     doorbell: Doorbell,
     no_wait_refused: AtomicBool,
+    direct: direct::Support,
     abandoned: AtomicBool,
     queue: Mutex<Queue>,
     work_for_first: Condvar,
@@ -113,6 +115,7 @@ impl Disk {
             regions,
             doorbell,
             no_wait_refused: AtomicBool::new(false),
+            direct: direct::Support::default(),
             abandoned: AtomicBool::new(false),
             queue: Mutex::default(),
             work_for_first: Condvar::new(),
@@ -147,6 +150,7 @@ impl Disk {
             device: self.device,
             regions: &self.regions,
             no_wait_refused: &self.no_wait_refused,
+            direct: &self.direct,
             abandoned: &self.abandoned,
         }
         .run(entries);
@@ -321,10 +325,12 @@ impl Disk {
             Work::Batch { .. } => unreachable!("perform runs batches"),
             Work::Entry(entry) if [code::PREAD, code::PWRITE].contains(&entry.code) => {
                 let mut entries = [entry];
+                entries[0].value = 0.0;
                 self.run_batch(&mut entries);
                 Completion {
                     result: entries[0].result,
                     crc: entries[0].crc,
+                    values: [entries[0].value, 0.0, 0.0],
                     ..Completion::default()
                 }
             }

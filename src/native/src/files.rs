@@ -101,6 +101,11 @@ pub fn allocate(fd: i32, mode: i32, offset: f64, length: f64) -> isize {
     retry(|| unsafe { libc::fallocate(fd, mode, offset, length) } as isize)
 }
 
+/// posix_fadvise(2) for the whole file.
+pub fn advise(fd: i32, advice: i32) -> i32 {
+    -unsafe { libc::posix_fadvise(fd, 0, 0, advice) }
+}
+
 /// lseek(2): the offset.
 pub fn seek(fd: i32, offset: f64, whence: i32) -> isize {
     let Some(offset) = whole(offset) else {

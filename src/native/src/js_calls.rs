@@ -187,6 +187,11 @@ pub fn fallocate_sync(fd: i32, mode: i32, offset: f64, length: f64) -> i32 {
 }
 
 #[napi(catch_unwind)]
+pub fn advise_sync(fd: i32, advice: i32) -> i32 {
+    files::advise(fd, advice)
+}
+
+#[napi(catch_unwind)]
 pub fn seek_data_sync(fd: i32, offset: f64) -> f64 {
     let result = files::seek(fd, offset, libc::SEEK_DATA) as f64;
     record::fd(code::SEEK_DATA, fd, offset, 0.0, result);

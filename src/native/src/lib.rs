@@ -10,6 +10,7 @@
 mod batch;
 mod clock;
 mod crc;
+mod direct;
 mod disk;
 mod doorbell;
 mod entry;
