@@ -9,15 +9,17 @@
 import assert from 'node:assert';
 import * as net from 'node:net';
 import { type FramedPacket, PacketFramer } from '../src/protocol/framer.js';
-import { EXTENT_TYPE_NORMAL, headerV1, PacketHeader } from '../src/protocol/header.js';
+import type { PacketHeader } from '../src/protocol/header.js';
 import { RESULT } from '../src/protocol/resultCodes.js';
 import type { CrcFunction } from './crc.js';
-import { KIND, KINDS } from './kinds.js';
+import { isDelete, KIND } from './kinds.js';
 import type { MixGate, OpenLoopSchedule } from './pace.js';
 import type { Payload } from './payload.js';
+import { PIECE } from './pieces.js';
 import { type Plan, PlannedOp } from './plan.js';
 import { checkReply, describeError, READ_CHUNK_BYTES } from './reply.js';
-import { CREATE_BODY_BYTES, Slots } from './slots.js';
+import { type RequestSettings, sendRequest } from './request.js';
+import { type Slot, Slots } from './slots.js';
 import type { Stats } from './stats.js';
 
 /** Attempts to reach the node, one after another without a single good reply, before a connection gives up. */
@@ -46,15 +48,10 @@ export interface ConnectionHost {
   moved(): void;
 }
 
-export interface ConnectionSettings {
+export interface ConnectionSettings extends RequestSettings {
   readonly host: string;
   readonly port: number;
-  /** Number of the connection in the whole run: high word of its ReqIDs. */
-  readonly index: number;
   readonly depth: number;
-  /** Follower list, already in wire form, of creates and writes. */
-  readonly arg: Uint8Array;
-  readonly remainingFollowers: number;
 }
 
 /** How a plan is to be carried out. */
@@ -76,7 +73,6 @@ export class Connection {
   readonly #host: ConnectionHost;
   readonly #slots: Slots;
   readonly #op = new PlannedOp();
-  readonly #header = new PacketHeader();
   readonly #onPacket = (packet: FramedPacket) => this.#reply(packet);
   #socket: net.Socket | null = null;
   #framer: PacketFramer | null = null;
@@ -172,41 +168,9 @@ export class Connection {
         if (task.schedule !== null) startMs = task.schedule.take(nowMs);
         if (task.gate !== null) task.gate.gate.sent(task.gate.side);
       }
-      this.#encode(op, startMs);
+      sendRequest(op, startMs, slots, this.settings, this.#host.payload, this.#socket!);
     }
     slots.flush(this.#socket!);
-  }
-
-  #encode(op: PlannedOp, startMs: number): void {
-    const slots = this.#slots;
-    const isRead = op.kind === KIND.read || op.kind === KIND.followerread;
-    const bodyBytes = isRead ? 0 : op.kind === KIND.create ? CREATE_BODY_BYTES : op.bytes;
-    const argBytes = isRead ? 0 : this.settings.arg.length;
-    const sequence = slots.head;
-    const at = slots.take(op, startMs, argBytes + bodyBytes, this.#socket!);
-    const bodyAt = at + headerV1.bytesMin + argBytes;
-    let crc = 0;
-    if (op.kind === KIND.create) {
-      // The body is the inode number, which the node ignores.
-      slots.view.setUint32(bodyAt, 0);
-      slots.view.setUint32(bodyAt + 4, sequence);
-    } else if (!isRead) {
-      crc = this.#host.payload.stamp(op.partitionId, op.extentId, op.offset, op.bytes, slots.view, bodyAt);
-    }
-    slots.newest.crc = crc;
-    const header = this.#header;
-    header.extentType = EXTENT_TYPE_NORMAL;
-    header.opcode = KINDS[op.kind]!.opcode;
-    header.remainingFollowers = isRead ? 0 : this.settings.remainingFollowers;
-    header.crc = crc;
-    header.size = isRead ? op.bytes : bodyBytes;
-    header.argBytes = argBytes;
-    header.partitionId = op.partitionId;
-    header.extentId = op.extentId;
-    header.extentOffset = op.offset;
-    header.reqIdHigh = this.settings.index;
-    header.reqIdLow = sequence >>> 0;
-    headerV1.encode(slots.view, at, header);
   }
 
   #reply(packet: FramedPacket): void {
@@ -230,10 +194,21 @@ export class Connection {
     } else if (slot.kind === KIND.create) {
       this.#task!.plan.created(slot.lane, header.extentId);
     } else {
-      slot.extent!.ackedBytes = slot.offset + slot.bytes;
+      this.#acknowledged(slot, header);
     }
     if (slot.measured) this.#host.stats.kinds[slot.kind]!.done(this.#nowMs - slot.startMs, slot.bytes);
     slots.release();
+  }
+
+  /** A write or delete was answered with OK. */
+  #acknowledged(slot: Slot, header: PacketHeader): void {
+    const { extent, piece } = slot;
+    if (extent !== null) extent.ackedBytes = slot.offset + slot.bytes;
+    if (piece === null) return;
+    piece.state = isDelete(slot.kind) ? PIECE.deleted : PIECE.written;
+    if (slot.kind !== KIND.tinywrite) return;
+    piece.extentId = header.extentId;
+    piece.offset = header.extentOffset;
   }
 
   /** One data packet of a read: its checksum, and its content where that is asked for. */
@@ -250,11 +225,13 @@ export class Connection {
       const place = `partition ${partitionId} extent ${extentId} offset ${offset}`;
       this.#host.failed('checksum', `${place}: the packet's CRC is not that of its body`, 1);
     }
-    if (this.#task!.checkContent && payload.crcOf(partitionId, extentId, offset, body.length) !== crc) {
-      stats.mismatched();
-      this.#host.mismatched(
-        payload.explain(partitionId, extentId, offset, body) ?? 'equal bytes, other checksum',
-      );
+    if (this.#task!.checkContent) {
+      const stampOffset = slot.stampOffset + offset - slot.offset;
+      const wrong = slot.zeros ? notZeros(slot, body) : wrongContent(payload, slot, stampOffset, body, crc);
+      if (wrong !== null) {
+        stats.mismatched();
+        this.#host.mismatched(wrong);
+      }
     }
     slot.left -= body.length;
   }
@@ -339,4 +316,25 @@ export class Connection {
     this.#connected = false;
     socket?.destroy();
   }
+}
+
+/** What is wrong with a packet of a deleted range; null when it is all zeros. */
+function notZeros({ partitionId, extentId, offset }: Slot, body: Uint8Array): string | null {
+  if (body.every((byte) => byte === 0)) return null;
+  return `partition ${partitionId} extent ${extentId} offset ${offset}: a deleted range is not zeros`;
+}
+
+/** What is wrong with a packet of what was written; null when nothing is. `crc` is its body's. */
+function wrongContent(
+  payload: Payload,
+  slot: Slot,
+  stampOffset: number,
+  body: Uint8Array,
+  crc: number,
+): string | null {
+  const { partitionId, extentId, stampExtentId } = slot;
+  if (payload.crcOf(partitionId, stampExtentId, stampOffset, body.length) === crc) return null;
+  const what =
+    payload.explain(partitionId, stampExtentId, stampOffset, body) ?? 'equal bytes, other checksum';
+  return stampExtentId === extentId ? what : `in tiny extent ${extentId} from ${slot.offset}: ${what}`;
 }

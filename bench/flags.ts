@@ -4,7 +4,7 @@
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { type Address, parseAddress } from './address.js';
-import { KIND, KINDS, kindByName } from './kinds.js';
+import { isDelete, isTiny, KIND, KINDS, kindByName } from './kinds.js';
 import { STAMP_BYTES } from './payload.js';
 import { classShares, defaultThreads } from './topology.js';
 
@@ -14,6 +14,8 @@ const MiB = 1024 * KiB;
 const EXTENT_BYTES_MAX = 128 * MiB;
 /** Largest write that clients send (`wire.md` 9.2). */
 const WRITE_BYTES_MAX = MiB;
+/** Extents or ranges made for a run of deletes that is not bound by a count. */
+const PREPARE_DEFAULT = 20_000;
 const FLAG_TEXT_MAX = 60;
 
 /** A node to measure. */
@@ -47,6 +49,9 @@ export interface LoadOptions {
   readonly extents: number;
   readonly extentBytes: number;
   readonly fillBytes: number;
+  /** Deletes: how many extents or ranges are made first, over all connections, and how much of such an extent is written. */
+  readonly prepare: number;
+  readonly pieceBytes: number;
   readonly randomReads: boolean;
   readonly ids: 'server' | 'self';
   readonly seed: number;
@@ -80,6 +85,7 @@ const FLAG_TYPES = {
   extents: 'string',
   'extent-size': 'string',
   fill: 'string',
+  prepare: 'string',
   order: 'string',
   ids: 'string',
   verify: 'boolean',
@@ -181,6 +187,9 @@ function makeOptions(values: Values): LoadOptions {
   }
   const compare = values.compare !== undefined;
   const followers = parseFollowerList(text('followers', ''));
+  const deletes = mix.some(([kind]) => isDelete(kind));
+  const sizeBytes = parseSize('size', text('size', '4k'), STAMP_BYTES * 2, EXTENT_BYTES_MAX);
+  const fillBytes = parseSize('fill', text('fill', '64m'), 1, EXTENT_BYTES_MAX);
   const options: LoadOptions = {
     targets: compare
       ? parseTargets(values.compare!)
@@ -191,17 +200,19 @@ function makeOptions(values: Values): LoadOptions {
     followers,
     op,
     mix,
-    sizeBytes: parseSize('size', text('size', '4k'), STAMP_BYTES * 2, EXTENT_BYTES_MAX),
+    sizeBytes,
     conns,
     depth: whole('depth', '16', 1, 4096),
     seconds: real('seconds', '10', 0.1, 1e6),
     count,
     rate: values.rate === undefined ? null : real('rate', '', 0.1, 1e7),
-    warmupSeconds: real('warmup', count === null ? '1' : '0', 0, 3600),
+    warmupSeconds: real('warmup', count === null && !deletes ? '1' : '0', 0, 3600),
     threads: values.threads === undefined ? defaultThreads(conns) : whole('threads', '', 1, 256),
     extents: whole('extents', '1', 1, 10_000),
     extentBytes: parseSize('extent-size', text('extent-size', '128m'), STAMP_BYTES * 2, EXTENT_BYTES_MAX),
-    fillBytes: parseSize('fill', text('fill', '64m'), 1, EXTENT_BYTES_MAX),
+    fillBytes,
+    prepare: whole('prepare', String(count ?? PREPARE_DEFAULT), 1, 1e9),
+    pieceBytes: values.fill === undefined ? sizeBytes : fillBytes,
     randomReads: parseChoice('order', text('order', 'random'), ['random', 'sequential']) === 'random',
     ids: parseChoice('ids', text('ids', 'server'), ['server', 'self']),
     seed: whole('seed', '1', 0, 0x7fff_ffff),
@@ -224,6 +235,12 @@ function checkTogether(options: LoadOptions, values: Values): void {
     throw new FlagError('--size must be at most 1m: no client sends larger packets');
   if (ids === 'self' && followers.length > 0) {
     throw new FlagError('--ids self cannot be used with --followers: the primary assigns the ids');
+  }
+  if (ids === 'self' && options.mix.some(([kind]) => isTiny(kind))) {
+    throw new FlagError('--ids self cannot be used with tiny extents: the primary assigns their places');
+  }
+  if (values.prepare !== undefined && !options.mix.some(([kind]) => isDelete(kind))) {
+    throw new FlagError('--prepare needs --op delete or tinydelete');
   }
   if (compare && (values.addr !== undefined || values['server-pid'] !== undefined)) {
     throw new FlagError(
@@ -254,6 +271,7 @@ function parseMix(op: string, mix: string | boolean | undefined): LoadOptions['m
         `--mix must be like write=50,read=50; not ${quoted(typeof mix === 'string' ? mix : '')}`,
       );
     }
+    if (isDelete(kind)) throw new FlagError('--mix cannot hold deletes: run a second generator beside');
     parsed.set(kind, value);
   }
   const sum = [...parsed.values()].reduce((total, share) => total + share, 0);

@@ -8,7 +8,7 @@ export const HELP = `npm run load -- [flags]      drives a data node with packet
   --addr HOST:PORT       node to drive (127.0.0.1:17310)
   --partition LIST       partition ids: 3, 1,2,5 or 1..8 (1..8)
   --followers LIST       follower addresses, a:port,b:port: appends are replicated to them
-  --op KIND              create, write, syncwrite, read, followerread or mixed (write)
+  --op KIND              create, write, syncwrite, tinywrite, read, followerread, delete, tinydelete or mixed (write)
   --mix LIST             for --op mixed: write=50,read=50
   --size SIZE            bytes of an operation: 4k, 128k (4k)
   --conns N  --depth N   connections, and packets in flight on each (4, 16)
@@ -20,6 +20,7 @@ export const HELP = `npm run load -- [flags]      drives a data node with packet
   --extents N            extents a connection works on (1)
   --extent-size SIZE     a write goes to a new extent at this size (128m)
   --fill SIZE            how much of each extent is written before reads (64m)
+  --prepare N            deletes: extents or ranges made before (the count, or 20000)
   --order WHICH          reads: random or sequential (random)
   --ids WHO              extent ids: server (RemainingFollowers 1) or self (0) (server)
   --verify               read everything back and compare; compare each read, too

@@ -4,7 +4,16 @@
 import { OP } from '../src/protocol/opcodes.js';
 
 /** Index of a kind in every table of the generator. */
-export const KIND = { create: 0, write: 1, syncwrite: 2, read: 3, followerread: 4 } as const;
+export const KIND = {
+  create: 0,
+  write: 1,
+  syncwrite: 2,
+  read: 3,
+  followerread: 4,
+  tinywrite: 5,
+  delete: 6,
+  tinydelete: 7,
+} as const;
 
 /**
  * Reads and the rest never share a connection: a Go node writes read replies from another goroutine than the others, and a mix of both in
@@ -26,17 +35,31 @@ export const KINDS: readonly KindRow[] = [
   { name: 'syncwrite', opcode: OP.syncWrite, class: 'append' },
   { name: 'read', opcode: OP.streamRead, class: 'read' },
   { name: 'followerread', opcode: OP.streamFollowerRead, class: 'read' },
+  { name: 'tinywrite', opcode: OP.write, class: 'append' },
+  { name: 'delete', opcode: OP.markDelete, class: 'append' },
+  { name: 'tinydelete', opcode: OP.markDelete, class: 'append' },
 ];
 
 /** How many kinds there are. */
 export const KIND_COUNT = KINDS.length;
 
-/** Index of the kind called `name`, or -1. */
+/** Index of the kind called `name`, or -1. Dashes do not matter: `tiny-write` is `tinywrite`. */
 export function kindByName(name: string): number {
-  return KINDS.findIndex((row) => row.name === name);
+  const plain = name.replaceAll('-', '');
+  return KINDS.findIndex((row) => row.name === plain);
 }
 
-/** Whether operations of this kind carry user data one way or the other. */
-export function movesData(kind: number): boolean {
-  return kind !== KIND.create;
+/** Kinds that are answered with data. */
+export function isRead(kind: number): boolean {
+  return KINDS[kind]!.class === 'read';
+}
+
+/** Kinds that take away what a preparing phase made. */
+export function isDelete(kind: number): boolean {
+  return kind === KIND.delete || kind === KIND.tinydelete;
+}
+
+/** Kinds sent under the tiny extent type. */
+export function isTiny(kind: number): boolean {
+  return kind === KIND.tinywrite || kind === KIND.tinydelete;
 }

@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert';
 import { KIND } from './kinds.js';
+import type { Piece, TinyWritePlan } from './pieces.js';
 
 /** One extent that the generator made: what is known of it, for reading back. */
 export interface ExtentRecord {
@@ -24,8 +25,15 @@ export class PlannedOp {
   extentId = 0;
   offset = 0;
   bytes = 0;
-  /** The extent's record, for writes. */
+  /** What the stamps of its content say. */
+  stampExtentId = 0;
+  stampOffset = 0;
+  /** The extent's record, for writes that are remembered by extent. */
   extent: ExtentRecord | null = null;
+  /** The piece that the answer completes or takes away. */
+  piece: Piece | null = null;
+  /** A read of a deleted range: zeros are due. */
+  zeros = false;
 }
 
 /** `send`: the op is filled. `wait`: a reply that is under way will unblock. `done`: there will be nothing more. */
@@ -169,13 +177,22 @@ export class AppendPlan implements Plan {
   readonly #packetBytes: number;
   readonly #laneBytesMax: number;
   #turn = 0;
+  readonly #tinyWrites: TinyWritePlan | null;
   /** The kind that comes next, once it can be sent; -1: ask the mix. */
   #kind = -1;
 
   /**
-   * `packetBytes` a write. `laneBytesMax`: stop when every lane holds that much (Infinity: never; 0: only create the extents).
+   * `packetBytes` a write. `laneBytesMax`: stop when every lane holds that much (Infinity: never; 0: only create the extents). `tinyWrites`: where a mix
+   * takes those from.
    */
-  constructor(lanes: Lanes, mix: KindMix, packetBytes: number, laneBytesMax: number) {
+  constructor(
+    lanes: Lanes,
+    mix: KindMix,
+    packetBytes: number,
+    laneBytesMax: number,
+    tinyWrites: TinyWritePlan | null = null,
+  ) {
+    this.#tinyWrites = tinyWrites;
     this.#lanes = lanes;
     this.#mix = mix;
     this.#packetBytes = packetBytes;
@@ -185,9 +202,14 @@ export class AppendPlan implements Plan {
   next(op: PlannedOp): PlanAnswer {
     if (this.#laneBytesMax !== Number.POSITIVE_INFINITY) return this.#append(op, KIND.write);
     if (this.#kind < 0) this.#kind = this.#mix.next();
-    const answer = this.#kind === KIND.create ? this.#plainCreate(op) : this.#append(op, this.#kind);
+    const answer = this.#measured(op, this.#kind);
     if (answer === 'send' && op.measured) this.#kind = -1;
     return answer;
+  }
+
+  #measured(op: PlannedOp, kind: number): PlanAnswer {
+    if (kind === KIND.create) return this.#plainCreate(op);
+    return kind === KIND.tinywrite ? this.#tinyWrites!.next(op) : this.#append(op, kind);
   }
 
   created(lane: number, extentId: number): void {
@@ -244,7 +266,11 @@ export class AppendPlan implements Plan {
     op.extentId = lane.extent.extentId;
     op.offset = lane.nextOffset;
     op.bytes = bytes;
+    op.stampExtentId = op.extentId;
+    op.stampOffset = op.offset;
     op.extent = lane.extent;
+    op.piece = null;
+    op.zeros = false;
     lane.nextOffset += bytes;
     return 'send';
   }
@@ -258,6 +284,8 @@ export class AppendPlan implements Plan {
     op.offset = 0;
     op.bytes = 0;
     op.extent = null;
+    op.piece = null;
+    op.zeros = false;
   }
 }
 
@@ -269,7 +297,11 @@ function fillRead(op: PlannedOp, kind: number, extent: ExtentRecord, offset: num
   op.extentId = extent.extentId;
   op.offset = offset;
   op.bytes = bytes;
+  op.stampExtentId = extent.extentId;
+  op.stampOffset = offset;
   op.extent = null;
+  op.piece = null;
+  op.zeros = false;
 }
 
 /** Reads units of given extents for ever, in order or at random places. */

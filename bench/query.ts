@@ -3,7 +3,7 @@
  */
 import * as net from 'node:net';
 import { PacketFramer } from '../src/protocol/framer.js';
-import { readUint64 } from '../src/protocol/header.js';
+import { EXTENT_TYPE_NORMAL, readUint64 } from '../src/protocol/header.js';
 import { OP } from '../src/protocol/opcodes.js';
 import { encodeRequest } from '../src/protocol/packet.js';
 import { RESULT } from '../src/protocol/resultCodes.js';
@@ -44,6 +44,36 @@ export async function firstFreeIds(
   }
 }
 
+/** What speaks against an extent being gone: it can be read, or the refusal is another one. Null when it is gone. */
+export async function presence(
+  address: Address,
+  partitionId: number,
+  extentId: number,
+  timeoutMs: number,
+): Promise<string | null> {
+  const socket = net.connect({ ...address, noDelay: true });
+  const request = { opcode: OP.streamFollowerRead, reqId: 1, extentType: EXTENT_TYPE_NORMAL, size: 1 };
+  try {
+    await ask(socket, encodeRequest({ ...request, partitionId, extentId }), timeoutMs);
+    return 'it was deleted and can be read';
+  } catch (error) {
+    const gone = error instanceof Refusal && error.code === RESULT.notExistErr;
+    return gone ? null : `it was deleted; a read is answered: ${(error as Error).message}`;
+  } finally {
+    socket.destroy();
+  }
+}
+
+/** An error reply. */
+class Refusal extends Error {
+  readonly code: number;
+
+  constructor(code: number, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
 /** Sends one request and returns the body of its OK reply, in memory of its own. */
 function ask(socket: net.Socket, request: Uint8Array, timeoutMs: number): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {
@@ -58,7 +88,7 @@ function ask(socket: net.Socket, request: Uint8Array, timeoutMs: number): Promis
       const fault = framer.push(chunk, ({ header, body }) => {
         if (header.resultCode === RESULT.ok) return end(body.slice());
         const { code, text } = describeError(header, body);
-        end(new Error(`${code}: ${text}`));
+        end(new Refusal(header.resultCode, `${code}: ${text}`));
       });
       if (fault !== null) end(new Error(fault.message));
     };

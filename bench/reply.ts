@@ -3,8 +3,9 @@
  */
 import { EXTENT_TYPE_NORMAL, type PacketHeader } from '../src/protocol/header.js';
 import { resultName } from '../src/protocol/resultCodes.js';
-import { KIND, KINDS } from './kinds.js';
+import { isDelete, KIND, KINDS } from './kinds.js';
 import type { Slot } from './slots.js';
+import { isTinyExtent, TINY_PAGE_BYTES } from './tinyExtents.js';
 
 /** Data bytes in one packet of a read reply; only the last one is shorter (`wire.md` 8.1). */
 export const READ_CHUNK_BYTES = 131_072;
@@ -35,10 +36,27 @@ export function checkReply(
   if (header.partitionId !== slot.partitionId) return `the reply is of partition ${header.partitionId}`;
   if (header.argBytes !== 0) return `an OK reply has an Arg of ${header.argBytes} bytes`;
   if (slot.kind === KIND.create) return checkCreate(header);
+  if (slot.kind === KIND.tinywrite) return checkTinyWrite(header, slot);
   if (header.extentId !== slot.extentId) {
     return `the reply is of extent ${header.extentId} instead of ${slot.extentId}`;
   }
-  return slot.isRead ? checkRead(header, slot) : checkWrite(header, slot);
+  if (slot.isRead) return checkRead(header, slot);
+  return isDelete(slot.kind) ? checkDelete(header) : checkWrite(header, slot);
+}
+
+function checkDelete(header: PacketHeader): string | null {
+  return header.size === 0 ? null : `the reply to a delete has a body of ${header.size} bytes`;
+}
+
+/** The node has chosen the extent, and the offset in it. */
+function checkTinyWrite(header: PacketHeader, slot: Slot): string | null {
+  if (header.size !== 0) return `the reply to a write has a body of ${header.size} bytes`;
+  if (header.crc !== slot.crc) return 'the reply to a write does not echo its CRC';
+  if (!isTinyExtent(header.extentId)) return `the reply to a tiny write names extent ${header.extentId}`;
+  const { extentOffset } = header;
+  return extentOffset >= 0 && extentOffset % TINY_PAGE_BYTES === 0
+    ? null
+    : `the reply to a tiny write names offset ${extentOffset}, which is no page's`;
 }
 
 function checkCreate(header: PacketHeader): string | null {

@@ -168,13 +168,14 @@ export class LoadRun {
 
   #startWorker(settings: RunSettings, connections: readonly ConnectionPlan[], index: number): Worker {
     const { count, conns } = this.#options;
-    // The count is divided by connections; what does not divide evenly goes to the first worker.
-    const share = (part: readonly ConnectionPlan[]) => Math.floor(((count ?? 0) * part.length) / conns);
-    const rest = (count ?? 0) - this.#parts.reduce((sum, part) => sum + share(part), 0);
+    // The count is divided by connections, so that no worker's part is more than its connections' parts rounded up.
+    const before = this.#parts.slice(0, index).reduce((sum, part) => sum + part.length, 0);
+    const upTo = (connectionsSoFar: number) => Math.floor(((count ?? 0) * connectionsSoFar) / conns);
+    const share = upTo(before + connections.length) - upTo(before);
     const spec: WorkerSpec = {
       settings,
       connections,
-      count: count === null ? Number.POSITIVE_INFINITY : share(connections) + (index === 0 ? rest : 0),
+      count: count === null ? Number.POSITIVE_INFINITY : share,
       stats: this.#buffers[index]!,
     };
     const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: spec });
@@ -202,6 +203,8 @@ export class LoadRun {
       mix: options.mix,
       extentBytes: options.extentBytes,
       fillBytes: Math.min(options.fillBytes, options.extentBytes),
+      piecesEach: Math.ceil(options.prepare / options.conns),
+      pieceBytes: options.pieceBytes,
       randomReads: options.randomReads,
       seed: options.seed,
       runNumber: Math.floor(Math.random() * 0x1_0000_0000),

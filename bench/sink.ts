@@ -4,11 +4,13 @@
  *
  *     node dist/bench/sink.js --port 17399
  */
+import assert from 'node:assert';
 import * as net from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { type FramedPacket, PacketFramer } from '../src/protocol/framer.js';
 import {
+  EXTENT_TYPE_TINY,
   HEADER_BYTES,
   type PacketHeader,
   writeExtent,
@@ -17,12 +19,16 @@ import {
 } from '../src/protocol/header.js';
 import { isReadOp, OP } from '../src/protocol/opcodes.js';
 import { RESULT } from '../src/protocol/resultCodes.js';
+import { decodeMarkDelete } from '../src/protocol/tinyDelete.js';
 import { type CrcFunction, loadBodyCrc } from './crc.js';
 import { READ_CHUNK_BYTES } from './reply.js';
+import { roundUpToPage, TINY_EXTENT_LAST } from './tinyExtents.js';
 
 const EXTENT_BYTES_MAX = 128 * 1024 * 1024;
 const FIRST_EXTENT_ID = 1025;
 const RECEIVE_BYTES = 512 * 1024;
+/** More than a sink ever makes in one partition. */
+const EXTENTS_APART = 2 ** 32;
 
 /** What a test makes the sink do with a packet instead of answering it well. */
 export type Misbehaviour =
@@ -32,6 +38,10 @@ export type Misbehaviour =
   | { readonly wrongBody: true }
   /** Answer, but with a CRC that fits nothing. */
   | { readonly wrongCrc: true }
+  /** Answer well, and do nothing. */
+  | { readonly ignored: true }
+  /** Delete what lies behind, too: the next extent, or as much again of a tiny one. */
+  | { readonly neighbour: true }
   /** No answer. */
   | { readonly silent: true }
   /** Close the connection. */
@@ -54,6 +64,10 @@ export class Sink {
   readonly #extents = new Map<number, Uint8Array>();
   readonly #constantBody = new Uint8Array(READ_CHUNK_BYTES).fill(0x5a);
   readonly #constantCrcs = new Map<number, number>();
+  readonly #deleted = new Set<number>();
+  /** Where the next tiny write to each extent goes, and how many there were. */
+  readonly #tinyEnds = new Map<number, number>();
+  #tinyWrites = 0;
   #lastExtentId = FIRST_EXTENT_ID - 1;
   /** Packets taken, by opcode. */
   readonly packets = new Map<number, number>();
@@ -108,29 +122,62 @@ export class Sink {
     }
     if (isReadOp(header.opcode)) return this.#read(packet, replies, fault);
     if (header.opcode === OP.getMaxExtentIdAndPartitionSize) return this.#highestId(packet, replies);
+    const ignored = fault !== null && 'ignored' in fault;
     if (header.opcode === OP.createExtent) {
       if (header.remainingFollowers > 0) header.extentId = ++this.#lastExtentId;
-    } else if (this.#options.keepData === true) {
-      this.#store(header, packet.body);
+    } else if (header.opcode === OP.markDelete) {
+      const further = fault !== null && 'neighbour' in fault ? 1 : 0;
+      if (!ignored) this.#delete(header, packet.body, further);
+    } else {
+      if (header.extentType === EXTENT_TYPE_TINY) this.#assign(header);
+      if (this.#options.keepData === true && !ignored) this.#store(header, packet.body);
     }
     replies.plain(packet, RESULT.ok, null);
   }
 
+  /** Tiny extents in turn. */
+  #assign(header: PacketHeader): void {
+    header.extentId = (this.#tinyWrites % TINY_EXTENT_LAST) + 1;
+    this.#tinyWrites += 1;
+    const key = keyOf(header);
+    header.extentOffset = this.#tinyEnds.get(key) ?? 0;
+    this.#tinyEnds.set(key, header.extentOffset + roundUpToPage(header.size));
+  }
+
+  /** `further`: extents, or pieces of the same size, deleted beyond what is asked. */
+  #delete(header: PacketHeader, body: Uint8Array, further: number): void {
+    const key = keyOf(header);
+    if (header.extentType !== EXTENT_TYPE_TINY) {
+      for (let each = key; each <= key + further; each += 1) {
+        this.#extents.delete(each);
+        this.#deleted.add(each);
+      }
+      return;
+    }
+    const range = decodeMarkDelete(body);
+    assert(range.ok, 'a tiny delete has a range');
+    const { extentOffset, size } = range.value;
+    this.#extents.get(key)?.fill(0, extentOffset, extentOffset + size * (1 + further));
+  }
+
   #store(header: PacketHeader, body: Uint8Array): void {
     const end = header.extentOffset + body.length;
-    let kept = this.#extents.get(header.extentId) ?? new Uint8Array(0);
+    let kept = this.#extents.get(keyOf(header)) ?? new Uint8Array(0);
     if (kept.length < end) {
       const grown = new Uint8Array(Math.min(EXTENT_BYTES_MAX, Math.max(end, kept.length * 2)));
       grown.set(kept);
       kept = grown;
-      this.#extents.set(header.extentId, kept);
+      this.#extents.set(keyOf(header), kept);
     }
     kept.set(body, header.extentOffset);
   }
 
   #read(packet: FramedPacket, replies: ReplyQueue, fault: Misbehaviour | null): void {
     const { header } = packet;
-    const kept = this.#extents.get(header.extentId);
+    const kept = this.#extents.get(keyOf(header));
+    if (this.#deleted.has(keyOf(header))) {
+      return replies.plain(packet, RESULT.notExistErr, Buffer.from('ActionStreamRead_extent does not exist'));
+    }
     for (let done = 0; done < header.size; ) {
       const bytes = Math.min(READ_CHUNK_BYTES, header.size - done);
       const offset = header.extentOffset + done;
@@ -167,6 +214,11 @@ export class Sink {
     body.writeBigUInt64BE(BigInt(this.#lastExtentId), 0);
     replies.plain(packet, RESULT.ok, body);
   }
+}
+
+/** An extent of a partition, as one number. */
+function keyOf({ partitionId, extentId }: PacketHeader): number {
+  return partitionId * EXTENTS_APART + extentId;
 }
 
 /** Replies of one connection, gathered in one buffer per batch of requests. */

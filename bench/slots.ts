@@ -5,12 +5,15 @@
 import assert from 'node:assert';
 import type * as net from 'node:net';
 import { headerV1 } from '../src/protocol/header.js';
-import { KIND } from './kinds.js';
+import { isRead, KIND } from './kinds.js';
 import type { Payload } from './payload.js';
+import type { Piece } from './pieces.js';
 import type { ExtentRecord, PlannedOp } from './plan.js';
 
 /** Body of a create: the inode number. */
 export const CREATE_BODY_BYTES = 8;
+/** Largest body of a delete: the extent key as JSON, six numbers. */
+export const DELETE_BODY_BYTES_MAX = 256;
 /** The first ReqID in use, as in the reference. */
 const FIRST_SEQUENCE = 2;
 
@@ -27,7 +30,11 @@ export class Slot {
   /** Bytes of a read that have not come yet. */
   left = 0;
   crc = 0;
+  stampExtentId = 0;
+  stampOffset = 0;
   extent: ExtentRecord | null = null;
+  piece: Piece | null = null;
+  zeros = false;
   /** When its latency counts from, ms. */
   startMs = 0;
 }
@@ -85,8 +92,13 @@ export class Slots {
     if (bodyBytes === null) return;
     for (let at = 0; at < this.#region.length; at += slotBytes) {
       this.#region.set(this.#arg, at + headerV1.bytesMin);
-      if (bodyBytes >= payload.unitBytes) payload.fillPattern(this.#region, at + bodyAt, bodyBytes);
+      if (bodyBytes % payload.unitBytes === 0) payload.fillPattern(this.#region, at + bodyAt, bodyBytes);
     }
+  }
+
+  /** Puts the body of a packet where it changes each time. */
+  setBytes(at: number, body: Uint8Array): void {
+    this.#region.set(body, at);
   }
 
   /** Takes the next slot for `op`, whose packet has `restBytes` behind the header; returns the packet's place in the region. */
@@ -95,7 +107,7 @@ export class Slots {
     const index = this.head % this.#slots.length;
     const slot = this.#slots[index]!;
     slot.kind = op.kind;
-    slot.isRead = op.kind === KIND.read || op.kind === KIND.followerread;
+    slot.isRead = isRead(op.kind);
     slot.measured = op.measured;
     slot.lane = op.lane;
     slot.partitionId = op.partitionId;
@@ -103,7 +115,11 @@ export class Slots {
     slot.offset = op.offset;
     slot.bytes = op.bytes;
     slot.left = slot.isRead ? op.bytes : 0;
+    slot.stampExtentId = op.stampExtentId;
+    slot.stampOffset = op.stampOffset;
     slot.extent = op.extent;
+    slot.piece = op.piece;
+    slot.zeros = op.zeros;
     slot.startMs = startMs;
     this.head++;
     const at = index * this.#slotBytes;
@@ -125,6 +141,7 @@ export class Slots {
   release(): void {
     assert(this.count > 0, 'a packet in flight');
     this.oldest.extent = null;
+    this.oldest.piece = null;
     this.tail++;
   }
 

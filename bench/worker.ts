@@ -5,16 +5,18 @@
 import assert from 'node:assert';
 import { parentPort, workerData } from 'node:worker_threads';
 import { formatFollowers } from '../src/protocol/followers.js';
-import { parseAddress } from './address.js';
+import { type Address, parseAddress } from './address.js';
 import { Connection, type ConnectionHost, type ConnectionSettings, type Task } from './connection.js';
 import { type BodyCrc, loadBodyCrc } from './crc.js';
 import { FailureLog } from './failures.js';
-import { KIND, KINDS } from './kinds.js';
+import { isDelete, KIND, KINDS } from './kinds.js';
 import { MixGate, OpenLoopSchedule } from './pace.js';
 import { Payload } from './payload.js';
+import { DeletePlan, ExtentFillPlan, PIECE, Pieces, PieceVerifyPlan, TinyWritePlan } from './pieces.js';
 import { AppendPlan, KindMix, Lanes, Random, ReadPlan, VerifyPlan } from './plan.js';
+import { presence } from './query.js';
 import { READ_CHUNK_BYTES } from './reply.js';
-import { CREATE_BODY_BYTES } from './slots.js';
+import { CREATE_BODY_BYTES, DELETE_BODY_BYTES_MAX } from './slots.js';
 import { Stats } from './stats.js';
 import { classShares } from './topology.js';
 import type {
@@ -31,11 +33,14 @@ const RECEIVE_BYTES = 512 * 1024;
 const TIMEOUT_CHECK_MS = 100;
 const TICK_MS = 1;
 const VERIFY_DEPTH_MAX = 8;
+/** Deleted extents of a connection that are asked for when verifying, about. */
+const GONE_ASKED_MAX = 200;
 
 interface Member {
   readonly part: ConnectionPlan;
   readonly connection: Connection;
   readonly lanes: Lanes;
+  readonly pieces: Pieces;
 }
 
 class LoadWorker {
@@ -69,6 +74,7 @@ class LoadWorker {
         ids: this.#idsOf(part.index),
         extentBytesMax: spec.settings.extentBytes,
       }),
+      pieces: new Pieces(part.index, spec.settings.verify),
     }));
     setInterval(() => {
       const nowMs = performance.now();
@@ -107,9 +113,11 @@ class LoadWorker {
     for (const problem of problems) if (problem !== null) this.#failures.failed('connect', problem, 1);
   }
 
-  /** Creates the extents that will be written, and fills those that will be read. */
+  /** Creates the extents that will be written, fills those that will be read, and makes what will be deleted. */
   #prepare(): Promise<void> {
     const { sizeBytes, extentBytes, fillBytes, mix } = this.#settings;
+    const deletes = mix.find(([kind]) => isDelete(kind));
+    if (deletes !== undefined) return this.#prepareDeletes(deletes[0]);
     const packetsOf128K = Math.floor(Math.min(READ_CHUNK_BYTES, extentBytes) / sizeBytes);
     const packetBytes = sizeBytes * Math.max(1, packetsOf128K);
     const laneBytes = Math.max(packetBytes, Math.floor(fillBytes / packetBytes) * packetBytes);
@@ -128,6 +136,20 @@ class LoadWorker {
         bodyBytes: member.part.class === 'read' ? packetBytes : CREATE_BODY_BYTES,
       }),
     );
+  }
+
+  /** Tiny ranges, or filled extents: so many of each connection that may be deleted. */
+  #prepareDeletes(kind: number): Promise<void> {
+    const { sizeBytes, pieceBytes, piecesEach } = this.#settings;
+    const fillBytes = Math.ceil(pieceBytes / sizeBytes) * sizeBytes;
+    return this.#runTasks(this.#members, ({ part, lanes, pieces }) => ({
+      ...SETUP_TASK,
+      plan:
+        kind === KIND.tinydelete
+          ? new TinyWritePlan(part.lanePartitions, sizeBytes, pieces, true, piecesEach)
+          : new ExtentFillPlan(lanes, pieces, sizeBytes, fillBytes, piecesEach),
+      bodyBytes: sizeBytes,
+    }));
   }
 
   async #measure(): Promise<{ elapsedMs: number; unsent: number }> {
@@ -166,18 +188,25 @@ class LoadWorker {
     });
     if (schedules.length > 0) timers.push(setInterval(() => this.#pumpAll(performance.now()), TICK_MS));
     await ended;
+    this.#gated = false;
     for (const timer of timers) clearTimeout(timer);
     const unsent = schedules.reduce((sum, schedule) => sum + schedule.overdue(), 0);
     return { elapsedMs: performance.now() - fromMs, unsent };
   }
 
   #measuredPlan(member: Member): Pick<Task, 'plan' | 'bodyBytes'> {
-    const { sizeBytes, mix, randomReads, seed } = this.#settings;
-    const own = mix.filter(([kind]) => KINDS[kind]!.class === member.part.class);
+    const { sizeBytes, mix, randomReads, seed, verify } = this.#settings;
+    const { part, pieces } = member;
+    const own = mix.filter(([kind]) => KINDS[kind]!.class === part.class);
+    if (isDelete(own[0]![0])) {
+      return { plan: new DeletePlan(pieces, own[0]![0]), bodyBytes: DELETE_BODY_BYTES_MAX };
+    }
     const kinds = new KindMix(new Map(own));
-    if (member.part.class === 'append') {
+    if (part.class === 'append') {
       const onlyCreates = own.every(([kind]) => kind === KIND.create);
-      const plan = new AppendPlan(member.lanes, kinds, sizeBytes, Number.POSITIVE_INFINITY);
+      const endless = Number.POSITIVE_INFINITY;
+      const tiny = new TinyWritePlan(part.lanePartitions, sizeBytes, pieces, verify, endless);
+      const plan = new AppendPlan(member.lanes, kinds, sizeBytes, endless, tiny);
       return { plan, bodyBytes: onlyCreates ? CREATE_BODY_BYTES : sizeBytes };
     }
     const random = randomReads ? new Random(seed + member.part.index) : null;
@@ -221,9 +250,31 @@ class LoadWorker {
         bodyBytes: null,
         checkContent: true,
       }));
+      await this.#runTasks(readers, (reader) => ({
+        ...SETUP_TASK,
+        plan: new PieceVerifyPlan(reader.pieces, onlyLeaderReads ? KIND.read : KIND.followerread, stepBytes),
+        bodyBytes: null,
+        checkContent: true,
+      }));
       for (const reader of readers) reader.connection.close();
+      await this.#verifyGone(address);
     }
     this.#verifiedBytes = stats.kinds.reduce((sum, kind) => sum + kind.bytes, 0);
+  }
+
+  /** Asks for some of the normal extents that were deleted: they must not be there. A node ends a connection at each refusal, so not for all. */
+  async #verifyGone(address: Address): Promise<void> {
+    if (!this.#settings.mix.some(([kind]) => kind === KIND.delete)) return;
+    for (const { pieces } of this.#members) {
+      const deleted = pieces.list.filter((piece) => piece.state === PIECE.deleted);
+      const step = Math.max(1, Math.floor(deleted.length / GONE_ASKED_MAX));
+      for (let index = 0; index < deleted.length; index += step) {
+        const { partitionId, extentId } = deleted[index]!;
+        const problem = await presence(address, partitionId, extentId, this.#settings.timeoutMs);
+        if (problem !== null)
+          this.#failures.mismatched(`partition ${partitionId} extent ${extentId}: ${problem}`);
+      }
+    }
   }
 
   #runTasks(members: readonly Member[], makeTask: (member: Member) => Task): Promise<void> {

@@ -22,6 +22,9 @@ export interface RunSettings {
   readonly extentBytes: number;
   /** How much of each extent is written before reads begin. */
   readonly fillBytes: number;
+  /** Deletes: how many extents or ranges of each connection are made to be deleted, and how much of such an extent is written. */
+  readonly piecesEach: number;
+  readonly pieceBytes: number;
   readonly randomReads: boolean;
   readonly seed: number;
   /** Tells this run's data from that of earlier runs. */

@@ -162,6 +162,12 @@ export interface FolderScan {
   result: number;
 }
 
+/** Scans folders on threads of its own, a few ahead of the one who takes them. */
+export interface FolderScanner {
+  /** The next folder, in the order asked for. Blocks until it is there; throws behind the last one. */
+  next(): FolderScan;
+}
+
 /** The addon's functions. */
 export interface NativeAddon {
   /** CRC-32 IEEE (zlib's) of `data`, continued from `seed` (0 to start). */
@@ -215,6 +221,8 @@ export interface NativeAddon {
   flockSync(fd: number): number;
   /** Lists a folder with the stat of each entry in one call. */
   scanFolder(path: string): FolderScan;
+  /** Begins to scan these folders with so many threads; without threads, or where none can be had, each is scanned when it is asked for. */
+  scanFolders(paths: string[], threads: number): FolderScanner;
 
   /**
    * A worker's wait, in one call: returns as soon as `doorbell[0] !== seen`, after spinning up to `spinNs`, then sleeping on the futex at
@@ -262,7 +270,7 @@ export interface NativeAddon {
   recordMark(text: string): void;
   /**
    * Takes the record: lines `code fd offset length result path-or-mark`, e.g. `pwrite 21 4096 4096 4096 -`, `open -1 0 0 21 /a/b`,
-   * `rename -1 0 0 0 /a -> /b`, `mark -1 0 0 0 text`. Of all disks, the synchronous calls included (flock and scanFolder aside).
+   * `rename -1 0 0 0 /a -> /b`, `mark -1 0 0 0 text`. Of all disks, the synchronous calls included (flock and the scans of folders aside).
    */
   takeIoRecord(): string[];
 }

@@ -8,7 +8,7 @@ import { ERROR_TEXT } from '../protocol/errors.js';
 import { openCleanFile } from '../storage/cleanFile.js';
 import { BASE_BYTES, encodeBase } from '../storage/extentMeta.js';
 import { HoleSearch } from '../storage/holes.js';
-import type { Disk } from '../storage/io.js';
+import type { Disk, FolderEntry } from '../storage/io.js';
 import {
   FILE,
   FILE_MODE,
@@ -94,11 +94,13 @@ export function loadDisk(
     const folder = parsePartitionFolderName(name);
     return folder === null || !owns(folder.id) ? [] : [{ name, id: folder.id }];
   });
+  const scans = disk.scanAll(folders.map(({ name }) => join(root, name)));
   for (const [done, { name, id }] of folders.entries()) {
     progress(done, folders.length);
+    const inside = scans.next();
     const outcome = seen.has(id)
       ? failed(`another folder of partition ${id} is served`)
-      : loadPartition(stores, root, name, holes);
+      : loadPartition(stores, root, name, holes, inside);
     if (outcome.ok) {
       seen.add(id);
       loaded.partitions.push(outcome.value);
@@ -137,16 +139,17 @@ export function createPartition(stores: StoreGroup, root: string, request: NewPa
   return loadPartition(stores, root, partitionFolderName(meta.partitionId, meta.sizeBytes));
 }
 
-/** Loads the folder `folderName` under `root` (`storage.md` 13.1). */
+/** Loads the folder `folderName` under `root` (`storage.md` 13.1); `scanned` is its scan where there is one already. */
 export function loadPartition(
   stores: StoreGroup,
   root: string,
   folderName: string,
   holes: HoleSearch = new HoleSearch(stores.host.disk, root),
+  scanned?: FolderEntry[] | number,
 ): Outcome<Partition> {
   const { host } = stores;
   const { disk } = host;
-  const contents = readPartitionFolder(disk, root, folderName, holes);
+  const contents = readPartitionFolder(disk, root, folderName, holes, scanned);
   if (!contents.ok) return contents;
   const { meta, warnings, appliedIndex } = contents.value;
   const path = join(root, folderName);

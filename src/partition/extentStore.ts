@@ -24,7 +24,7 @@ export interface OwnFds {
 export class ExtentStore implements OperationLoan {
   readonly partitionId: number;
   readonly path: string;
-  readonly table = new ExtentTable();
+  readonly table: ExtentTable;
   readonly ids: IdBase;
   readonly tiny = new TinyExtents();
   /** Tiny appends that wait for one of those. */
@@ -96,6 +96,7 @@ export class ExtentStore implements OperationLoan {
   /** `contents` as read from the folder at `path`; the fds of its files and of `clean`, which the store now owns. */
   constructor(path: string, contents: PartitionContents, fds: OwnFds, clean: FoundClean) {
     this.partitionId = contents.meta.partitionId;
+    this.table = new ExtentTable(contents.extents.length);
     this.path = path;
     this.metaFd = fds.meta;
     this.crcFd = fds.crc;

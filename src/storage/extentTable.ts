@@ -1,5 +1,5 @@
 /**
- * The extent records of one partition (`storage.md` 4.2), as parallel number arrays: about 50 bytes an extent, no object an extent.
+ * The extent records of one partition (`storage.md` 4.2), as parallel number arrays: about 60 bytes an extent, no object an extent.
  *
  * A record is named by its row, which never moves while the record lives. Only the partition that owns the table may touch it.
  */
@@ -28,30 +28,49 @@ export const EXTENT_FLAG = {
 export const NONE = -1;
 
 const ROWS_MIN = 128;
+/** Room that a table of known size is made with beyond it, and what a full one grows by. */
+const ROOM = 1.25;
+const GROWTH = 1.5;
+/** Buckets a row, at least. */
+const BUCKETS = 1.5;
 
 export class ExtentTable {
-  ids: Float64Array = new Float64Array(ROWS_MIN);
+  ids: Float64Array;
   /** End of the highest byte that was written; tiny: the watermark. */
-  sizes: Float64Array = new Float64Array(ROWS_MIN);
+  sizes: Float64Array;
   /** The same with appends that are in the I/O batch and have no result yet. */
-  ends: Float64Array = new Float64Array(ROWS_MIN);
+  ends: Float64Array;
   /** Unix seconds of the last append. */
-  modTimes: Uint32Array = new Uint32Array(ROWS_MIN);
+  modTimes: Uint32Array;
   /** CRC over the block CRCs; 0 unknown. */
-  crcs: Uint32Array = new Uint32Array(ROWS_MIN);
+  crcs: Uint32Array;
   /** Number of its creation, to compare with the creations that a folder fsync has covered. */
-  creations: Uint32Array = new Uint32Array(ROWS_MIN);
+  creations: Uint32Array;
   /** Index of its open file, or NONE. */
-  handles: Int32Array = new Int32Array(ROWS_MIN).fill(NONE);
-  flags: Uint8Array = new Uint8Array(ROWS_MIN);
+  handles: Int32Array;
+  flags: Uint8Array;
   /** Rows ever used: iterate up to here and skip rows without the `used` flag. */
   rowCount = 0;
   /** Records present. */
   count = 0;
 
-  /** Open addressing with linear probing: row + 1, or 0 for an empty bucket. Twice as many buckets as rows. */
-  private buckets: Int32Array = new Int32Array(ROWS_MIN * 2);
+  /** Open addressing with linear probing: row + 1, or 0 for an empty bucket. A power of two. */
+  private buckets: Int32Array;
   private readonly freeRows: number[] = [];
+
+  /** An empty table. `expected`: records that will be put into it at once. */
+  constructor(expected = 0) {
+    const rows = Math.max(ROWS_MIN, Math.ceil(expected * ROOM));
+    this.ids = new Float64Array(rows);
+    this.sizes = new Float64Array(rows);
+    this.ends = new Float64Array(rows);
+    this.modTimes = new Uint32Array(rows);
+    this.crcs = new Uint32Array(rows);
+    this.creations = new Uint32Array(rows);
+    this.handles = new Int32Array(rows).fill(NONE);
+    this.flags = new Uint8Array(rows);
+    this.buckets = bucketsFor(rows);
+  }
 
   /** Row of the extent, NONE when there is no record. A deleted extent has a record. */
   find(id: number): number {
@@ -128,7 +147,7 @@ export class ExtentTable {
   }
 
   private grow(): void {
-    const rows = this.ids.length * 2;
+    const rows = Math.ceil(this.ids.length * GROWTH);
     this.ids = widened(this.ids, new Float64Array(rows));
     this.sizes = widened(this.sizes, new Float64Array(rows));
     this.ends = widened(this.ends, new Float64Array(rows));
@@ -137,7 +156,7 @@ export class ExtentTable {
     this.creations = widened(this.creations, new Uint32Array(rows));
     this.handles = widened(this.handles, new Int32Array(rows).fill(NONE));
     this.flags = widened(this.flags, new Uint8Array(rows));
-    this.buckets = new Int32Array(rows * 2);
+    this.buckets = bucketsFor(rows);
     for (let row = 0; row < this.rowCount; row += 1) {
       if (this.has(row, EXTENT_FLAG.used)) this.place(row);
     }
@@ -154,6 +173,10 @@ export class ExtentTable {
   private bucketOf(id: number): number {
     return Math.imul(id, 0x9e37_79b1) >>> (Math.clz32(this.buckets.length) + 1);
   }
+}
+
+function bucketsFor(rows: number): Int32Array {
+  return new Int32Array(2 ** Math.ceil(Math.log2(rows * BUCKETS)));
 }
 
 function widened<A extends Float64Array | Uint32Array | Int32Array | Uint8Array>(from: A, to: A): A {

@@ -28,6 +28,12 @@ export interface FolderEntry {
   errno: number;
 }
 
+/** Gives the scans of some folders, one after the other, in the order in which they were asked for. */
+export interface FolderScans {
+  /** As `Disk.scan`. Not to be called behind the last folder. */
+  next(): FolderEntry[] | number;
+}
+
 /** Blocks, blocks available to non-root, and block size in bytes. */
 export interface FileSystemSpace {
   blocks: number;
@@ -140,6 +146,8 @@ export interface Disk {
   lock(fd: number): number;
   statfs(path: string): FileSystemSpace | number;
   scan(path: string): FolderEntry[] | number;
+  /** Scans folders one after the other. A disk may look ahead: what is in a folder must not change before it was given out. */
+  scanAll(paths: readonly string[]): FolderScans;
 
   /** The C library's words for a negated or plain errno. */
   errnoText(errno: number): string;

@@ -5,8 +5,8 @@
  * because its queue is full ends with -EAGAIN at the next drain, never inside the call that submitted it.
  */
 import assert from 'node:assert';
-import { COMPLETION_BYTES, type DiskIo, IO, native } from '../native/addon.js';
-import type { Disk, FileSystemSpace, FolderEntry, IoBatch, IoDone, IoResult } from './io.js';
+import { COMPLETION_BYTES, type DiskIo, type FolderScan, IO, native } from '../native/addon.js';
+import type { Disk, FileSystemSpace, FolderEntry, FolderScans, IoBatch, IoDone, IoResult } from './io.js';
 import { OperationTable } from './operationTable.js';
 
 export interface NativeDiskOptions {
@@ -33,6 +33,8 @@ const KEEP_SIZE = 1;
 const PUNCH_HOLE_KEEP_SIZE = 3;
 /** Numbers a name in `FolderScan.stats`. */
 const STATS = 5;
+/** Threads that scan folders ahead. On a warm cache one keeps a loader busy; on a cold disk more have more reads under way. */
+const SCAN_THREADS = 4;
 
 export class NativeDisk implements Disk {
   readonly #table: OperationTable;
@@ -256,6 +258,11 @@ export class NativeDisk implements Disk {
     return scanFolder(path);
   }
 
+  scanAll(paths: readonly string[]): FolderScans {
+    const scanner = native.scanFolders([...paths], SCAN_THREADS);
+    return { next: () => entriesOf(scanner.next()) };
+  }
+
   errnoText(errno: number): string {
     return native.errnoText(errno);
   }
@@ -325,7 +332,10 @@ export class NativeDisk implements Disk {
 
 /** The entries of a folder, symbolic links not followed; a negated errno. Changes nothing. */
 export function scanFolder(path: string): FolderEntry[] | number {
-  const { names, stats, result } = native.scanFolder(path);
+  return entriesOf(native.scanFolder(path));
+}
+
+function entriesOf({ names, stats, result }: FolderScan): FolderEntry[] | number {
   if (result < 0) return result;
   if (stats.length === 0) return [];
   return names.split('/').map((name, index) => folderEntry(name, stats, index * STATS));

@@ -167,14 +167,16 @@ function ensureFiles(disk: Disk, path: string, extentMetaBytes: number): FolderR
 }
 
 /**
- * Reads the folder `name` under `root`, and looks for holes with what serves for all folders of the disk. A missing or bad META, a META of another partition (W25), or a file that cannot be looked at (W18) refuses the
- * partition. Missing tiny extents and auxiliary files are created, as the reference does.
+ * Reads the folder `name` under `root`, and looks for holes with what serves for all folders of the disk. A missing or bad META, a META of another
+ * partition (W25), or a file that cannot be looked at (W18) refuses the partition. Missing tiny extents and auxiliary files are created, as the reference
+ * does. `scanned` is the folder's scan where there is one already.
  */
 export function readPartitionFolder(
   disk: Disk,
   root: string,
   name: string,
   holes: HoleSearch,
+  scanned?: FolderEntry[] | number,
 ): FolderResult<PartitionContents> {
   const path = join(root, name);
   const told = parsePartitionFolderName(name);
@@ -185,14 +187,14 @@ export function readPartitionFolder(
     const inside = `partition ${meta.value.partitionId} of ${meta.value.sizeBytes} bytes`;
     return { ok: false, message: `META of ${path} names ${inside}` };
   }
-  const found = listFolder(disk, path);
+  const found = checkedEntries(disk, path, scanned ?? disk.scan(path));
   if (!found.ok) return found;
   const incomplete = isIncomplete(found.value);
   if (incomplete) {
     const created = ensureFiles(disk, path, sizeIn(found.value, FILE.extentMeta));
     if (!created.ok) return created;
   }
-  const entries = incomplete ? listFolder(disk, path) : found;
+  const entries = incomplete ? checkedEntries(disk, path, disk.scan(path)) : found;
   if (!entries.ok) return entries;
   const contents = readContents(disk, path, meta.value, entries.value);
   if (!contents.ok) return contents;
@@ -203,8 +205,11 @@ export function readPartitionFolder(
 }
 
 /** The entries of a partition's folder. A file that cannot be looked at seems to be empty, and must not be taken for that: no list then. */
-function listFolder(disk: Disk, path: string): FolderResult<FolderEntry[]> {
-  const entries = disk.scan(path);
+function checkedEntries(
+  disk: Disk,
+  path: string,
+  entries: FolderEntry[] | number,
+): FolderResult<FolderEntry[]> {
   if (typeof entries === 'number') return failed(disk, 'readdir', path, entries);
   const unreadable = entries.find(
     ({ name, errno }) => errno !== 0 && (parseExtentName(name) >= 0 || AUXILIARY.has(name)),
@@ -254,7 +259,7 @@ function holeWarning(holes: HoleSearch, path: string, extents: FoundExtent[]): s
   const holed: { id: number; text: string }[] = [];
   for (const { id, sizeBytes, blocks512 } of extents) {
     if (isTinyExtent(id)) continue;
-    const hole = holes.firstHole(join(path, String(id)), sizeBytes, blocks512);
+    const hole = holes.firstHole(`${path}/${id}`, sizeBytes, blocks512);
     if (hole < sizeBytes) holed.push({ id, text: `${id} at ${hole} of ${sizeBytes}` });
   }
   if (holed.length === 0) return [];

@@ -5,7 +5,7 @@
 import assert from 'node:assert';
 import { constants } from 'node:fs';
 import { native } from '../native/addon.js';
-import type { Disk, FileSystemSpace, FolderEntry, IoBatch } from '../storage/io.js';
+import type { Disk, FileSystemSpace, FolderEntry, FolderScans, IoBatch } from '../storage/io.js';
 import { scanFolder } from '../storage/nativeDisk.js';
 
 export class ReadOnlyDisk implements Disk {
@@ -151,6 +151,11 @@ export class ReadOnlyDisk implements Disk {
 
   scan(path: string): FolderEntry[] | number {
     return scanFolder(path);
+  }
+
+  scanAll(paths: readonly string[]): FolderScans {
+    let next = 0;
+    return { next: () => this.scan(paths[next++]!) };
   }
 
   errnoText(errno: number): string {

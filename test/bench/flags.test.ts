@@ -41,6 +41,17 @@ t.test('the defaults fit the standalone node', async (t) => {
   });
 });
 
+t.test('deletes: how many are made first, and how much is in each', async (t) => {
+  const made = options('--op', 'tiny-delete');
+  t.same(made.mix, [[KIND.tinydelete, 100]]);
+  t.match(made, { prepare: 20_000, pieceBytes: 4096, warmupSeconds: 0 });
+  t.match(options('--op', 'delete', '--count', '70', '--fill', '1m'), { prepare: 70, pieceBytes: 1 << 20 });
+  t.equal(options('--op', 'delete', '--prepare', '5').prepare, 5);
+  t.match(message('--prepare', '5'), /^--prepare needs --op delete/);
+  t.match(message('--op', 'mixed', '--mix', 'write=50,delete=50'), /^--mix cannot hold deletes/);
+  t.match(message('--op', 'tinywrite', '--ids', 'self'), /^--ids self cannot be used with tiny extents/);
+});
+
 t.test('values are read as they are typed', async (t) => {
   t.equal(options('--size', '128k').sizeBytes, 131_072);
   t.equal(options('--size', '1M').sizeBytes, 1_048_576);
@@ -91,7 +102,10 @@ t.test('every bad flag gives one line that names it', async (t) => {
     [['--partition', '0'], /--partition/],
     [['--partition', '5..2'], /--partition/],
     [['--partition', 'a'], /--partition/],
-    [['--op', 'delete'], /--op .*create, write, syncwrite, read, followerread, mixed.*"delete"/],
+    [
+      ['--op', 'remove'],
+      /--op .*create, write, syncwrite, read, followerread, tinywrite, delete, tinydelete, mixed.*"remove"/,
+    ],
     [['--op', 'mixed'], /--mix/],
     [['--mix', 'write=50,read=50'], /--mix needs --op mixed/],
     [['--op', 'mixed', '--mix', 'write=50,read=40'], /--mix must add up to 100, not 90/],
@@ -144,5 +158,5 @@ t.test('help names the flags that exist, and no others', async (t) => {
   t.equal(parseFlags(['--help']).ok, 'help');
   const named = new Set<string>(HELP.match(/(?<=\s)--[a-z-]+/g) ?? []);
   for (const flag of named) t.notMatch(message(flag), /Unknown option/, flag);
-  t.equal(named.size, 29, 'all but --help itself');
+  t.equal(named.size, 30, 'all but --help itself');
 });

@@ -27,6 +27,7 @@ for (const { name, opcode } of KINDS) {
     t.equal(code, 0);
     t.match(result, { errorCount: 0, mismatches: 0, total: { ops: 500 }, kinds: [{ name, ops: 500 }] });
     if (name === 'create') t.equal(result.verifiedBytes, null, 'nothing to read back');
+    else if (name === 'delete') t.ok(result.verifiedBytes! > 0, 'what was kept');
     else t.ok(result.verifiedBytes! >= 500 * 4096 || isReadOp(opcode));
     t.ok(sink.packets.get(opcode)! >= 500);
   });
@@ -159,14 +160,40 @@ t.test('a mix keeps its shares, and reads never share a connection with other op
     '4000',
     '--fill',
     '256k',
+    '--verify',
   );
   t.equal(code, 0);
   t.equal(result.total.ops, 4000);
+  const written = result.kinds.reduce((sum, kind) => sum + (kind.name.includes('write') ? kind.ops : 0), 0);
+  t.equal(result.verifiedBytes, written * 4096 + 2 * 256 * 1024, 'every append and both fillings');
   const wanted = { write: 2000, syncwrite: 400, read: 1200, followerread: 400 };
   for (const kind of result.kinds) {
     const target = wanted[kind.name as keyof typeof wanted];
     t.ok(Math.abs(kind.ops - target) <= 130, `${kind.name}: ${kind.ops} for ${target}`);
   }
+});
+
+t.test('tiny writes in a mix, and of other sizes than pages', async (t) => {
+  const { code, result } = await drive(
+    t,
+    { keepData: true },
+    ...['--op', 'mixed', '--mix', 'write=40,tiny-write=60', '--size', '5000', '--count', '500', '--verify'],
+  );
+  t.equal(code, 0);
+  const ops = Object.fromEntries(result.kinds.map((kind) => [kind.name, kind.ops]));
+  t.equal(result.verifiedBytes, 500 * 5000);
+  t.ok(Math.abs(ops['tinywrite']! - 300) <= 16, `${ops['tinywrite']} tiny writes`);
+});
+
+t.test('deletes end when nothing is left, and filled extents are deleted whole', async (t) => {
+  const args = ['--op', 'delete', '--seconds', '60', '--prepare', '100', '--fill', '300k', '--verify'];
+  const { code, result, sink } = await drive(t, { keepData: true }, ...args);
+  t.equal(code, 0);
+  t.match(result, { errorCount: 0, mismatches: 0, total: { ops: 100, bytes: 0 } });
+  const created = sink.packets.get(OP.createExtent)!;
+  t.equal(sink.packets.get(OP.write), created * 75, '75 packets of 4 KiB fill an extent');
+  t.equal(result.verifiedBytes, (created - 100) * 300 * 1024, 'one of eight is kept and read back');
+  t.ok(created > 100);
 });
 
 t.test('bad flags: one line and exit code 2', async (t) => {

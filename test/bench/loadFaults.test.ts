@@ -90,6 +90,33 @@ t.test('wrong content and wrong checksums are found', async (t) => {
   t.same(failures(checksum.result), { checksum: 1 });
 });
 
+t.test('deletes and tiny writes that a node says it did and did not', async (t) => {
+  const counts = ['--count', '200', '--conns', '2', '--verify'];
+  const tiny = await drive(t, faultAt(OP.markDelete, 7, { ignored: true }), '--op', 'tinydelete', ...counts);
+  t.match(tiny, { code: 1, result: { mismatches: 1, errorCount: 0, total: { ops: 200 } } });
+  t.match(tiny.result.mismatchTexts[0], /partition \d+ extent \d+ offset \d+: a deleted range is not zeros/);
+
+  const whole = await drive(t, faultAt(OP.markDelete, 7, { ignored: true }), '--op', 'delete', ...counts);
+  t.match(whole, { code: 1, result: { mismatches: 1, errorCount: 0, total: { ops: 200 } } });
+  t.match(whole.result.mismatchTexts[0], /partition \d+ extent \d+: it was deleted and can be read/);
+
+  const write = await drive(t, faultAt(OP.write, 7, { ignored: true }), '--op', 'tinywrite', ...counts);
+  t.match(write, { code: 1, result: { total: { ops: 200 } } });
+  t.equal(write.result.mismatches + write.result.errorCount, 1);
+});
+
+t.test('a delete that takes its neighbour along is found', async (t) => {
+  const args = ['--conns', '1', '--partition', '1', '--depth', '1', '--count', '100', '--verify'];
+  // The eighth extent is one that is kept.
+  const whole = await drive(t, faultAt(OP.markDelete, 7, { neighbour: true }), '--op', 'delete', ...args);
+  t.equal(whole.code, 1);
+  t.equal(failures(whole.result)['0xF5 OpNotExistErr'], 1);
+  // So is the 71st range, which lies behind the seventh in the same extent.
+  const range = await drive(t, faultAt(OP.markDelete, 7, { neighbour: true }), '--op', 'tinydelete', ...args);
+  t.match(range, { code: 1, result: { mismatches: 1, errorCount: 0 } });
+  t.match(range.result.mismatchTexts[0], /in tiny extent 7 from 4096: .* its cell holds zeros/);
+});
+
 t.test('in an open loop a stall is charged to every operation that was due in it', async (t) => {
   const stallMs = 400;
   const { code, result } = await drive(

@@ -11,7 +11,7 @@
  */
 import { constants } from 'node:fs';
 import { SLOT_BYTES } from '../../src/storage/crcFile.js';
-import type { Disk, FileSystemSpace, FolderEntry, IoDone } from '../../src/storage/io.js';
+import type { Disk, FileSystemSpace, FolderEntry, FolderScans, IoDone } from '../../src/storage/io.js';
 import { type EntryFault, FailpointBatch, type FailpointEntry } from './failpointBatch.js';
 import { fileKind } from './fileKind.js';
 
@@ -289,6 +289,11 @@ export class FailpointDisk implements Disk {
   }
 
   /** Each entry of a partition's folder is looked at: failpoints of their own. */
+  scanAll(paths: readonly string[]): FolderScans {
+    let next = 0;
+    return { next: () => this.scan(paths[next++]!) };
+  }
+
   scan(path: string): FolderEntry[] | number {
     const entries = this.call('scan', path) ?? this.inner.scan(path);
     if (typeof entries === 'number' || this.kindAt(path) !== 'partition') return entries;

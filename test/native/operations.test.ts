@@ -142,6 +142,27 @@ t.test('scanFolder lists names, kinds and sizes', async (t) => {
   t.match(native.scanFolder(rig.path('missing')), { names: '', result: ENOENT });
 });
 
+t.test('scanFolders scans in the order asked for, with threads and without', async (t) => {
+  const folder = rig.path('scans');
+  const paths = Array.from({ length: 40 }, (_, index) => `${folder}/${index}`);
+  for (const [index, path] of paths.entries()) {
+    mkdirSync(path, { recursive: true });
+    for (let file = 0; file <= index; file++) writeFileSync(`${path}/f${file}`, 'x');
+  }
+  writeFileSync(`${folder}/file`, '');
+  const broken = [rig.path('missing'), `${folder}/file`, 'a\0b'];
+  for (const threads of [0, 1, 4, 1000]) {
+    const scanner = native.scanFolders([...broken, ...paths], threads);
+    t.same(
+      broken.map(() => scanner.next().result),
+      [ENOENT, ENOTDIR, EINVAL],
+    );
+    for (const path of paths) t.same(scanner.next(), native.scanFolder(path));
+    t.throws(() => scanner.next(), { message: 'no folder is left' });
+  }
+  t.throws(() => native.scanFolders([], 4).next(), { message: 'no folder is left' });
+});
+
 t.test('removeTreeSync, mkdirSync and unlinkSync answer what is wrong', async (t) => {
   const folder = rig.path('tree');
   t.equal(native.mkdirSync(folder, 0o755), 0);

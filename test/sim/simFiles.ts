@@ -5,7 +5,7 @@
 import assert from 'node:assert';
 import { constants } from 'node:fs';
 import { crc32 } from 'node:zlib';
-import type { FileSystemSpace, FolderEntry } from '../../src/storage/io.js';
+import type { FileSystemSpace, FolderEntry, FolderScans } from '../../src/storage/io.js';
 import { SimFile } from './simFile.js';
 import { SimFolder, type SimNode } from './simFolder.js';
 
@@ -259,6 +259,12 @@ export class SimFiles {
         errno: stat?.errno === undefined ? 0 : -stat.errno,
       };
     });
+  }
+
+  /** All of them at once: as far ahead as a disk may look. */
+  scanAll(paths: readonly string[]): FolderScans {
+    const scans = paths.map((path) => this.scan(path));
+    return { next: () => scans.shift()! };
   }
 
   errnoText(errno: number): string {

@@ -1,7 +1,7 @@
 /**
  * The small files and the bookkeeping of a partition: META, APPLY, EXTENT_META, slot arithmetic, names, the extent table.
  */
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { decodeApply, readApply, writeApply } from '../../src/storage/applyFile.js';
 import { blockOf, SlotBits, slotOffset, wholeBlocks } from '../../src/storage/crcFile.js';
 import { decodeBase, encodeBase, IdBase, RESERVED_IDS } from '../../src/storage/extentMeta.js';
@@ -239,8 +239,11 @@ t.test('tiny extents: all suspect at first, one state an id', async (t) => {
 });
 
 t.test('the extent table agrees with a plain map', async (t) => {
+  for (const expected of [0, 700]) compareWithMap(t, new ExtentTable(expected));
+});
+
+function compareWithMap(t: Test, table: ExtentTable): void {
   const random = new Random(11);
-  const table = new ExtentTable();
   const twin = new Map<number, { size: number; row: number }>();
   for (let i = 0; i < 30_000; i += 1) {
     const id = random.chance(0.1) ? 1 + random.below(64) : 1025 + random.below(4000);
@@ -267,4 +270,4 @@ t.test('the extent table agrees with a plain map', async (t) => {
   t.ok(table.has(row, EXTENT_FLAG.deleted));
   table.unset(row, EXTENT_FLAG.deleted);
   t.notOk(table.has(row, EXTENT_FLAG.deleted));
-});
+}

@@ -221,5 +221,7 @@ t.test('scan lists a folder', async (t) => {
     ],
   );
   t.equal(disk.scan(path('missing')), ENOENT);
+  const scans = disk.scanAll([path('missing'), path('scan/sub'), path('scan')]);
+  t.same([scans.next(), scans.next(), scans.next()], [ENOENT, [], disk.scan(path('scan'))]);
   t.equal(disk.removeTree(path('scan')), 0);
 });

@@ -76,6 +76,7 @@ export const ALLOWED_IMPORTS: Readonly<Record<string, readonly string[]>> = {
     'src/config/config.ts',
     'src/shm',
     'src/native',
+    'src/storage/cleanFile.ts',
     'src/storage/extentMeta.ts',
     'src/storage/layout.ts',
     'src/storage/metaFile.ts',

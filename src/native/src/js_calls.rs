@@ -246,7 +246,7 @@ pub fn flock_sync(fd: i32) -> i32 {
     files::lock(fd) as i32
 }
 
-/// Answer of `scanFolder`.
+/// Answer of `scanFolder` and of `FolderScanner.next`.
 #[napi(object)]
 pub struct FolderScan {
     pub names: String,
@@ -254,14 +254,19 @@ pub struct FolderScan {
     pub result: i32,
 }
 
+impl From<files::Scan> for FolderScan {
+    fn from(scan: files::Scan) -> Self {
+        FolderScan {
+            names: scan.names,
+            stats: Float64Array::new(scan.stats),
+            result: scan.result,
+        }
+    }
+}
+
 #[napi(catch_unwind)]
 pub fn scan_folder(path: String) -> FolderScan {
-    let scan = files::scan(&path);
-    FolderScan {
-        names: scan.names,
-        stats: Float64Array::new(scan.stats),
-        result: scan.result,
-    }
+    files::scan(&path).into()
 }
 
 fn doorbell_of(env: Env, words: &View<I32>) -> Result<doorbell::Doorbell> {
