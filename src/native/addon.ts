@@ -57,6 +57,8 @@ export const IO_FLAG = {
    * the entry's value, or the completion's value0, is the errno if the refusal is for good.
    */
   direct: 8,
+  /** When this entry fails or is cut short, the next one answers -ECANCELED instead of being run, whatever its fd. */
+  guard: 16,
 } as const;
 
 /**

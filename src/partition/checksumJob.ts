@@ -5,6 +5,7 @@
  * extent at a time; each of the two kinds of work has a byte rate, and what exceeds it waits.
  */
 
+import { canHaveEntry } from '../storage/cleanFile.js';
 import { EXTENT_FLAG, NONE } from '../storage/extentTable.js';
 import { CHECKSUM_QUIET_SECONDS, isTinyExtent } from '../storage/layout.js';
 import { ChecksumFindings } from './checksumFindings.js';
@@ -262,6 +263,9 @@ export class ChecksumJob {
     } else if (outcome === 'done') {
       this.computedExtents += 1;
     }
+    if (outcome !== 'done' && check.kind === 'broken') {
+      this.findings.broken.push({ store: check.store!, extentId: check.extentId });
+    }
     if (this.task !== 'scrub') this.computedBlocks += check.blocksRead;
     this.recomputedBlocks += check.recomputed;
     // A disk that fails is left alone until the next tick.
@@ -283,7 +287,9 @@ export class ChecksumJob {
   private isDue(store: ExtentStore, row: number): boolean {
     const { table } = store;
     if (!this.isNormal(store, row) || table.has(row, EXTENT_FLAG.syncFailed)) return false;
-    const unclean = table.has(row, EXTENT_FLAG.trusted) && !table.has(row, EXTENT_FLAG.clean);
+    const mayBeClean =
+      table.has(row, EXTENT_FLAG.trusted) && !store.slotsLost && canHaveEntry(table.ids[row]!);
+    const unclean = mayBeClean && !table.has(row, EXTENT_FLAG.clean);
     if (table.crcs[row] !== 0 && !unclean) return false;
     return this.host.clock.nowMs() / 1000 - table.modTimes[row]! > CHECKSUM_QUIET_SECONDS;
   }

@@ -49,10 +49,13 @@ export function loadCleanEntries(disk: Disk, store: ExtentStore, extents: readon
  */
 export function saveCleanEntries(host: StoreHost, store: ExtentStore): number {
   const rows = rowsToSave(store);
-  if (rows.size === 0) return 0;
+  if (rows.size === 0 || store.slotsLost) return 0;
   const { disk, clock } = host;
   let result = disk.fdatasync(store.crcFd);
-  if (result < 0) return result;
+  if (result < 0) {
+    store.slotsLost = true;
+    return result;
+  }
   const entries = disk.scan(store.path);
   if (typeof entries === 'number') return entries;
   if (store.cleanStamp === 0) {

@@ -46,18 +46,28 @@ export class CleanFileStart {
       encodeStamp(this.buffer, this.bufferAt, stamp);
       this.write(store.metaFd, BASE_BYTES, STAMP_BYTES, (written) => {
         if (written >= 0) store.cleanStamp = stamp;
+        else store.metaSyncsFailed += 1;
         done(written);
       });
     });
   }
 
-  /** Writes from the buffer, and syncs. */
-  private write(fd: number, offset: number, bytes: number, done: (result: number) => void): void {
+  /** Writes from the buffer, the rest of what comes short too, and syncs. */
+  private write(
+    fd: number,
+    offset: number,
+    bytes: number,
+    done: (result: number) => void,
+    written = 0,
+  ): void {
     const { disk, scratchRegion } = this.host;
     const synced: IoDone = ({ result }) => done(Math.min(result, 0));
-    disk.submitPwrite(fd, offset, scratchRegion, this.bufferAt, bytes, ({ result }) => {
-      if (result === bytes) disk.submitFdatasync(fd, synced);
-      else done(result < 0 ? result : -EIO);
+    const at = this.bufferAt + written;
+    disk.submitPwrite(fd, offset + written, scratchRegion, at, bytes - written, ({ result }) => {
+      if (result === bytes - written) disk.submitFdatasync(fd, synced);
+      else if (result > 0) this.write(fd, offset, bytes, done, written + result);
+      // A write that moves nothing is no progress.
+      else done(result === 0 ? -EIO : result);
     });
   }
 

@@ -70,7 +70,10 @@ export class CleanRecord implements OperationHandler {
       if (result === -EAGAIN) return of.dropped();
       if (result < 0) return of.broken(result);
       disk.submitFdatasync(store.crcFd, (io) => {
-        if (io.result < 0) return of.failed('sync', store.crcPath, io.result);
+        if (io.result < 0) {
+          if (io.result !== -EAGAIN) store.slotsLost = true;
+          return of.failed('sync', store.crcPath, io.result);
+        }
         this.withCleanFile(() => this.measure(of));
       });
     });

@@ -12,7 +12,7 @@ import type { ExtentHandle } from './extentHandle.js';
 import type { ExtentStore } from './extentStore.js';
 import type { GroupCommit } from './groupCommit.js';
 import { IdReservation } from './idReservation.js';
-import { reportDiskError } from './ioErrors.js';
+import { EAGAIN, reportDiskError } from './ioErrors.js';
 import type { OpenExtents } from './openExtents.js';
 import type { Operation } from './operation.js';
 import type { StoreHost } from './storeHost.js';
@@ -87,10 +87,16 @@ export class CreatePath {
     const op = handle.creating!;
     handle.creating = null;
     handle.store!.table.remove(handle.row);
-    if (handle.fd >= 0) this.host.disk.submitUnlink(handle.path, () => undefined);
+    if (handle.fd >= 0) this.removeFile(handle.path);
     reportDiskError(this.host, errno, true);
     this.parked -= 1;
     this.host.fail(op, actionOf(op.opcode), `open ${handle.path}: ${this.host.disk.errnoText(errno)}`);
+  }
+
+  private removeFile(path: string): void {
+    this.host.disk.submitUnlink(path, ({ result }) => {
+      if (result === -EAGAIN) this.removeFile(path);
+    });
   }
 
   /** Ends creates that wait for an id; for stores that are taken out of service. */

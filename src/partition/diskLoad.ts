@@ -15,6 +15,7 @@ import {
   LOCK_FILE,
   parsePartitionFolderName,
   partitionFolderName,
+  resemblesPartitionFolder,
 } from '../storage/layout.js';
 import { formatCreateTime, type PartitionMeta } from '../storage/metaFile.js';
 import {
@@ -45,6 +46,9 @@ export interface LoadedDisk {
   partitions: Partition[];
   refused: RefusedFolder[];
 }
+
+/** What came of a deletion, and of the partition when it failed. */
+export type Deletion = { ok: true; value: null } | { ok: false; message: string; serves: boolean };
 
 /** Request of OpCreateDataPartition, already validated (`admin.md` 5.3). */
 export interface NewPartition {
@@ -105,7 +109,12 @@ export function loadDisk(
     }
   }
   progress(folders.length, folders.length);
-  if (cleanup) for (const path of leftovers(root, entries)) removeInBackground(stores, path);
+  if (!cleanup) return { ok: true, value: loaded };
+  for (const path of leftovers(root, entries)) removeInBackground(stores, path);
+  for (const { name } of entries) {
+    if (resemblesPartitionFolder(name))
+      stores.host.log('warn', `${join(root, name)} is no partition folder: not served`);
+  }
   return { ok: true, value: loaded };
 }
 
@@ -169,13 +178,17 @@ function openOwnFiles(disk: Disk, path: string): Outcome<OwnFds> {
   return { ok: true, value: { meta, crc, normalDelete, tinyDelete } };
 }
 
-/** Takes a partition out of service and its folder away: renamed now, removed in the background (W24). Its parked operations fail. */
-export function deletePartition(stores: StoreGroup, partition: Partition): Outcome<null> {
+/**
+ * Takes a partition's folder away and the partition out of service: renamed now, removed in the background (W24). Its parked operations fail. A partition whose
+ * folder cannot be renamed `serves` on.
+ */
+export function deletePartition(stores: StoreGroup, partition: Partition): Deletion {
   const { disk, clock } = stores.host;
-  stores.retire(partition.store, ERROR_TEXT.partitionNotExists);
   const name = partitionFolderName(partition.id, partition.sizeBytes);
   const renamed = renameForRemoval(disk, partition.root, name, clock.nowMs());
-  if (!renamed.ok) return renamed;
+  if (!renamed.ok && !renamed.renamed) return { ...failed(renamed.message), serves: true };
+  stores.retire(partition.store, ERROR_TEXT.partitionNotExists);
+  if (!renamed.ok) return { ...failed(renamed.message), serves: false };
   removeInBackground(stores, renamed.value);
   return { ok: true, value: null };
 }
@@ -194,6 +207,7 @@ export function closePartition(stores: StoreGroup, partition: Partition): Outcom
   stores.detach(store);
   note('sync', store.path, stores.closeExtents(store));
   if (problems.length === 0) noteClean(host, store, saveCleanEntries(host, store));
+  for (const id of store.lostExtents) problems.push(`unsynced data of ${store.extentPath(id)} was lost`);
   store.closed = true;
   store.ownFdsClosed = true;
   const base = new Uint8Array(BASE_BYTES);
@@ -218,6 +232,7 @@ function noteClean(host: StoreHost, store: ExtentStore, result: number): void {
 function removeInBackground(stores: StoreGroup, path: string): void {
   const { disk } = stores.host;
   disk.submitRemoveTree(path, ({ result }) => {
+    if (result === -EAGAIN) return removeInBackground(stores, path);
     const text = result < 0 ? `remove ${path}: ${disk.errnoText(result)}` : `removed ${path}`;
     stores.host.log(result < 0 ? 'error' : 'info', text);
   });

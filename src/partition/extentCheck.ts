@@ -295,8 +295,10 @@ export class ExtentCheck implements OperationHandler {
     const damaged = table.has(this.row, EXTENT_FLAG.damaged);
     const kind = damaged ? CLEAN_KIND.damaged : CLEAN_KIND.clean;
     const stands = table.has(this.row, EXTENT_FLAG.clean) && (!all || (!damaged && !wasDamaged));
+    // What was lost cannot be synced: a later fdatasync succeeds all the same.
+    const lost = this.store!.slotsLost || table.has(this.row, EXTENT_FLAG.syncFailed);
     const wanted = table.has(this.row, EXTENT_FLAG.trusted) && canHaveEntry(this.extentId) && !stands;
-    if (!wanted) this.end('done');
+    if (!wanted || lost) this.end('done');
     else if (this.fd < 0) this.open(() => this.writeEntry(kind));
     else this.writeEntry(kind);
   }
@@ -313,7 +315,7 @@ export class ExtentCheck implements OperationHandler {
       dropped: () => this.end('dropped'),
       failed: (call, path, result) => this.fail(call, path, result, true),
       broken: (result) => {
-        store.table.set(row, EXTENT_FLAG.syncFailed);
+        store.syncFailed(row);
         this.findings.broken.push({ store, extentId });
         this.fail('sync', store.extentPath(extentId), result, true);
       },

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { TINY_DELETE_RECORD_BYTES } from '../protocol/tinyDelete.js';
 import type { FoundClean } from '../storage/cleanFile.js';
 import { IdBase } from '../storage/extentMeta.js';
-import { EXTENT_FLAG, ExtentTable } from '../storage/extentTable.js';
+import { EXTENT_FLAG, ExtentTable, NONE } from '../storage/extentTable.js';
 import { FILE, isTinyExtent, roundUpToPage, SECTOR_BYTES, TINY_EXTENT_LAST } from '../storage/layout.js';
 import type { PartitionContents } from '../storage/partitionFolder.js';
 import { TinyExtents } from '../storage/tinyExtents.js';
@@ -79,6 +79,14 @@ export class ExtentStore implements OperationLoan {
   /** How many. */
   idWaiters = 0;
 
+  /** Ids of extents whose fdatasync has failed in this life: what was acknowledged may be missing although everything else is synced. */
+  private readonly lostIds = new Set<number>();
+
+  /** An fdatasync of EXTENT_CRC has failed: slots that were written are lost for good or not, and no later one says which. No extent is called clean any more. */
+  slotsLost = false;
+  /** How many fdatasyncs of EXTENT_META have failed: one reports the loss of whatever was written, for all who wrote. */
+  metaSyncsFailed = 0;
+
   /** Batch entries and submitted work that use one of the store's own files. */
   ownFdUsers = 0;
   ownFdsClosed = false;
@@ -134,6 +142,20 @@ export class ExtentStore implements OperationLoan {
   grown(id: number, row: number, bytes: number): void {
     if (isTinyExtent(id)) this.setTinyBytes(id, this.tinyBytes[id]! + bytes);
     else if (!this.table.has(row, EXTENT_FLAG.deleted)) this.usedBytes += bytes;
+  }
+
+  /** An fdatasync of the extent in `row` has failed: it takes no more writes. */
+  syncFailed(row: number): void {
+    this.table.set(row, EXTENT_FLAG.syncFailed);
+    this.lostIds.add(this.table.ids[row]!);
+  }
+
+  /** Extents that have lost data in this life, and are still there. */
+  get lostExtents(): number[] {
+    return [...this.lostIds].filter((id) => {
+      const row = this.table.find(id);
+      return row !== NONE && !this.table.has(row, EXTENT_FLAG.deleted);
+    });
   }
 
   /** Fds of the store's own files. */

@@ -124,7 +124,7 @@ export class GroupCommit {
 
   private failed(handle: ExtentHandle, store: ExtentStore, result: number): void {
     const message = `sync ${handle.path}: ${this.host.disk.errnoText(result)}`;
-    store.table.set(handle.row, EXTENT_FLAG.syncFailed);
+    store.syncFailed(handle.row);
     // Nothing of it will ever be known to be durable; closing it must not try again.
     handle.syncedWrites = handle.writes;
     reportDiskError(this.host, result, true);

@@ -5,9 +5,11 @@
  */
 import { BASE_BYTES, encodeBase } from '../storage/extentMeta.js';
 import type { ExtentStore } from './extentStore.js';
-import { ioErrorText, reportDiskError } from './ioErrors.js';
+import { EAGAIN, ioErrorText, reportDiskError } from './ioErrors.js';
 import { Operation, type OperationHandler } from './operation.js';
 import { SCRATCH_ENTRY_BYTES, SCRATCH_ZERO_BYTES, type StoreHost } from './storeHost.js';
+
+const EIO = 5;
 
 /** Told when a reservation has ended; `problem` is null when the ids are safe. */
 export type ReservationDone = (store: ExtentStore, problem: string | null) => void;
@@ -15,10 +17,13 @@ export type ReservationDone = (store: ExtentStore, problem: string | null) => vo
 /** The carrier of one reservation through the batch. */
 class Reservation extends Operation {
   readonly store: ExtentStore;
+  /** Of the store, when it began. */
+  readonly metaSyncsFailed: number;
 
   constructor(store: ExtentStore) {
     super();
     this.store = store;
+    this.metaSyncsFailed = store.metaSyncsFailed;
   }
 }
 
@@ -52,12 +57,24 @@ export class IdReservation implements OperationHandler {
       this.end(store, result, 'write');
       return;
     }
-    this.host.disk.submitFdatasync(store.metaFd, (io) => this.end(store, io.result, 'sync'));
+    this.sync(op as Reservation);
+  }
+
+  /** Another fdatasync of the file that has failed meanwhile may have lost what was written, and this one says nothing of it. */
+  private sync(reservation: Reservation): void {
+    const { store } = reservation;
+    this.host.disk.submitFdatasync(store.metaFd, ({ result }) => {
+      if (result === -EAGAIN) this.sync(reservation);
+      else if (result < 0 || reservation.metaSyncsFailed === store.metaSyncsFailed)
+        this.end(store, result, 'sync');
+      else this.end(store, -EIO, 'sync');
+    });
   }
 
   private end(store: ExtentStore, result: number, call: 'write' | 'sync'): void {
     store.ownFdUsers -= 1;
     const durable = call === 'sync' && result >= 0;
+    if (!durable && call === 'sync') store.metaSyncsFailed += 1;
     store.ids.endReservation(durable);
     if (durable) return this.done(store, null);
     reportDiskError(this.host, result, true);

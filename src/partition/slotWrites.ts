@@ -52,18 +52,18 @@ export class SlotWrites implements OperationHandler {
 
   /**
    * Adds an entry that zeroes the slots of the blocks [first, last] when one of them may be non-zero. Returns the entry's index, -1 when none is needed.
-   * The data's entry comes after it.
+   * The data's entry comes right behind it, and does not run when the zeroing fails.
    */
   zeroBefore(handle: ExtentHandle, first: number, last: number): number {
     if (!this.bits.any(handle.index, first, last)) return -1;
     const bytes = (last - first + 1) * SLOT_BYTES;
     assert(bytes <= SCRATCH_ZERO_BYTES, 'more slots than a write can touch');
-    const index = this.write(handle, slotOffset(handle.extentId, first), 0, bytes);
+    const index = this.write(handle, slotOffset(handle.extentId, first), 0, bytes, true);
     this.bits.clear(handle.index, first, last);
     return index;
   }
 
-  /** The zeroing of these slots failed: they may be non-zero still, and the data has changed all the same. */
+  /** The zeroing of these slots failed: the data is as it was, and a part of one of them may be zero, which makes it a wrong one. */
   zeroingFailed(handle: ExtentHandle, first: number, last: number): void {
     handle.store!.table.unset(handle.row, EXTENT_FLAG.trusted);
     for (let block = first; block <= last; block += 1) this.bits.set(handle.index, block);
@@ -144,10 +144,10 @@ export class SlotWrites implements OperationHandler {
     });
   }
 
-  private write(handle: ExtentHandle, offset: number, at: number, bytes: number): number {
+  private write(handle: ExtentHandle, offset: number, at: number, bytes: number, guards = false): number {
     const store = handle.store!;
     const { disk, scratchRegion, entryOperations } = this.host;
-    const index = disk.batch.pwrite(store.crcFd, offset, scratchRegion, at, bytes, false);
+    const index = disk.batch.pwrite(store.crcFd, offset, scratchRegion, at, bytes, false, guards);
     entryOperations[index] = null;
     store.crcBytes = Math.max(store.crcBytes, offset + bytes);
     return index;

@@ -24,7 +24,7 @@ import { DirtyRecord } from './dirtyRecord.js';
 import { type ExtentHandle, HANDLE_STATE } from './extentHandle.js';
 import type { ExtentStore } from './extentStore.js';
 import { GroupCommit } from './groupCommit.js';
-import { ENOENT, reportDiskError } from './ioErrors.js';
+import { EAGAIN, ENOENT, reportDiskError } from './ioErrors.js';
 import { OpenExtents } from './openExtents.js';
 import type { Operation } from './operation.js';
 import { ReadPath } from './readPath.js';
@@ -300,6 +300,13 @@ export class StoreGroup {
   private closeOwnFiles(store: ExtentStore): void {
     if (!store.closed || store.ownFdUsers > 0 || store.ownFdsClosed) return;
     store.ownFdsClosed = true;
-    for (const fd of store.ownFds) this.host.disk.submitClose(fd, () => undefined);
+    for (const fd of store.ownFds) this.closeOwnFile(fd);
+  }
+
+  /** A full I/O queue has not closed it. */
+  private closeOwnFile(fd: number): void {
+    this.host.disk.submitClose(fd, ({ result }) => {
+      if (result === -EAGAIN) this.closeOwnFile(fd);
+    });
   }
 }

@@ -45,7 +45,10 @@ export interface FileSystemSpace {
 export interface IoBatch {
   readonly capacity: number;
   readonly length: number;
-  /** Adds a positional write from `region[bufferOffset, +length)`; returns its index. `linked`: not run when an earlier entry of this fd failed. */
+  /**
+   * Adds a positional write from `region[bufferOffset, +length)`; returns its index. `linked`: not run when an earlier entry of this fd failed.
+   * `guards`: when it fails or comes short, the entry behind it does not run.
+   */
   pwrite(
     fd: number,
     fileOffset: number,
@@ -53,6 +56,7 @@ export interface IoBatch {
     bufferOffset: number,
     length: number,
     linked: boolean,
+    guards?: boolean,
   ): number;
   /** Adds a positional read; `noWait`: -EAGAIN instead of blocking; `crc`: checksum what was read; `direct`: bring nothing into the page cache. */
   pread(

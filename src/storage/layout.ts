@@ -75,6 +75,11 @@ export function parsePartitionFolderName(name: string): { id: number; sizeBytes:
   return Number.isSafeInteger(id) && Number.isSafeInteger(sizeBytes) ? { id, sizeBytes } : null;
 }
 
+/** Whether a name was meant for a partition's folder, although it is none that `parsePartitionFolderName` knows. */
+export function resemblesPartitionFolder(name: string): boolean {
+  return name.startsWith('datapartition_') && parsePartitionFolderName(name) === null;
+}
+
 /** The name under which a partition's folder waits for its removal: matches nothing that a node loads (W24). */
 export function deletedFolderName(folderName: string, nowMs: number): string {
   return `deleted_${folderName}_${nowMs}`;

@@ -56,9 +56,11 @@ export class OperationTable implements IoBatch {
     bufferOffset: number,
     length: number,
     linked: boolean,
+    guards = false,
   ): number {
     const index = this.#next();
-    this.#fill(index, IO.pwrite, linked ? IO_FLAG.linked : 0, fd, fileOffset, region, bufferOffset, length);
+    const flags = (linked ? IO_FLAG.linked : 0) | (guards ? IO_FLAG.guard : 0);
+    this.#fill(index, IO.pwrite, flags, fd, fileOffset, region, bufferOffset, length);
     return index;
   }
 

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { readApply } from './applyFile.js';
 import { beginCleanFile, decodeStamp, nextStamp, openCleanFile } from './cleanFile.js';
 import { BASE_BYTES, decodeBase, EXTENT_META_BYTES } from './extentMeta.js';
+import { completedFolder, folderOddities } from './folderOddities.js';
 import type { HoleSearch } from './holes.js';
 import type { Disk, FolderEntry } from './io.js';
 import {
@@ -89,6 +90,9 @@ export function createPartitionFolder(
   const made = disk.mkdir(path, FOLDER_MODE);
   if (made < 0 && made !== -EEXIST) return failed(disk, 'mkdir', path, made);
   const present = readWholeFile(disk, join(path, FILE.extentMeta), EXTENT_META_FILE_MAX);
+  if (typeof present === 'number' && present !== -ENOENT) {
+    return failed(disk, 'read', join(path, FILE.extentMeta), present);
+  }
   const files = ensureFiles(disk, path, typeof present === 'number' ? 0 : present.byteLength);
   if (!files.ok) return files;
   const begun = beginOwnExtents(disk, path, nowMs);
@@ -124,7 +128,9 @@ function existingFolderRefusal(disk: Disk, root: string, meta: PartitionMeta, na
   if (same.name !== name) return `partition ${id} exists already as ${join(root, same.name)}`;
   const inside = disk.scan(join(root, name));
   if (typeof inside === 'number') return `readdir ${join(root, name)}: ${disk.errnoText(inside)}`;
-  const filled = inside.some((entry) => parseExtentName(entry.name) >= 0 && entry.sizeBytes > 0);
+  const filled = inside.some(
+    ({ name, sizeBytes, errno }) => parseExtentName(name) >= 0 && (errno !== 0 || sizeBytes > 0),
+  );
   const complete = inside.some((entry) => entry.name === FILE.meta);
   if (!filled && (!complete || isSamePartition(disk, join(root, name), meta))) return null;
   return `folder ${join(root, name)} exists and holds a partition`;
@@ -181,17 +187,31 @@ export function readPartitionFolder(
     const inside = `partition ${meta.value.partitionId} of ${meta.value.sizeBytes} bytes`;
     return { ok: false, message: `META of ${path} names ${inside}` };
   }
-  let entries = scanned ?? disk.scan(path);
-  if (typeof entries === 'number') return failed(disk, 'readdir', path, entries);
-  if (isIncomplete(entries)) {
-    const created = ensureFiles(disk, path, sizeIn(entries, FILE.extentMeta));
+  const found = listed(disk, path, scanned ?? disk.scan(path));
+  if (!found.ok) return found;
+  const incomplete = isIncomplete(found.value);
+  if (incomplete) {
+    const created = ensureFiles(disk, path, sizeIn(found.value, FILE.extentMeta));
     if (!created.ok) return created;
-    entries = disk.scan(path);
-    if (typeof entries === 'number') return failed(disk, 'readdir', path, entries);
   }
-  const contents = readContents(disk, path, meta.value, entries);
-  if (contents.ok) contents.value.warnings.push(...holeWarning(holes, path, contents.value.extents));
+  const entries = incomplete ? listed(disk, path, disk.scan(path)) : found;
+  if (!entries.ok) return entries;
+  const contents = readContents(disk, path, meta.value, entries.value);
+  if (!contents.ok) return contents;
+  const { warnings, extents } = contents.value;
+  if (incomplete) warnings.push(completedFolder(path, missingFiles(found.value)));
+  warnings.push(...holeWarning(holes, path, extents));
   return contents;
+}
+
+/** The entries of a partition's folder, of which this is the scan. A file that cannot be looked at seems to be empty, and must not be taken for that: no list then. */
+function listed(disk: Disk, path: string, entries: FolderEntry[] | number): FolderResult<FolderEntry[]> {
+  if (typeof entries === 'number') return failed(disk, 'readdir', path, entries);
+  const unreadable = entries.find(
+    ({ name, errno }) => errno !== 0 && (parseExtentName(name) >= 0 || AUXILIARY.has(name)),
+  );
+  if (unreadable === undefined) return { ok: true, value: entries };
+  return failed(disk, 'lstat', join(path, unreadable.name), unreadable.errno);
 }
 
 function readContents(
@@ -200,15 +220,12 @@ function readContents(
   meta: PartitionMeta,
   entries: FolderEntry[],
 ): FolderResult<PartitionContents> {
-  const warnings: string[] = [];
+  const warnings = folderOddities(path, entries);
   const extents: FoundExtent[] = [];
   for (const entry of entries) {
     const id = parseExtentName(entry.name);
-    if (entry.errno !== 0 && id >= 0) return failed(disk, 'lstat', join(path, entry.name), entry.errno);
     if (id >= 0 && entry.kind === 'file') {
       extents.push({ id, sizeBytes: entry.sizeBytes, mtimeMs: entry.mtimeMs, blocks512: entry.blocks512 });
-    } else if (/^\d+$/.test(entry.name)) {
-      warnings.push(`${join(path, entry.name)} is named like an extent but is none: not served`);
     }
   }
   const extentMeta = readWholeFile(disk, join(path, FILE.extentMeta), EXTENT_META_FILE_MAX);
@@ -281,25 +298,35 @@ function isIncomplete(entries: FolderEntry[]): boolean {
   return !complete || sizeIn(entries, FILE.extentMeta) < EXTENT_META_BYTES;
 }
 
+/** Names of what `isIncomplete` misses. */
+function missingFiles(entries: FolderEntry[]): string[] {
+  const present = new Set(entries.map(({ name }) => name));
+  if (sizeIn(entries, FILE.extentMeta) < EXTENT_META_BYTES) present.delete(FILE.extentMeta);
+  const names = [...AUXILIARY];
+  for (let id = TINY_EXTENT_FIRST; id <= TINY_EXTENT_LAST; id += 1) names.push(String(id));
+  return names.filter((name) => !present.has(name));
+}
+
 function sizeIn(entries: FolderEntry[], name: string): number {
   return entries.find((entry) => entry.name === name)?.sizeBytes ?? 0;
 }
 
 /**
- * Takes a folder out of sight for every loader (W24): renamed and the root fsynced. Value: the path to remove in the background.
+ * Takes a folder out of sight for every loader (W24): renamed and the root fsynced. Value: the path to remove in the background. A failure says whether
+ * the folder is `renamed` all the same.
  */
 export function renameForRemoval(
   disk: Disk,
   root: string,
   name: string,
   nowMs: number,
-): FolderResult<string> {
+): { ok: true; value: string } | { ok: false; message: string; renamed: boolean } {
   const target = join(root, deletedFolderName(name, nowMs));
   const renamed = disk.rename(join(root, name), target);
   if (renamed === -ENOENT) return { ok: true, value: target };
-  if (renamed < 0) return failed(disk, 'rename', join(root, name), renamed);
+  if (renamed < 0) return { ...failed(disk, 'rename', join(root, name), renamed), renamed: false };
   const synced = disk.fsyncFolder(root);
-  return synced < 0 ? failed(disk, 'sync', root, synced) : { ok: true, value: target };
+  return synced < 0 ? { ...failed(disk, 'sync', root, synced), renamed: true } : { ok: true, value: target };
 }
 
 /** Folders of deleted partitions that a crash left behind. */

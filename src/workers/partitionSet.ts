@@ -16,6 +16,7 @@ import { type AttachedPartition, type ChecksumReport, EVENT } from '../partition
 import type { Partition } from '../partition/partition.js';
 import type { StoreGroup } from '../partition/storeGroup.js';
 import { DiskTable, PARTITION_FLAG, PartitionTable } from '../shm/tables.js';
+import { isDiskError } from '../storage/diskErrors.js';
 import type { EventQueue } from './eventQueue.js';
 import type { DiskWorkerData } from './workerData.js';
 
@@ -38,6 +39,8 @@ export class PartitionSet {
   #lockFd = -1;
   #nextSpaceMs = 0;
   #spaceAway = false;
+  /** The folder of a deleted partition was renamed, and the fsync of the root failed. */
+  #rootUnsynced = false;
 
   constructor(data: DiskWorkerData, stores: StoreGroup, events: EventQueue) {
     this.#data = data;
@@ -92,13 +95,25 @@ export class PartitionSet {
     return this.#attach(created.value);
   }
 
-  /** Deletes a partition; an unknown id is success. */
+  /** Deletes a partition; an unknown id is success, unless the end of an earlier deletion is not known to be on disk. */
   remove(id: number): Outcome<null> {
     const entry = this.#entries.get(id);
-    if (entry === undefined) return { ok: true, value: null };
+    if (entry === undefined) return this.#rootUnsynced ? this.#syncRoot() : { ok: true, value: null };
+    const outcome = deletePartition(this.#stores, entry.partition);
+    if (!outcome.ok && outcome.serves) return outcome;
+    this.#rootUnsynced ||= !outcome.ok;
     this.#entries.delete(id);
     this.#table.free(entry.row);
-    return deletePartition(this.#stores, entry.partition);
+    return outcome;
+  }
+
+  #syncRoot(): Outcome<null> {
+    const { root } = this.#data;
+    const { disk } = this.#stores.host;
+    const synced = disk.fsyncFolder(root);
+    if (synced < 0) return { ok: false, message: `sync ${root}: ${disk.errnoText(synced)}` };
+    this.#rootUnsynced = false;
+    return { ok: true, value: null };
   }
 
   /** How the checksums of this worker's partitions are; `scrub`: and begins a pass over them. */
@@ -170,8 +185,8 @@ export class PartitionSet {
     health.space.beginLook();
     disk.submitStatfs(this.#data.root, ({ result, value0, value1, value2 }) => {
       this.#spaceAway = false;
-      if (result < 0) this.#stores.host.diskError(result, false);
-      else this.#takeSpace(value0, value1, value2);
+      if (result >= 0) this.#takeSpace(value0, value1, value2);
+      else if (isDiskError(result)) this.#stores.host.diskError(result, false);
     });
   }
 

@@ -167,11 +167,8 @@ function checkSlots(rig: SimRig, partitionId: number, extentId: number): void {
   if (rig.sim.node(`${path}/${extentId}`) === undefined) return;
   const bytes = rig.sim.content(`${path}/${extentId}`);
   const slots = new Uint8Array(SLOT_TABLE_BYTES);
-  slots.set(
-    rig.sim
-      .content(`${path}/EXTENT_CRC`)
-      .subarray(extentId * SLOT_TABLE_BYTES, (extentId + 1) * SLOT_TABLE_BYTES),
-  );
+  const table = rig.sim.node(`${path}/EXTENT_CRC`);
+  if (table?.kind === 'file') table.read(extentId * SLOT_TABLE_BYTES, slots);
   const view = new DataView(slots.buffer);
   for (let block = 0; block * BLOCK_BYTES < bytes.length; block += 1) {
     const slot = view.getUint32(block * 4);

@@ -12,9 +12,10 @@ import { hunt } from './scenarios.js';
 const IMAGES_MAX = 8000;
 const PER_MOMENT = 100;
 
-for (const { name, disk: PlantedDisk, finding } of PLANTED_BUGS) {
+for (const { name, disk: PlantedDisk, finding, scenario } of PLANTED_BUGS) {
   t.test(`the planted bug ${name} is found`, async (t) => {
-    const found = hunt(IMAGES_MAX, PER_MOMENT, (options) => new PlantedDisk(options));
+    const first = scenario === undefined ? {} : { first: scenario };
+    const found = hunt(IMAGES_MAX, PER_MOMENT, (options) => new PlantedDisk(options), first);
     t.match(found.problems[0] ?? 'nothing was found', finding);
     t.comment(`after ${found.seen.size} images: ${found.problems[0]}`);
   });

@@ -175,29 +175,67 @@ export interface PlantedBug {
   disk: new (options: SimDiskOptions) => WatchedDisk;
   /** What the suite says when it finds it. */
   finding: RegExp;
+  /** Name of the scenario that finds it; the hunt begins with it. */
+  scenario?: string;
 }
 
 const TRUSTED = /slot \d+ of extent \d+_\d+ is trusted and wrong/;
+const AT_REST = 'an extent comes to rest and is written to again';
 const LOST = /are lost|are not those that were acknowledged/;
 
 export const PLANTED_BUGS: readonly PlantedBug[] = [
   { name: 'reservation-not-synced', disk: skipsFdatasync(EXTENT_META), finding: /handed out twice/ },
-  { name: 'reservation-synced-late', disk: acknowledgesEarly(EXTENT_META), finding: /handed out twice/ },
+  {
+    name: 'reservation-synced-late',
+    disk: acknowledgesEarly(EXTENT_META),
+    finding: /handed out twice/,
+    scenario: 'a kill, and a second life',
+  },
   { name: 'reservation-not-written', disk: NeverWritesBase, finding: /handed out twice|base/ },
   { name: 'extent-not-synced', disk: skipsFdatasync(EXTENT), finding: LOST },
   { name: 'extent-synced-late', disk: acknowledgesEarly(EXTENT), finding: LOST },
   { name: 'extent-folder-not-synced', disk: skipsFolderFsync(0), finding: LOST },
   { name: 'extent-folder-synced-once', disk: skipsFolderFsync(1), finding: LOST },
-  { name: 'sync-error-hidden', disk: HidesSyncErrors, finding: LOST },
-  { name: 'short-write-hidden', disk: HidesShortWrites, finding: LOST },
-  { name: 'stop-leaves-extents-unsynced', disk: skipsSynchronousFdatasync(EXTENT), finding: LOST },
+  {
+    name: 'sync-error-hidden',
+    disk: HidesSyncErrors,
+    finding: LOST,
+    scenario: 'syncs fail and writes come short',
+  },
+  {
+    name: 'short-write-hidden',
+    disk: HidesShortWrites,
+    finding: LOST,
+    scenario: 'syncs fail and writes come short',
+  },
+  {
+    name: 'stop-leaves-extents-unsynced',
+    disk: skipsSynchronousFdatasync(EXTENT),
+    finding: LOST,
+    scenario: 'a clean stop',
+  },
   { name: 'slot-zeroed-after-data', disk: WritesSlotsLast, finding: /slot \d+ of extent \d+ is wrong/ },
   { name: 'slot-not-zeroed', disk: KeepsOldSlots, finding: /slot \d+ of extent \d+ is wrong/ },
-  { name: 'clean-entry-kept', disk: KeepsCleanEntries, finding: TRUSTED },
-  { name: 'clean-entry-gone-unsynced', disk: skipsFdatasync(EXTENT_CLEAN), finding: TRUSTED },
-  { name: 'clean-entry-gone-late', disk: acknowledgesEarly(EXTENT_CLEAN), finding: TRUSTED },
-  { name: 'clean-with-unsynced-slots', disk: skipsFdatasync(EXTENT_CRC), finding: TRUSTED },
-  { name: 'clean-with-unsynced-data', disk: TrustsUnsyncedData, finding: TRUSTED },
+  { name: 'clean-entry-kept', disk: KeepsCleanEntries, finding: TRUSTED, scenario: AT_REST },
+  {
+    name: 'clean-entry-gone-unsynced',
+    disk: skipsFdatasync(EXTENT_CLEAN),
+    finding: TRUSTED,
+    scenario: AT_REST,
+  },
+  {
+    name: 'clean-entry-gone-late',
+    disk: acknowledgesEarly(EXTENT_CLEAN),
+    finding: TRUSTED,
+    scenario: AT_REST,
+  },
+  {
+    name: 'clean-with-unsynced-slots',
+    disk: skipsFdatasync(EXTENT_CRC),
+    finding: TRUSTED,
+    scenario: AT_REST,
+  },
+  { name: 'clean-with-unsynced-data', disk: TrustsUnsyncedData, finding: TRUSTED, scenario: AT_REST },
   {
     name: 'meta-renamed-unsynced',
     disk: skipsSynchronousFdatasync(META_TEMPORARY),
@@ -217,5 +255,6 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     name: 'deletion-root-not-synced',
     disk: skipsSynchronousFolderFsync(ROOT, 2),
     finding: /deleted partition \d+ is back/,
+    scenario: 'a partition is deleted',
   },
 ];

@@ -348,19 +348,27 @@ export const SCENARIOS: readonly Scenario[] = [
   },
 ];
 
+export interface HuntOptions {
+  /** Called after all scenarios of a seed. */
+  onSeed?: (hunt: Hunt, seed: number) => void;
+  /** Name of the scenario to begin with; the others keep their order. */
+  first?: string;
+}
+
 /** Runs scenarios under one seed after the other until `images` distinct images were seen, or something is found. */
 export function hunt(
   images: number,
   perMoment: number,
   makeDisk: MakeDisk = (options) => new WatchedDisk(options),
-  onSeed: (hunt: Hunt, seed: number) => void = () => undefined,
+  { onSeed, first }: HuntOptions = {},
 ): Hunt {
   const result = new Hunt(perMoment);
+  const scenarios = SCENARIOS.toSorted((a, b) => Number(b.name === first) - Number(a.name === first));
   for (let seed = 1; result.seen.size < images && result.problems.length === 0; seed += 1) {
-    for (const { name, settings, run } of SCENARIOS) {
+    for (const { name, settings, run } of scenarios) {
       if (result.problems.length === 0) run(new Run(result, name, seed, makeDisk, settings ?? {}));
     }
-    onSeed(result, seed);
+    onSeed?.(result, seed);
   }
   return result;
 }

@@ -15,9 +15,11 @@ const { values } = parseArgs({ options: { images: { type: 'string', default: '10
 const images = Number(values.images);
 if (!(images > 0)) throw new Error('--images takes a number');
 
-const found = hunt(images, PER_MOMENT, undefined, ({ seen, moments }, seed) => {
-  if (seed % SEEDS_BETWEEN_LINES === 0)
-    console.log(`${seen.size} distinct images of ${moments} moments, seed ${seed}`);
+const found = hunt(images, PER_MOMENT, undefined, {
+  onSeed: ({ seen, moments }, seed) => {
+    if (seed % SEEDS_BETWEEN_LINES === 0)
+      console.log(`${seen.size} distinct images of ${moments} moments, seed ${seed}`);
+  },
 });
 for (const problem of found.problems) console.log(`BROKEN: ${problem}`);
 console.log(`${found.seen.size} distinct images, ${found.problems.length} broken`);

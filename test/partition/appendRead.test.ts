@@ -262,6 +262,22 @@ t.test('slots written by an earlier process are found, and zeroed before a parti
   t.equal(slot(next, 0x401000), 0);
 });
 
+t.test('where an old checksum cannot be zeroed its data does not change', async (t) => {
+  for (const how of [{ errno: 5 }, { shortBytes: 4 }]) {
+    const rig = withExtent();
+    const old = pattern(2 * BLOCK_BYTES, 40);
+    t.ok(run(rig, rig.sendWrite(1025, 0, old)).ok);
+    rig.sim.addFault({ call: 'pwrite', path: /EXTENT_CRC$/, ...how, count: 1 });
+    const crossing = rig.sendWrite(1025, BLOCK_BYTES - 10, pattern(20, 41));
+    const behind = rig.sendWrite(1025, 2 * BLOCK_BYTES, pattern(20, 42));
+    rig.run();
+    t.notOk(crossing.ok || behind.ok);
+    t.same(Buffer.from(rig.sim.content(`${FOLDER}/1025`)), Buffer.from(old));
+    t.ok(run(rig, rig.sendWrite(1025, BLOCK_BYTES - 10, pattern(20, 41))).ok);
+    t.same([slot(rig, 0x401000), slot(rig, 0x401004)], [0, 0]);
+  }
+});
+
 t.test('a stale slot under a newly created extent is never trusted', async (t) => {
   const rig = started();
   const fd = rig.sim.open(CRC_FILE, 2, 0);

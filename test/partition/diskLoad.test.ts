@@ -8,7 +8,6 @@ import {
   createPartition,
   deletePartition,
   loadDisk,
-  loadPartition,
   lockDisk,
   type NewPartition,
 } from '../../src/partition/diskLoad.js';
@@ -168,16 +167,6 @@ t.test('sizes, ids and space come back from the files', async (t) => {
   t.ok(run(next, next.sendWrite(1025, 5000, pattern(1, 4))).ok);
 });
 
-t.test('names that look like extents', async (t) => {
-  const rig = SimRig.start();
-  rig.create(ROOT);
-  for (const name of ['0099', '99999999999999999999', '70']) rig.sim.open(`${FOLDER}/${name}`, 0o102, 0);
-  rig.sim.mkdir(`${FOLDER}/1500`, 0o755);
-  const next = rig.next(rig.sim.processEnd(1));
-  t.equal(next.partitions.get(7)!.extentCount, 65, 'only 70 is one');
-  t.equal(next.complaints.length, 3);
-});
-
 t.test('ids in NORMALEXTENT_DELETE are not handed out again', async (t) => {
   const rig = SimRig.start();
   rig.create(ROOT);
@@ -187,44 +176,16 @@ t.test('ids in NORMALEXTENT_DELETE are not handed out again', async (t) => {
   t.equal(run(next, next.sendCreate()).extentId, 2049);
 });
 
-t.test('a folder without tiny extents or auxiliary files is completed', async (t) => {
+t.test('a partition whose folder cannot be renamed serves on', async (t) => {
   const rig = SimRig.start();
-  rig.create(ROOT);
-  for (const name of ['5', 'EXTENT_META', 'EXTENT_CRC']) rig.sim.unlink(`${FOLDER}/${name}`);
-  const next = rig.next(rig.sim.processEnd(1));
-  t.equal(next.partitions.get(7)!.extentCount, 64);
-  t.same(next.sim.content(`${FOLDER}/EXTENT_META`), new Uint8Array(16));
-});
-
-t.test('what cannot be trusted is refused, and the rest is loaded', async (t) => {
-  const rig = SimRig.start();
-  rig.create(ROOT);
-  rig.create(ROOT, { partitionId: 8 });
-  rig.create(ROOT, { partitionId: 9 });
-  rig.sim.rename(`${ROOT}/datapartition_8_1073741824`, `${ROOT}/datapartition_8_5`);
-  rig.sim.unlink(`${ROOT}/datapartition_9_1073741824/META`);
-  rig.sim.mkdir(`${ROOT}/datapartition_7_6`, 0o755);
-  const loaded = loadDisk(rig.bare(rig.sim.processEnd(1)).stores, ROOT, () => true, false);
-  t.ok(loaded.ok);
-  if (!loaded.ok) return;
-  t.same(
-    loaded.value.partitions.map(({ id }) => id),
-    [7],
-  );
-  t.same(loaded.value.refused.map(({ name }) => name).sort(), [
-    'datapartition_7_6',
-    'datapartition_8_5',
-    'datapartition_9_1073741824',
-  ]);
-});
-
-t.test('a file that cannot be looked at refuses its partition', async (t) => {
-  const rig = SimRig.start();
-  rig.create(ROOT);
-  rig.sim.addFault({ call: 'open', path: /^stat .*\/12$/, errno: 5, count: 1 });
-  t.match(loadPartition(rig.stores, ROOT, NAME), { ok: false, message: /12: input\/output error/ });
-  rig.sim.addFault({ call: 'scan', path: /datapartition/, errno: 5, count: 1 });
-  t.match(loadPartition(rig.stores, ROOT, NAME), { ok: false, message: /input\/output error/ });
+  const partition = rig.create(ROOT);
+  rig.sim.addFault({ call: 'rename', path: /datapartition/, errno: 5, count: 1 });
+  t.match(deletePartition(rig.stores, partition), { ok: false, serves: true, message: /^rename / });
+  t.ok(run(rig, rig.sendCreate()).ok);
+  rig.sim.addFault({ call: 'fsyncFolder', path: /^\/d$/, errno: 5, count: 1 });
+  t.match(deletePartition(rig.stores, partition), { ok: false, serves: false, message: /^sync / });
+  rig.run();
+  t.equal(rig.sim.openFds(), 0, 'out of service, as its folder is');
 });
 
 t.test('several workers share a disk by partition id', async (t) => {

@@ -267,6 +267,17 @@ t.test('a clean stop tells what it could not sync', async (t) => {
   t.match(rig.stop(), [/input\/output error/]);
 });
 
+t.test(
+  'a stop after an fdatasync that failed is not clean: what was acknowledged may be missing',
+  async (t) => {
+    const rig = withExtents(1);
+    run(rig, rig.sendWrite(1025, 0, pattern(10, 15)));
+    rig.sim.addFault({ call: 'fdatasync', path: /\/1025$/, errno: 28, count: 1 });
+    t.notOk(run(rig, rig.sendSyncWrite(1025, 10, pattern(10, 16))).ok);
+    t.match(rig.stop(), [/^unsynced data of .*\/1025 was lost$/]);
+  },
+);
+
 function run(rig: SimRig, sent: Sent): Sent {
   rig.run();
   return sent;

@@ -2,6 +2,7 @@
  * An I/O queue that is full answers -EAGAIN to what was submitted (`nativeDisk.ts`). That says nothing of a file, so the work is tried again and nobody is told.
  */
 import t from 'tap';
+import { deletePartition } from '../../src/partition/diskLoad.js';
 import { OP } from '../../src/protocol/opcodes.js';
 import { encodeClientMarkDelete } from '../../src/protocol/tinyDelete.js';
 import { ROOT, SimRig } from './simRig.js';
@@ -47,16 +48,36 @@ t.test('an open, a close and a cold read that find the I/O queue full are tried 
   t.same(rig.diskErrors, []);
 });
 
-t.test(
-  'a create whose reservation finds the I/O queue full is refused, and the next one succeeds',
-  async (t) => {
-    const rig = SimRig.start();
-    rig.create(ROOT);
-    rig.sim.addFault({ call: 'fdatasync', path: /EXTENT_META$/, errno: EAGAIN, count: 1 });
-    t.match(ended(rig, rig.sendCreate()).error, /alloc NextExtentId error sync .*EXTENT_META/);
-    t.ok(ended(rig, rig.sendCreate()).ok);
-  },
-);
+t.test('a reservation of ids that finds the I/O queue full is tried again', async (t) => {
+  const rig = SimRig.start();
+  rig.create(ROOT);
+  rig.sim.addFault({ call: 'fdatasync', path: /EXTENT_META$/, errno: EAGAIN, count: 3 });
+  t.ok(ended(rig, rig.sendCreate()).ok);
+});
+
+t.test('the end of a deleted partition that finds the I/O queue full is tried again', async (t) => {
+  const rig = withExtent();
+  rig.sim.addFault({ call: 'close', path: /datapartition/, errno: EAGAIN, count: 8 });
+  rig.sim.addFault({ call: 'removeTree', path: /deleted/, errno: EAGAIN, count: 3 });
+  t.ok(deletePartition(rig.stores, rig.partitions.get(7)!).ok);
+  rig.run();
+  t.equal(rig.sim.openFds(), 0);
+  t.same(rig.sim.scan(ROOT), []);
+});
+
+t.test('the file of a create that failed is removed although the I/O queue is full', async (t) => {
+  const rig = withExtent();
+  const slots = rig.sim.open(`${ROOT}/datapartition_7_1073741824/EXTENT_CRC`, 2, 0);
+  rig.sim.truncate(slots, 1100 * 4096);
+  rig.sim.close(slots);
+  t.same(rig.stop(), []);
+  const next = rig.next(rig.sim.processEnd(1));
+  next.sim.addFault({ call: 'pread', path: /EXTENT_CRC$/, errno: 5, count: 1 });
+  next.sim.addFault({ call: 'unlink', path: /\/\d+$/, errno: EAGAIN, count: 3 });
+  const failed = ended(next, next.sendCreate());
+  t.match(failed.error, /input\/output error/);
+  t.equal(next.sim.node(`${ROOT}/datapartition_7_1073741824/${failed.extentId}`), undefined);
+});
 
 t.test('deletes and streams that find the I/O queue full at every step are tried again', async (t) => {
   const rig = withExtent();

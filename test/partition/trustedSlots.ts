@@ -33,8 +33,8 @@ export function checkTrustedSlots(rig: SimRig): void {
 /** The slots of one extent, as they stand in EXTENT_CRC. */
 export function slotsOf(rig: SimRig, store: ExtentStore, extentId: number): DataView {
   const table = new Uint8Array(SLOT_TABLE_BYTES);
-  const from = extentId * SLOT_TABLE_BYTES;
-  table.set(rig.sim.content(`${store.path}/EXTENT_CRC`).subarray(from, from + SLOT_TABLE_BYTES));
+  const file = rig.sim.node(`${store.path}/EXTENT_CRC`);
+  if (file?.kind === 'file') file.read(extentId * SLOT_TABLE_BYTES, table);
   return new DataView(table.buffer);
 }
 

@@ -12,6 +12,7 @@ export interface SimEntry {
   bufferOffset: number;
   length: number;
   linked: boolean;
+  guards: boolean;
   noWait: boolean;
   crcWanted: boolean;
   result: number;
@@ -40,9 +41,10 @@ export class SimBatch implements IoBatch {
     bufferOffset: number,
     length: number,
     linked: boolean,
+    guards = false,
   ): number {
     return this.add({
-      ...{ write: true, fd, fileOffset, region, bufferOffset, length, linked },
+      ...{ write: true, fd, fileOffset, region, bufferOffset, length, linked, guards },
       ...{ noWait: false, crcWanted: false, result: 0, crc: 0 },
     });
   }
@@ -57,7 +59,7 @@ export class SimBatch implements IoBatch {
     crcWanted: boolean,
   ): number {
     return this.add({
-      ...{ write: false, fd, fileOffset, region, bufferOffset, length, linked: false },
+      ...{ write: false, fd, fileOffset, region, bufferOffset, length, linked: false, guards: false },
       ...{ noWait, crcWanted, result: 0, crc: 0 },
     });
   }

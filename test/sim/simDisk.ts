@@ -71,6 +71,12 @@ export class SimDisk extends SimFiles implements Disk {
     return this.work.filter((work) => work.call === call).length;
   }
 
+  /** As after an fdatasync of `fd` that failed: what is not durable will not be made so by a later one. */
+  loseUnsynced(fd: number): void {
+    const file = this.file(fd);
+    if (typeof file !== 'number') file.loseDirty();
+  }
+
   /** The disk as the next process finds it when this one ends now. */
   processEnd(seed: number): SimDisk {
     this.finishSome(new Random(seed));
@@ -244,13 +250,13 @@ export class SimDisk extends SimFiles implements Disk {
 
   private runEntries(): void {
     const failed = new Set<number>();
+    let unguarded = false;
     for (const entry of this.batch.entries) {
-      if (entry.linked && failed.has(entry.fd)) {
-        entry.result = -ERRNO.ECANCELED;
-        continue;
-      }
-      this.runEntry(entry);
-      if (entry.write && entry.result !== entry.length) failed.add(entry.fd);
+      if (unguarded || (entry.linked && failed.has(entry.fd))) entry.result = -ERRNO.ECANCELED;
+      else this.runEntry(entry);
+      const failing = entry.write && entry.result !== entry.length;
+      if (failing) failed.add(entry.fd);
+      unguarded = failing && entry.guards;
     }
     if (!this.batch.inFlight) this.batch.hasRun();
   }

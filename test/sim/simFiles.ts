@@ -14,6 +14,7 @@ export const ERRNO = {
   EIO: 5,
   EBADF: 9,
   EAGAIN: 11,
+  EACCES: 13,
   EEXIST: 17,
   ENOTDIR: 20,
   EISDIR: 21,
@@ -27,7 +28,9 @@ export const ERRNO = {
 const TEXT: Record<number, string> = {
   [ERRNO.ENOENT]: 'no such file or directory',
   [ERRNO.EIO]: 'input/output error',
+  [ERRNO.EACCES]: 'permission denied',
   [ERRNO.EEXIST]: 'file exists',
+  [ERRNO.EISDIR]: 'is a directory',
   [ERRNO.ENOSPC]: 'no space left on device',
   [ERRNO.EROFS]: 'read-only file system',
 };

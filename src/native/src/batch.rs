@@ -5,7 +5,9 @@
 
 use crate::crc;
 use crate::direct;
-use crate::entry::{code, whole, Entry, Region, FLAG_CRC, FLAG_DIRECT, FLAG_LINKED, FLAG_NO_WAIT};
+use crate::entry::{
+    code, whole, Entry, Region, FLAG_CRC, FLAG_DIRECT, FLAG_GUARD, FLAG_LINKED, FLAG_NO_WAIT,
+};
 use crate::fault::{self, Verdict};
 use crate::files;
 use crate::kernel::Kernel;
@@ -39,7 +41,9 @@ impl<K: Kernel> Disk<'_, K> {
         let mut next = 0;
         while next < entries.len() {
             let first = next;
-            if entries[first].has(FLAG_LINKED) && failed.contains(&entries[first].fd) {
+            let unguarded =
+                first > 0 && entries[first - 1].has(FLAG_GUARD) && has_failed(&entries[first - 1]);
+            if unguarded || entries[first].has(FLAG_LINKED) && failed.contains(&entries[first].fd) {
                 entries[first].result = -libc::ECANCELED;
                 next += 1;
             } else {

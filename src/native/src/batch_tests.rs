@@ -278,6 +278,27 @@ fn a_refused_no_wait_is_remembered() {
 }
 
 #[test]
+fn a_guard_that_fails_keeps_the_next_entry_from_running_and_what_is_linked_to_it() {
+    let entries = || {
+        let guard = transfer(code::PWRITE, 9, 0, 8, FLAG_GUARD);
+        [guard, linked(5, 8, 10), linked(5, 18, 10), linked(6, 28, 10)]
+    };
+    let enospc = -libc::ENOSPC as isize;
+    // Refused at once, and cut short.
+    for (script, result) in [(vec![enospc], -libc::ENOSPC), (vec![4, enospc], -libc::ENOSPC)] {
+        let (kernel, mut bench, mut entries) = (Fake::scripted(&script), Bench::new(), entries());
+        bench.run(&kernel, &mut entries);
+        assert_eq!(
+            results(&entries),
+            [result, -libc::ECANCELED, -libc::ECANCELED, 10]
+        );
+    }
+    let (kernel, mut bench, mut entries) = (Fake::default(), Bench::new(), entries());
+    bench.run(&kernel, &mut entries);
+    assert_eq!(results(&entries), [8, 10, 10, 10]);
+}
+
+#[test]
 fn a_cold_read_does_not_cancel_a_linked_write() {
     let eagain = -libc::EAGAIN as isize;
     let (kernel, mut bench) = (Fake::scripted(&[eagain]), Bench::new());
