@@ -108,49 +108,29 @@ class WritesSlotsLast extends WatchedDisk {
   }
 }
 
-/** A slot whose block is about to change keeps its checksum: writes of zeros into EXTENT_CRC are left out. */
-class KeepsOldSlots extends WatchedDisk {
-  protected override transfer(
-    write: boolean,
-    fd: number,
-    offset: number,
-    bytes: Uint8Array,
-    crcWanted: boolean,
-  ): { result: number; crc: number } {
-    const zeroing = write && EXTENT_CRC.test(this.pathOf(fd)) && bytes.every((byte) => byte === 0);
-    if (zeroing) return { result: bytes.byteLength, crc: 0 };
-    return super.transfer(write, fd, offset, bytes, crcWanted);
-  }
+/** Writes of matching files, or only those of zeros, are left out and told as done. */
+function leavesOutWrites(path: RegExp, which: 'all' | 'zeros'): new (options: SimDiskOptions) => WatchedDisk {
+  return class extends WatchedDisk {
+    protected override transfer(
+      write: boolean,
+      fd: number,
+      offset: number,
+      bytes: Uint8Array,
+      crcWanted: boolean,
+    ): { result: number; crc: number } {
+      const meant = which === 'all' || bytes.every((byte) => byte === 0);
+      if (write && meant && path.test(this.pathOf(fd))) return { result: bytes.byteLength, crc: 0 };
+      return super.transfer(write, fd, offset, bytes, crcWanted);
+    }
+  };
 }
 
+/** A slot whose block is about to change keeps its checksum. */
+const KeepsOldSlots = leavesOutWrites(EXTENT_CRC, 'zeros');
 /** The base in EXTENT_META is synced but was never written. */
-class NeverWritesBase extends WatchedDisk {
-  protected override transfer(
-    write: boolean,
-    fd: number,
-    offset: number,
-    bytes: Uint8Array,
-    crcWanted: boolean,
-  ): { result: number; crc: number } {
-    if (write && EXTENT_META.test(this.pathOf(fd))) return { result: bytes.byteLength, crc: 0 };
-    return super.transfer(write, fd, offset, bytes, crcWanted);
-  }
-}
-
-/** An entry of EXTENT_CLEAN stays when its extent is about to change: writes of zeros are left out. */
-class KeepsCleanEntries extends WatchedDisk {
-  protected override transfer(
-    write: boolean,
-    fd: number,
-    offset: number,
-    bytes: Uint8Array,
-    crcWanted: boolean,
-  ): { result: number; crc: number } {
-    const zeroing = write && EXTENT_CLEAN.test(this.pathOf(fd)) && bytes.every((byte) => byte === 0);
-    if (zeroing) return { result: bytes.byteLength, crc: 0 };
-    return super.transfer(write, fd, offset, bytes, crcWanted);
-  }
-}
+const NeverWritesBase = leavesOutWrites(EXTENT_META, 'all');
+/** An entry of EXTENT_CLEAN stays when its extent is about to change. */
+const KeepsCleanEntries = leavesOutWrites(EXTENT_CLEAN, 'zeros');
 
 /** The checksum job, which opens extents for reading only, calls their data durable without syncing it. */
 class TrustsUnsyncedData extends WatchedDisk {
