@@ -288,12 +288,12 @@ export class FailpointDisk implements Disk {
     return this.call('statfs', path) ?? this.inner.statfs(path);
   }
 
-  /** Each entry of a partition's folder is looked at: failpoints of their own. */
   scanAll(paths: readonly string[]): FolderScans {
     let next = 0;
     return { next: () => this.scan(paths[next++]!) };
   }
 
+  /** Each entry of a partition's folder is looked at: failpoints of their own. */
   scan(path: string): FolderEntry[] | number {
     const entries = this.call('scan', path) ?? this.inner.scan(path);
     if (typeof entries === 'number' || this.kindAt(path) !== 'partition') return entries;
