@@ -3,6 +3,7 @@
  *
  * The file is written for people as much as for the node: `extentd -c <data>/datanode.json -f` starts the same node against the running master.
  */
+import { randomInt } from 'node:crypto';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { EXTENTD_DEFAULTS } from '../config/config.js';
@@ -75,10 +76,25 @@ export async function freePorts(address: string, count: number): Promise<number[
   }
 }
 
-function listenAnywhere(address: string): Promise<Server> {
+/** Below the ports that Linux gives to outgoing connections, which come and go: one of those could be taken again before the node listens on it. */
+const QUIET_PORTS = { first: 20_000, last: 32_767 };
+/** Ports tried there before any other will do. */
+const TRIES = 50;
+
+async function listenAnywhere(address: string): Promise<Server> {
+  for (let tries = 0; tries < TRIES; tries++) {
+    const server = await listenOn(address, randomInt(QUIET_PORTS.first, QUIET_PORTS.last + 1)).catch(
+      () => null,
+    );
+    if (server !== null) return server;
+  }
+  return listenOn(address, 0);
+}
+
+function listenOn(address: string, port: number): Promise<Server> {
   return new Promise((resolve, reject) => {
     const server = createServer();
     server.once('error', reject);
-    server.listen(0, address, () => resolve(server));
+    server.listen(port, address, () => resolve(server));
   });
 }
