@@ -138,7 +138,7 @@ export const EXTENTD_DEFAULTS: ExtentdSettings = {
   probeIntervalMs: 120_000,
   probeTimeoutMs: 30_000,
   checksumBytesPerSecond: 32 * MiB,
-  scrubBytesPerSecond: 16 * MiB,
+  scrubBytesPerSecond: 8 * MiB,
   scrubIntervalHours: 720,
   httpAddress: '127.0.0.1',
   faultInjection: false,
