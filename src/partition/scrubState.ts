@@ -5,7 +5,7 @@
 import assert from 'node:assert';
 import { join } from 'node:path';
 import type { Disk } from '../storage/io.js';
-import { FILE_MODE } from '../storage/layout.js';
+import { FILE_MODE, SCRUB_FILE_PREFIX } from '../storage/layout.js';
 import { OPEN_OR_CREATE } from '../storage/partitionFolder.js';
 import type { WalkPlace } from './extentWalk.js';
 
@@ -81,7 +81,7 @@ export class ScrubFile {
   /** @param member number of the worker among those of its disk. */
   constructor(disk: Disk, root: string, member: number) {
     this.disk = disk;
-    this.path = join(root, `.extentd.scrub.${member}`);
+    this.path = join(root, `${SCRUB_FILE_PREFIX}${member}`);
   }
 
   /** Opens the file and reads it; null when it says nothing. Synchronous, at a start. */

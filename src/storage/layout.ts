@@ -56,6 +56,8 @@ export const FILE = {
 
 /** Held with flock by the process that serves the disk. The reference ignores it. */
 export const LOCK_FILE = '.extentd.lock';
+/** At the root of a disk: how far the scrub of a worker has come, with the worker's number behind it. */
+export const SCRUB_FILE_PREFIX = '.extentd.scrub.';
 
 const PARTITION_FOLDER = /^datapartition_(\d+)_(\d+)$/;
 const DELETED_FOLDER = /^deleted_datapartition_\d+_\d+_\d+$/;

@@ -3,7 +3,13 @@
  */
 import { basename, join, resolve } from 'node:path';
 import type { Disk } from '../storage/io.js';
-import { FILE, isDeletedFolderName, LOCK_FILE, parsePartitionFolderName } from '../storage/layout.js';
+import {
+  FILE,
+  isDeletedFolderName,
+  LOCK_FILE,
+  parsePartitionFolderName,
+  SCRUB_FILE_PREFIX,
+} from '../storage/layout.js';
 
 /** What DIR turned out to be. */
 export interface ToolTarget {
@@ -38,7 +44,7 @@ export function findTarget(disk: Disk, dir: string): ToolTarget | string {
   const others = entries
     .map(({ name }) => name)
     .filter((name) => parsePartitionFolderName(name) === null && !isDeletedFolderName(name))
-    .filter((name) => !DISK_NAMES.has(name));
+    .filter((name) => !DISK_NAMES.has(name) && !name.startsWith(SCRUB_FILE_PREFIX));
   const partitions = named.map(({ name }) => join(path, name));
   return { kind: 'disk', path, partitions, leftovers: leftovers.sort(), others: others.sort() };
 }

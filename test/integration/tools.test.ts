@@ -85,7 +85,8 @@ t.test('inspect, verify and check on a stopped node’s folders', async (t) => {
   const run = unchanged(t, root);
   const { status, stdout, stderr } = run('inspect', root, '--json');
   t.strictSame([status, stderr], [0, '']);
-  const report = JSON.parse(stdout) as { partitions: PartitionReport[] };
+  const report = JSON.parse(stdout) as { partitions: PartitionReport[]; others: string[] };
+  t.strictSame(report.others, [], 'nothing of ours is strange');
   t.strictSame(report.partitions.map(({ meta }) => meta?.partitionId).sort(), [1, 2]);
   const one = report.partitions.find(({ meta }) => meta?.partitionId === 1);
   t.match(one, { problems: [], extentMeta: { base: extentId } });
