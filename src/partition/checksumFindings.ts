@@ -21,6 +21,8 @@ export interface Finding {
 /** Findings kept and told, and blocks of one; the counters go on. */
 export const FINDINGS_LISTED = 10_000;
 export const BLOCKS_LISTED = 64;
+/** Extents that wait to be compared soon; the scrub comes to the others. */
+const URGENT_MAX = 256;
 
 export class ChecksumFindings {
   /** Blocks of trusted, and of other, extents that differed, ever. */
@@ -48,7 +50,9 @@ export class ChecksumFindings {
     if (finding?.blocks.includes(block) === true) return trusted;
     if (trusted) this.damagedBlocks += 1;
     else this.suspectBlocks += 1;
-    if (finding !== null && finding.blocks.length < BLOCKS_LISTED) finding.blocks.push(block);
+    // What is not listed is not logged either: reads find it again and again.
+    if (finding === null || finding.blocks.length === BLOCKS_LISTED) return trusted;
+    finding.blocks.push(block);
     const text = trusted ? 'a block is not what its checksum says' : 'a block or its old checksum is wrong';
     const fields = { partition: store.partitionId, extent: extentId, block };
     this.host.log(trusted ? 'error' : 'warn', text, fields);
@@ -58,7 +62,7 @@ export class ChecksumFindings {
   /** The extent is to be compared as a whole, soon. */
   lookCloser(store: ExtentStore, extentId: number): void {
     const listed = this.urgent.some((each) => each.store === store && each.extentId === extentId);
-    if (!listed && this.urgent.length < FINDINGS_LISTED) this.urgent.push({ store, extentId });
+    if (!listed && this.urgent.length < URGENT_MAX) this.urgent.push({ store, extentId });
   }
 
   /** An earlier process has found damage in this extent. */

@@ -8,10 +8,10 @@ import { BASE_BYTES } from '../storage/extentMeta.js';
 import type { IoDone } from '../storage/io.js';
 import { FILE_MODE } from '../storage/layout.js';
 import type { ExtentStore } from './extentStore.js';
+import { EIO } from './ioErrors.js';
 import type { StoreHost } from './storeHost.js';
 
 const STAMP_BYTES = 8;
-const EIO = 5;
 
 export class CleanFileStart {
   private readonly host: StoreHost;

@@ -5,11 +5,9 @@
  */
 import { BASE_BYTES, encodeBase } from '../storage/extentMeta.js';
 import type { ExtentStore } from './extentStore.js';
-import { EAGAIN, ioErrorText, reportDiskError } from './ioErrors.js';
+import { EAGAIN, EIO, ioErrorText, reportDiskError } from './ioErrors.js';
 import { Operation, type OperationHandler } from './operation.js';
 import { SCRATCH_ENTRY_BYTES, SCRATCH_ZERO_BYTES, type StoreHost } from './storeHost.js';
-
-const EIO = 5;
 
 /** Told when a reservation has ended; `problem` is null when the ids are safe. */
 export type ReservationDone = (store: ExtentStore, problem: string | null) => void;

@@ -5,6 +5,7 @@ import { isDiskError } from '../storage/diskErrors.js';
 import type { StoreHost } from './storeHost.js';
 
 export const ENOENT = 2;
+export const EIO = 5;
 export const ENXIO = 6;
 export const EAGAIN = 11;
 export const EINVAL = 22;

@@ -5,11 +5,10 @@
  * For deletes (`tinyDeletes.ts`, `normalDeletes.ts`), by submitted work. The caller keeps the file open until it is told.
  */
 import type { ExtentStore } from './extentStore.js';
-import { EAGAIN, ENOSYS, EOPNOTSUPP } from './ioErrors.js';
+import { EAGAIN, EIO, ENOSYS, EOPNOTSUPP } from './ioErrors.js';
 import { SCRATCH_ERASE_BYTES, type StoreHost, scratchEraseOffset } from './storeHost.js';
 
 const ECANCELED = 125;
-const EIO = 5;
 
 export class RangeEraser {
   private readonly host: StoreHost;

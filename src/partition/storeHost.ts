@@ -5,11 +5,13 @@
  * simulated disk and clock.
  */
 import assert from 'node:assert';
+import { SLOT_TABLE_BYTES } from '../storage/crcFile.js';
 import type { Clock, Disk } from '../storage/io.js';
-import type { Status } from '../storage/layout.js';
+import { BLOCK_BYTES, type Status } from '../storage/layout.js';
 import type { DiskLimits } from './diskLimits.js';
 import type { FreeSpace } from './diskSpace.js';
 import type { OperationHost } from './operation.js';
+import { SCRUB_FILE_BYTES } from './scrubState.js';
 
 /** Settings of the stores of one worker. */
 export interface StoreSettings {
@@ -63,9 +65,10 @@ export const SCRATCH_LANE_BYTES = 4096;
 /** One cell for each batch entry that there can be: a checksum slot that a read beside the batch looks at. */
 const SCRATCH_CELL_BYTES = 4;
 
+/** A header or an entry of EXTENT_CLEAN, in a cache line of its own. */
+const SCRATCH_ENTRY_OF_CLEAN_BYTES = 64;
 /** What the checksum job needs: the slot table of its extent, one block, an entry of EXTENT_CLEAN (`extentCheck.ts`), and the place of its scrub. */
-const SCRATCH_CHECK_BYTES = 4096 + 131_072 + 64;
-const SCRATCH_SCRUB_FILE_BYTES = 512;
+const SCRATCH_CHECK_BYTES = SLOT_TABLE_BYTES + BLOCK_BYTES + SCRATCH_ENTRY_OF_CLEAN_BYTES;
 
 /** The last bytes of the region: what a probe writes, and what it reads back (`diskProbe.ts`). */
 export const SCRATCH_PROBE_BYTES = 64;
@@ -96,6 +99,6 @@ export function scratchEraseOffset(batchCapacity: number): number {
 
 /** Bytes the scratch region must have for a batch of `batchCapacity` entries. */
 export function scratchBytes(batchCapacity: number): number {
-  const tail = SCRATCH_SCRUB_FILE_BYTES + SCRATCH_ERASE_BYTES + SCRATCH_PROBE_BYTES;
+  const tail = SCRUB_FILE_BYTES + SCRATCH_ERASE_BYTES + SCRATCH_PROBE_BYTES;
   return scratchCheck(batchCapacity, 'scrubFile') + tail;
 }
