@@ -9,7 +9,7 @@ import type { StoreSettings } from '../../src/partition/storeHost.js';
 import { OP } from '../../src/protocol/opcodes.js';
 import { BLOCK_BYTES } from '../../src/storage/layout.js';
 import { ROOT, SimRig } from '../partition/simRig.js';
-import { pattern, type Sent } from '../partition/storeRig.js';
+import { NEW_PARTITION, pattern, type Sent } from '../partition/storeRig.js';
 import { crashImages, imageHash, wholeImage } from '../sim/crashImages.js';
 import { Random } from '../sim/random.js';
 import type { SimDiskOptions } from '../sim/simDisk.js';
@@ -76,8 +76,8 @@ export class Run {
     const promises = new PartitionPromises();
     this.partitions.set(partitionId, promises);
     const outcome = createPartition(this.rig.stores, ROOT, {
-      ...{ partitionId, sizeBytes: 1 << 30, volume: 'vol', createType: 0 },
-      ...{ members: [{ id: 2, addr: '10.0.0.1:17310' }], hosts: ['10.0.0.1:17310'] },
+      ...NEW_PARTITION,
+      partitionId,
     });
     if (!outcome.ok) throw new Error(outcome.message);
     this.rig.partitions.set(partitionId, outcome.value);

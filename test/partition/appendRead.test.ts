@@ -5,8 +5,8 @@ import { crc32 } from 'node:zlib';
 import t from 'tap';
 import { OP } from '../../src/protocol/opcodes.js';
 import { BLOCK_BYTES, EXTENT_BYTES_MAX } from '../../src/storage/layout.js';
-import { ROOT, SimRig } from './simRig.js';
-import { pattern, type Sent } from './storeRig.js';
+import { ROOT, run, SimRig } from './simRig.js';
+import { pattern } from './storeRig.js';
 
 const FOLDER = `${ROOT}/datapartition_7_1073741824`;
 const CRC_FILE = `${FOLDER}/EXTENT_CRC`;
@@ -23,11 +23,6 @@ function withExtent(): SimRig {
   rig.sendCreate();
   rig.run();
   return rig;
-}
-
-function run(rig: SimRig, sent: Sent): Sent {
-  rig.run();
-  return sent;
 }
 
 function slot(rig: SimRig, offset: number): number {

@@ -2,25 +2,12 @@
  * Folders that are not as they should be, on a simulated disk: what is wrong is named, the rest is served.
  */
 import t from 'tap';
-import { createPartition, loadDisk, loadPartition, type NewPartition } from '../../src/partition/diskLoad.js';
-import { ROOT, SimRig } from './simRig.js';
-import { pattern, type Sent } from './storeRig.js';
+import { createPartition, loadDisk, loadPartition } from '../../src/partition/diskLoad.js';
+import { ROOT, run, SimRig } from './simRig.js';
+import { NEW_PARTITION, pattern } from './storeRig.js';
 
 const NAME = 'datapartition_7_1073741824';
 const FOLDER = `${ROOT}/${NAME}`;
-const request: NewPartition = {
-  partitionId: 7,
-  sizeBytes: 1 << 30,
-  volume: 'vol',
-  members: [],
-  hosts: ['a:1'],
-  createType: 0,
-};
-
-function run(rig: SimRig, sent: Sent): Sent {
-  rig.run();
-  return sent;
-}
 
 t.test('names that look like extents', async (t) => {
   const rig = SimRig.start();
@@ -92,8 +79,11 @@ t.test('a creation does not complete a folder whose files it cannot look at', as
   run(rig, rig.sendWrite(1025, 0, pattern(10, 1)));
   rig.sim.unlink(`${FOLDER}/META`);
   rig.sim.addFault({ call: 'open', path: /^stat .*\/1025$/, errno: 5, count: 1 });
-  t.match(createPartition(rig.stores, ROOT, request), { ok: false, message: /holds a partition/ });
+  t.match(createPartition(rig.stores, ROOT, NEW_PARTITION), { ok: false, message: /holds a partition/ });
   rig.sim.unlink(`${FOLDER}/1025`);
   rig.sim.addFault({ call: 'open', path: /^\/d.*EXTENT_META$/, errno: 5, count: 1 });
-  t.match(createPartition(rig.stores, ROOT, request), { ok: false, message: /^read .*EXTENT_META: input/ });
+  t.match(createPartition(rig.stores, ROOT, NEW_PARTITION), {
+    ok: false,
+    message: /^read .*EXTENT_META: input/,
+  });
 });

@@ -6,8 +6,8 @@ import t from 'tap';
 import type { StoreSettings } from '../../src/partition/storeHost.js';
 import { EXTENT_FLAG } from '../../src/storage/extentTable.js';
 import { BLOCK_BYTES } from '../../src/storage/layout.js';
-import { ROOT, SimRig } from './simRig.js';
-import { pattern, type Sent } from './storeRig.js';
+import { ROOT, run, SimRig } from './simRig.js';
+import { pattern } from './storeRig.js';
 import { slotsOf, wrongTrustedSlots } from './trustedSlots.js';
 
 const FOLDER = `${ROOT}/datapartition_7_1073741824`;
@@ -20,11 +20,6 @@ function rigWith(
   const rig = SimRig.start(settings, 1, makeDisk);
   rig.create(ROOT);
   return rig;
-}
-
-function run(rig: SimRig, sent: Sent): Sent {
-  rig.run();
-  return sent;
 }
 
 /** An extent of so many bytes, the content of `pattern(bytes, seed)`. */

@@ -9,28 +9,14 @@ import {
   deletePartition,
   loadDisk,
   lockDisk,
-  type NewPartition,
 } from '../../src/partition/diskLoad.js';
 import { OP } from '../../src/protocol/opcodes.js';
 import type { FolderEntry } from '../../src/storage/io.js';
-import { ROOT, SimRig } from './simRig.js';
-import { pattern, type Sent } from './storeRig.js';
+import { ROOT, run, SimRig } from './simRig.js';
+import { NEW_PARTITION, pattern, type Sent } from './storeRig.js';
 
 const NAME = 'datapartition_7_1073741824';
 const FOLDER = `${ROOT}/${NAME}`;
-const request: NewPartition = {
-  partitionId: 7,
-  sizeBytes: 1 << 30,
-  volume: 'vol',
-  members: [],
-  hosts: ['a:1'],
-  createType: 0,
-};
-
-function run(rig: SimRig, sent: Sent): Sent {
-  rig.run();
-  return sent;
-}
 
 function names(rig: SimRig, path: string): string[] {
   return (rig.sim.scan(path) as FolderEntry[]).map(({ name }) => name).sort();
@@ -65,7 +51,7 @@ t.test('after a power loss in the middle of a creation the partition is whole or
     const rig = SimRig.start({}, seed);
     const calls = ['mkdir', 'open', 'pwrite', 'fdatasync', 'fsyncFolder', 'rename'] as const;
     rig.sim.addFault({ call: calls[seed % 6]!, path: seed % 12 < 6 ? /./ : /META|meta/, errno: 5, count: 1 });
-    const outcome = createPartition(rig.stores, ROOT, request);
+    const outcome = createPartition(rig.stores, ROOT, NEW_PARTITION);
     const disk = rig.sim.powerLoss(seed);
     const loaded = loadDisk(rig.bare(disk).stores, ROOT, () => true, false);
     if (!loaded.ok) t.fail(loaded.message);
@@ -83,9 +69,9 @@ t.test('after a power loss in the middle of a creation the partition is whole or
 t.test('a folder that a crash left without META is completed by the same creation', async (t) => {
   const rig = SimRig.start();
   rig.sim.addFault({ call: 'rename', path: /meta/, errno: 5, count: 1 });
-  t.notOk(createPartition(rig.stores, ROOT, request).ok);
+  t.notOk(createPartition(rig.stores, ROOT, NEW_PARTITION).ok);
   t.match(refusals(rig), [/META: no such file/]);
-  t.ok(createPartition(rig.stores, ROOT, request).ok);
+  t.ok(createPartition(rig.stores, ROOT, NEW_PARTITION).ok);
 });
 
 t.test(
@@ -93,7 +79,7 @@ t.test(
   async (t) => {
     const rig = SimRig.start();
     rig.sim.addFault({ call: 'fsyncFolder', path: /^\/d$/, errno: 5, count: 1 });
-    t.match(createPartition(rig.stores, ROOT, request), {
+    t.match(createPartition(rig.stores, ROOT, NEW_PARTITION), {
       ok: false,
       message: /sync \/d: input\/output error/,
     });
@@ -104,11 +90,11 @@ t.test(
       { hosts: ['10.0.0.2:17310'] },
       { members: [{ id: 3, addr: '10.0.0.1:17310' }] },
     ]) {
-      const outcome = createPartition(rig.stores, ROOT, { ...request, ...other });
+      const outcome = createPartition(rig.stores, ROOT, { ...NEW_PARTITION, ...other });
       t.match(outcome, { ok: false, message: /exists and holds a partition/ }, JSON.stringify(other));
     }
     rig.simClock.advance(60_000);
-    t.ok(createPartition(rig.stores, ROOT, request).ok, 'a minute later');
+    t.ok(createPartition(rig.stores, ROOT, NEW_PARTITION).ok, 'a minute later');
     const loaded = loadDisk(rig.bare(rig.sim.powerLoss(1)).stores, ROOT, () => true, false);
     t.equal(loaded.ok && loaded.value.partitions.length, 1);
   },
@@ -139,13 +125,13 @@ t.test('a creation does not take over data, nor another size', async (t) => {
   rig.create(ROOT);
   run(rig, rig.sendCreate());
   run(rig, rig.sendWrite(1025, 0, pattern(10, 1)));
-  const again = createPartition(rig.stores, ROOT, request);
+  const again = createPartition(rig.stores, ROOT, NEW_PARTITION);
   t.match(again, { ok: false, message: /exists and holds a partition/ });
   rig.sim.unlink(`${FOLDER}/META`);
-  t.notOk(createPartition(rig.stores, ROOT, request).ok, 'META lost, data there');
-  const other = createPartition(rig.stores, ROOT, { ...request, sizeBytes: 5 });
+  t.notOk(createPartition(rig.stores, ROOT, NEW_PARTITION).ok, 'META lost, data there');
+  const other = createPartition(rig.stores, ROOT, { ...NEW_PARTITION, sizeBytes: 5 });
   t.match(other, { ok: false, message: /partition 7 exists already/ });
-  t.notOk(createPartition(rig.stores, ROOT, { ...request, partitionId: 8, volume: ' ' }).ok);
+  t.notOk(createPartition(rig.stores, ROOT, { ...NEW_PARTITION, partitionId: 8, volume: ' ' }).ok);
 });
 
 t.test('sizes, ids and space come back from the files', async (t) => {

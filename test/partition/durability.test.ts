@@ -3,7 +3,7 @@
  */
 import t from 'tap';
 import { RESERVED_IDS } from '../../src/storage/extentMeta.js';
-import { ROOT, SimRig } from './simRig.js';
+import { ROOT, run, SimRig } from './simRig.js';
 import { pattern, type Sent } from './storeRig.js';
 
 const FOLDER = `${ROOT}/datapartition_7_1073741824`;
@@ -277,8 +277,3 @@ t.test(
     t.match(rig.stop(), [/^unsynced data of .*\/1025 was lost$/]);
   },
 );
-
-function run(rig: SimRig, sent: Sent): Sent {
-  rig.run();
-  return sent;
-}

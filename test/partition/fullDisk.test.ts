@@ -4,7 +4,7 @@
  */
 import t from 'tap';
 import { FreeSpace } from '../../src/partition/diskSpace.js';
-import { ROOT, SimRig } from './simRig.js';
+import { ROOT, run, SimRig } from './simRig.js';
 import { pattern, type Sent } from './storeRig.js';
 
 const EXTENT = `${ROOT}/datapartition_7_1073741824/1025`;
@@ -20,11 +20,6 @@ function withRoom(availableBytes: number): SimRig {
   rig.health.space.beginLook();
   rig.health.space.endLook(availableBytes);
   return rig;
-}
-
-function run(rig: SimRig, sent: Sent): Sent {
-  rig.run();
-  return sent;
 }
 
 /** Pipelined appends in one batch, piece after piece from `first` on. */

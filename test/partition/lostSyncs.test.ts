@@ -4,18 +4,13 @@
 import t from 'tap';
 import { EXTENT_FLAG } from '../../src/storage/extentTable.js';
 import { BLOCK_BYTES } from '../../src/storage/layout.js';
-import { ROOT, SimRig } from './simRig.js';
-import { pattern, type Sent } from './storeRig.js';
+import { ROOT, run, SimRig } from './simRig.js';
+import { pattern } from './storeRig.js';
 import { wrongTrustedSlots } from './trustedSlots.js';
 
 const ENOSPC = 28;
 const EAGAIN = 11;
 const QUIET_MS = 601_000;
-
-function run(rig: SimRig, sent: Sent): Sent {
-  rig.run();
-  return sent;
-}
 
 /** A partition with an extent of a block. */
 function rigWithBlock(): SimRig {

@@ -5,7 +5,7 @@ import t from 'tap';
 import { DELETES_RUNNING_MAX } from '../../src/partition/deletePath.js';
 import { OP } from '../../src/protocol/opcodes.js';
 import { BLOCK_BYTES } from '../../src/storage/layout.js';
-import { ROOT, SimRig } from './simRig.js';
+import { ROOT, run, SimRig } from './simRig.js';
 import { pattern, type Sent } from './storeRig.js';
 
 const FOLDER = `${ROOT}/datapartition_7_1073741824`;
@@ -22,11 +22,6 @@ function withExtents(count: number, settings = {}): SimRig {
   }
   rig.sim.trace.length = 0;
   return rig;
-}
-
-function run(rig: SimRig, sent: Sent): Sent {
-  rig.run();
-  return sent;
 }
 
 function sendDelete(rig: SimRig, extentId: number, fields = {}): Sent {

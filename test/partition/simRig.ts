@@ -5,9 +5,15 @@ import { closePartition } from '../../src/partition/diskLoad.js';
 import type { StoreSettings } from '../../src/partition/storeHost.js';
 import { SimClock } from '../sim/simClock.js';
 import { SimDisk, type SimDiskOptions } from '../sim/simDisk.js';
-import { BATCH_CAPACITY, rigRegions, StoreRig } from './storeRig.js';
+import { BATCH_CAPACITY, rigRegions, type Sent, StoreRig } from './storeRig.js';
 
 export const ROOT = '/d';
+
+/** Runs everything to its end; gives back what was sent, with its answer. */
+export function run(rig: SimRig, sent: Sent): Sent {
+  rig.run();
+  return sent;
+}
 
 export class SimRig extends StoreRig {
   readonly sim: SimDisk;

@@ -51,6 +51,12 @@ export function rigRegions(): Uint8Array[] {
   ];
 }
 
+/** A partition with one host. */
+export const NEW_PARTITION: NewPartition = {
+  ...{ partitionId: 7, sizeBytes: 1 << 30, volume: 'vol', createType: 0 },
+  ...{ members: [{ id: 2, addr: '10.0.0.1:17310' }], hosts: ['10.0.0.1:17310'] },
+};
+
 export class StoreRig implements StoreHost {
   readonly disk: Disk;
   readonly clock: Clock;
@@ -110,8 +116,7 @@ export class StoreRig implements StoreHost {
   /** Creates a partition with one host unless told otherwise. */
   create(root: string, request: Partial<NewPartition> = {}): Partition {
     const outcome = createPartition(this.stores, root, {
-      ...{ partitionId: 7, sizeBytes: 1 << 30, volume: 'vol', createType: 0 },
-      ...{ members: [{ id: 2, addr: '10.0.0.1:17310' }], hosts: ['10.0.0.1:17310'] },
+      ...NEW_PARTITION,
       ...request,
     });
     assert(outcome.ok, outcome.ok ? '' : outcome.message);

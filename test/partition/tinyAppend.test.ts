@@ -7,7 +7,7 @@ import type { ExtentStore } from '../../src/partition/extentStore.js';
 import { OP } from '../../src/protocol/opcodes.js';
 import { MiB, TINY_WATERMARK_MAX } from '../../src/storage/layout.js';
 import { TINY_STATE } from '../../src/storage/tinyExtents.js';
-import { ROOT, SimRig } from './simRig.js';
+import { ROOT, run, SimRig } from './simRig.js';
 import { pattern, type Sent } from './storeRig.js';
 
 const FOLDER = `${ROOT}/datapartition_7_1073741824`;
@@ -22,11 +22,6 @@ function started(hosts = ['a:1'], settings = {}): SimRig {
 
 function storeOf(rig: SimRig): ExtentStore {
   return rig.partitions.get(7)!.store;
-}
-
-function run(rig: SimRig, sent: Sent): Sent {
-  rig.run();
-  return sent;
 }
 
 /** What a follower gets: extent and offset are the packet's. */

@@ -5,17 +5,12 @@ import t from 'tap';
 import { OP } from '../../src/protocol/opcodes.js';
 import { encodeClientMarkDelete, encodeMarkDelete } from '../../src/protocol/tinyDelete.js';
 import { recordedStreams } from '../protocol/vectors.js';
-import { ROOT, SimRig } from './simRig.js';
+import { ROOT, run, SimRig } from './simRig.js';
 import { pattern, type Sent } from './storeRig.js';
 
 const FOLDER = `${ROOT}/datapartition_7_1073741824`;
 const LIST = `${FOLDER}/TINYEXTENT_DELETE`;
 const FIRST_RECORD = '000000000000000100000000000000000000000000001388';
-
-function run(rig: SimRig, sent: Sent): Sent {
-  rig.run();
-  return sent;
-}
 
 /** A rig whose tiny extents 1 and 2 have `count` files of 5000 bytes each. */
 function withFiles(count: number, hosts = ['a:1']): SimRig {

@@ -6,15 +6,10 @@ import t from 'tap';
 import { OP } from '../../src/protocol/opcodes.js';
 import { encodeClientMarkDelete } from '../../src/protocol/tinyDelete.js';
 import { BLOCK_BYTES } from '../../src/storage/layout.js';
-import { ROOT, SimRig } from './simRig.js';
+import { ROOT, run, SimRig } from './simRig.js';
 import { pattern, type Sent } from './storeRig.js';
 
 const FOLDER = `${ROOT}/datapartition_7_1073741824`;
-
-function run(rig: SimRig, sent: Sent): Sent {
-  rig.run();
-  return sent;
-}
 
 /** A rig whose tiny extent 3 has `content`. */
 function withContent(content: Uint8Array): SimRig {

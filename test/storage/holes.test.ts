@@ -12,8 +12,8 @@ import { join } from 'node:path';
 import t from 'tap';
 import { HoleSearch } from '../../src/storage/holes.js';
 import { NativeRig, temporaryFolder } from '../partition/nativeRig.js';
-import { ROOT, SimRig } from '../partition/simRig.js';
-import { pattern, type Sent } from '../partition/storeRig.js';
+import { ROOT, run, SimRig } from '../partition/simRig.js';
+import { pattern } from '../partition/storeRig.js';
 import { SimDisk, type SimDiskOptions } from '../sim/simDisk.js';
 import type { SimFolder } from '../sim/simFolder.js';
 
@@ -77,11 +77,6 @@ function restarted(rig: SimRig): SimRig {
 function sizes(rig: SimRig): number[] {
   const { table } = rig.partitions.get(7)!.store;
   return [...IDS, 1].map((id) => table.sizes[table.find(id)]!);
-}
-
-function run(rig: SimRig, sent: Sent): Sent {
-  rig.run();
-  return sent;
 }
 
 for (const hosts of [LONE, THREE]) {
