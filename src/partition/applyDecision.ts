@@ -58,8 +58,7 @@ const PASSING_ERRNOS = new Set([28, 122, 12, 23, 24, 4]);
 export function viewExtent(store: ExtentStore, extentId: number): ExtentView {
   const { table } = store;
   const row = table.find(extentId);
-  if (row === NONE)
-    return store.deletedIds.has(extentId) ? { ...NO_EXTENT, state: 'deleted' } : NO_EXTENT;
+  if (row === NONE) return store.deletedIds.has(extentId) ? { ...NO_EXTENT, state: 'deleted' } : NO_EXTENT;
   const size = { sizeBytes: table.sizes[row]!, endBytes: table.ends[row]! };
   if (table.has(row, EXTENT_FLAG.deleted)) return { ...size, state: 'deleted' };
   return { ...size, state: table.has(row, EXTENT_FLAG.syncFailed) ? 'broken' : 'there' };

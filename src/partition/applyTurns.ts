@@ -18,7 +18,7 @@ export interface Applier {
   /** About once a second. */
   tick(): void;
   /** Nothing new is to begin; true when nothing is under way. */
-  stop(): boolean;
+  comeToRest(): boolean;
 }
 
 /** A buffer in the scratch region, and the operation that writes from it. */
@@ -34,6 +34,8 @@ export class ApplyLane extends Operation {
 export class ApplyTurns {
   private readonly appliers = new Set<Applier>();
   private due = new Set<Applier>();
+  /** Somebody was woken since the last `advance`. */
+  woken = false;
   private readonly freeLanes: ApplyLane[] = [];
   private saving = 0;
   private readonly saveQueue: (() => void)[] = [];
@@ -56,10 +58,13 @@ export class ApplyTurns {
 
   /** `applier` is asked at the next `advance`. */
   wake(applier: Applier): void {
-    if (this.appliers.has(applier)) this.due.add(applier);
+    if (!this.appliers.has(applier)) return;
+    this.due.add(applier);
+    this.woken = true;
   }
 
   advance(hasRoom: () => boolean): void {
+    this.woken = false;
     if (this.due.size === 0) return;
     const due = this.due;
     this.due = new Set();
@@ -72,9 +77,9 @@ export class ApplyTurns {
     for (const applier of this.appliers) applier.tick();
   }
 
-  stop(): boolean {
+  comeToRest(): boolean {
     let quiet = true;
-    for (const applier of this.appliers) quiet = applier.stop() && quiet;
+    for (const applier of this.appliers) quiet = applier.comeToRest() && quiet;
     return quiet;
   }
 

@@ -5,6 +5,7 @@
  * Grows by appended records and is replaced as a whole when most of them say nothing any more, or nothing is missing. A replacement leaves out what was taken away
  * before `beginSave` only: then the data that took its place is durable when the file is written (`applySave.ts`). A Go node passes the file over.
  */
+import assert from 'node:assert';
 import { join } from 'node:path';
 import type { Disk } from '../storage/io.js';
 import { FILE, FILE_MODE } from '../storage/layout.js';
@@ -19,7 +20,13 @@ import {
   MissingRanges,
   type MissingRecord,
 } from './missingRanges.js';
-import { appendOnThread, type FileDone, replaceOnThread, type ThreadBuffer, type ThreadFile } from './threadFiles.js';
+import {
+  appendOnThread,
+  type FileDone,
+  replaceOnThread,
+  type ThreadBuffer,
+  type ThreadFile,
+} from './threadFiles.js';
 
 /** More ranges than that are not kept: all contents are to be compared instead. */
 export const MISSING_RANGES_MAX = 100_000;
@@ -32,6 +39,8 @@ export class MissingFile {
   readonly ranges = new MissingRanges();
   /** Contents are to be compared with the leader's, from when that has applied so much; 0: not. */
   compareFrom = 0;
+  /** A `save` is under way. */
+  busy = false;
   /** What is wrong with the file as found; null when nothing is. */
   readonly problem: string | null;
   private readonly path: string;
@@ -96,6 +105,11 @@ export class MissingFile {
     return this.unsaved.length > 0;
   }
 
+  /** The same, or most of what stands there says nothing any more. */
+  get needsSave(): boolean {
+    return this.isUnsaved || this.isSpent;
+  }
+
   /** A save of APPLY begins: its syncs cover all data that has taken something away so far. */
   beginSave(): void {
     this.replacement = this.isSpent ? this.live() : null;
@@ -104,8 +118,18 @@ export class MissingFile {
 
   /** Makes everything that is missing durable. `mayReplace`: at the end of what `beginSave` has begun. One at a time. */
   save(file: Omit<ThreadFile, 'path'>, buffer: ThreadBuffer, mayReplace: boolean, done: FileDone): void {
+    assert(!this.busy, 'RAFT_MISSING is being written');
+    this.busy = true;
     const target = { ...file, path: this.path };
-    if (mayReplace && this.replacement !== null) return this.replace(target, buffer, this.replacement, done);
+    const ended = (result: number): void => {
+      this.busy = false;
+      done(result);
+    };
+    if (mayReplace && this.replacement !== null) this.replace(target, buffer, this.replacement, ended);
+    else this.append(target, buffer, ended);
+  }
+
+  private append(target: ThreadFile, buffer: ThreadBuffer, done: FileDone): void {
     const added = this.unsaved;
     if (added.length === 0) return done(0);
     this.unsaved = [];
@@ -123,7 +147,7 @@ export class MissingFile {
 
   /** The same at a stop, synchronously; all data is durable. 0 or a negated errno. */
   saveNow(disk: Disk): number {
-    if (!this.isUnsaved && !this.isSpent) return 0;
+    if (!this.needsSave) return 0;
     const records = this.live();
     const result = replaceFile(disk, this.path, encode(records));
     if (result >= 0) this.replaced(records.length, 0);

@@ -156,7 +156,8 @@ export function decodeMissingRecord(bytes: Uint8Array, at: number): MissingRecor
   const view = new DataView(bytes.buffer, bytes.byteOffset + at, MISSING_RECORD_BYTES);
   if (view.getUint32(0) !== crc32(bytes.subarray(at + 4, at + MISSING_RECORD_BYTES))) return null;
   const kind = view.getUint8(5);
-  if (view.getUint8(4) !== VERSION || (kind !== MISSING_KIND.range && kind !== MISSING_KIND.compare)) return null;
+  if (view.getUint8(4) !== VERSION || (kind !== MISSING_KIND.range && kind !== MISSING_KIND.compare))
+    return null;
   const [extentId, from, to, index] = [8, 16, 24, 32].map((field) => readUint64(view, field)) as [
     number,
     number,

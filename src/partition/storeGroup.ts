@@ -132,12 +132,12 @@ export class StoreGroup {
 
   /** Ms until `advance` has something to do that no completion and no request will tell of; Infinity when there is nothing. */
   wakeInMs(): number {
-    return this.checksums.wakeInMs();
+    return this.applies.woken ? 0 : this.checksums.wakeInMs();
   }
 
   /** Nothing of its own begins any more; true when nothing of that is under way. */
   stop(): boolean {
-    const applied = this.applies.stop();
+    const applied = this.applies.comeToRest();
     return this.checksums.stop() && applied;
   }
 

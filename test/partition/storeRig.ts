@@ -237,7 +237,14 @@ export class StoreRig implements StoreHost {
     this.sent.delete(op);
     const inSlot = this.regions[0]!.slice(op.bufferOffset, op.bufferOffset + op.replyBytes);
     Object.assign(sent, {
-      ...{ ended: true, ok: problem === null, error, extentId: op.extentId, extentOffset: op.extentOffset, crc: op.replyCrc },
+      ...{
+        ended: true,
+        ok: problem === null,
+        error,
+        extentId: op.extentId,
+        extentOffset: op.extentOffset,
+        crc: op.replyCrc,
+      },
       body: op.replyBody ?? inSlot,
     });
     this.freeSlots.get(op.bufferBytes)!.push(op.bufferOffset);
