@@ -5,7 +5,7 @@
  * with a buffer in the scratch region. `StoreGroup.advance` calls `advance` when the batch may take entries; nobody adds any outside of it.
  */
 import assert from 'node:assert';
-import { Operation } from './operation.js';
+import { Operation, type OperationOwner } from './operation.js';
 import { APPLY_LANE_BYTES, APPLY_LANES, type StoreHost, scratchApplyLane } from './storeHost.js';
 
 /** Partitions of a worker that save APPLY at a time: their syncs must not crowd out those of clients. */
@@ -28,6 +28,17 @@ export class ApplyLane extends Operation {
     this.region = region;
     this.bufferOffset = at;
     this.bufferBytes = APPLY_LANE_BYTES;
+  }
+
+  /** Sets what the operation is to do with the first `size` bytes of the buffer, for `owner`. */
+  prepare(
+    owner: OperationOwner,
+    write: Pick<Operation, 'opcode' | 'extentId' | 'extentOffset' | 'size' | 'crc' | 'bodyCrc'>,
+  ): void {
+    Object.assign(this, write);
+    this.owner = owner;
+    this.ioError = 0;
+    this.next = null;
   }
 }
 

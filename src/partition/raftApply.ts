@@ -28,6 +28,7 @@ import type { ExtentStore } from './extentStore.js';
 import { reportDiskError } from './ioErrors.js';
 import { membersAfter } from './memberChange.js';
 import { MissingFile } from './missingFile.js';
+import { type Copy, type CopyDone, type FillsFor, MissingFills } from './missingFills.js';
 import type { Operation, OperationOwner } from './operation.js';
 import type { Partition } from './partition.js';
 import type { StoreGroup } from './storeGroup.js';
@@ -44,7 +45,7 @@ export interface MembersListener {
   removedHere(): void;
 }
 
-export class RaftApply implements StateMachine, Applier, OperationOwner, SavesFor {
+export class RaftApply implements StateMachine, Applier, OperationOwner, SavesFor, FillsFor {
   readonly store: ExtentStore;
   readonly missing: MissingFile;
   private readonly partition: Partition;
@@ -54,6 +55,7 @@ export class RaftApply implements StateMachine, Applier, OperationOwner, SavesFo
   private readonly nodeId: number;
   private readonly listener: MembersListener;
   private readonly save: ApplySave;
+  private readonly fills: MissingFills;
   private readonly queue: ApplyQueue;
   private readonly byLane = new Map<Operation, Applying>();
   /** Entries that end when RAFT_MISSING is durable, and have not asked for that yet. */
@@ -81,6 +83,7 @@ export class RaftApply implements StateMachine, Applier, OperationOwner, SavesFo
     this.listener = listener;
     this.queue = new ApplyQueue(partition.appliedIndex);
     this.save = new ApplySave(stores, missing, this, partition.appliedIndex);
+    this.fills = new MissingFills(stores, this);
   }
 
   /**
@@ -159,6 +162,22 @@ export class RaftApply implements StateMachine, Applier, OperationOwner, SavesFo
     });
   }
 
+  /** Writes what is missing here of a copy from another replica. */
+  fill(copy: Copy, done: CopyDone): void {
+    this.fills.add(copy, done);
+  }
+
+  /** An entry that changes the extent is in the store's hands. */
+  isChanging(extentId: number): boolean {
+    for (const item of this.byLane.values()) if (item.command!.extentId === extentId) return true;
+    return false;
+  }
+
+  /** Bytes of an extent are not those any more that the last save has made durable. */
+  changed(extentId: number): void {
+    this.save.written(extentId);
+  }
+
   wake(): void {
     this.turns.wake(this);
   }
@@ -166,8 +185,9 @@ export class RaftApply implements StateMachine, Applier, OperationOwner, SavesFo
   advance(hasRoom: () => boolean): boolean {
     if (this.host.health.status === -1 && this.queue.length > 0) this.halt(ERROR_TEXT.brokenDisk);
     const again = this.paused || this.atRest || this.isHalted ? false : this.start(hasRoom);
-    const lacksLane = this.record();
-    return this.save.advance() || lacksLane || again;
+    const filling = this.atRest ? false : this.fills.advance(hasRoom);
+    const recording = this.record();
+    return this.save.advance() || recording || filling || again;
   }
 
   tick(): void {
@@ -179,7 +199,8 @@ export class RaftApply implements StateMachine, Applier, OperationOwner, SavesFo
 
   comeToRest(): boolean {
     this.atRest = true;
-    return this.byLane.size === 0 && this.recording.length === 0 && !this.missing.busy && !this.save.isActive;
+    const writes = this.byLane.size + this.fills.running + this.recording.length;
+    return writes === 0 && !this.missing.busy && !this.save.isActive;
   }
 
   /** At a stop, at rest and with all extents synced: RAFT_MISSING and APPLY. 0 or a negated errno. Nothing is saved of a replica that has halted. */
@@ -243,7 +264,9 @@ export class RaftApply implements StateMachine, Applier, OperationOwner, SavesFo
 
   private mayBegin(item: Applying, at: number): boolean {
     if (item.phase !== 'waiting') return false;
-    return item.act === null ? !this.blocked.has(item.command!.extentId) : at === 0;
+    if (item.act !== null) return at === 0;
+    const { extentId } = item.command!;
+    return !this.blocked.has(extentId) && !this.fills.isFilling(extentId);
   }
 
   /** False when it has to wait. */
@@ -270,9 +293,9 @@ export class RaftApply implements StateMachine, Applier, OperationOwner, SavesFo
     const size = Math.min(sizeBytes - item.written, lane.bufferBytes);
     const bytes = data.subarray(item.written, item.written + size);
     this.host.regions[lane.region]!.set(bytes, lane.bufferOffset);
-    Object.assign(lane, { opcode, extentId, size, crc, bodyCrc: crc, ioError: 0, next: null, owner: this });
-    lane.partitionId = this.partition.id;
-    lane.extentOffset = extentOffset + item.written;
+    lane.prepare(this, {
+      ...{ opcode, extentId, extentOffset: extentOffset + item.written, size, crc, bodyCrc: crc },
+    });
     if (!isTinyExtent(extentId) && wholeBlocks(extentOffset, size) > 0) this.checkCrc(item, lane);
     item.lane = lane;
     item.phase = 'running';
@@ -291,7 +314,7 @@ export class RaftApply implements StateMachine, Applier, OperationOwner, SavesFo
   }
 
   private wrote(item: Applying, { extentId, extentOffset, size }: Operation): void {
-    this.save.written(extentId);
+    this.changed(extentId);
     this.missing.cut(extentId, extentOffset, extentOffset + size, item.index);
     item.written += size;
     if (item.written === item.command!.sizeBytes) this.queue.end(item, null);
