@@ -292,6 +292,20 @@ export class SimFiles {
     return { result, crc: crcWanted ? crc32(moved.subarray(0, result)) : 0 };
   }
 
+  /** A write, continued when it is cut short, and a sync of what it wrote. The count, or a negated errno: then nothing is promised. */
+  protected writeDurably(fd: number, offset: number, bytes: Uint8Array): number {
+    for (let done = 0; done < bytes.byteLength; ) {
+      const { result } = this.transfer(true, fd, offset + done, bytes.subarray(done), false);
+      if (result <= 0) return result === 0 ? -ERRNO.EIO : result;
+      done += result;
+    }
+    const file = this.file(fd);
+    if (typeof file === 'number') return file;
+    const point = file.syncPoint(offset, offset + bytes.byteLength);
+    const synced = this.syncFile(file, this.pathOf(fd), point);
+    return synced < 0 ? synced : bytes.byteLength;
+  }
+
   /** How many of `length` bytes at `offset` fit; takes the room that they need. */
   private roomFor(file: SimFile, offset: number, length: number): number {
     const growth = Math.max(0, offset + length - file.size);
