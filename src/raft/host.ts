@@ -116,6 +116,7 @@ export class RaftHost implements GroupHost {
       ...{ nodeId: this.options.nodeId, group, peers, log, election: leaseElection },
       ...{ hardState, applied: start.applied, mayVote: start.mayVote, random: this.options.random },
     });
+    machine.resumeAt(start.applied);
     this.journal.join(group, hardState, cutIndex, cutTerm);
     const running = new RaftGroup(this, core, folder, machine);
     this.groups.set(group, running);
