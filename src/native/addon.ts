@@ -59,6 +59,11 @@ export const IO_FLAG = {
   direct: 8,
   /** When this entry fails or is cut short, the next one answers -ECANCELED instead of being run, whatever its fd. */
   guard: 16,
+  /**
+   * pwrite: the bytes are durable when it ends (pwritev2 RWF_DSYNC, or a write and an fdatasync where the kernel refuses that). Never merged with its neighbours. Faults of
+   * fdatasync act on it as well.
+   */
+  durable: 32,
 } as const;
 
 /**

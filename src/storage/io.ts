@@ -83,7 +83,10 @@ export interface Disk {
   runBatch(): number;
   /** Runs the whole batch on an I/O thread; `done` when all entries have results. No entry may be added before. */
   submitBatch(done: IoDone): void;
-  /** A write beside the batch, on an I/O thread. The buffer must not change before it has ended. */
+  /**
+   * A write beside the batch, on an I/O thread. The buffer must not change before it has ended. `durable`: it ends when all of its bytes are durable; after a failure nothing
+   * may be believed of the range.
+   */
   submitPwrite(
     fd: number,
     fileOffset: number,
@@ -91,6 +94,7 @@ export interface Disk {
     bufferOffset: number,
     length: number,
     done: IoDone,
+    durable?: boolean,
   ): void;
   /**
    * One entry of the batch, on an I/O thread, copied: used for reads that `noWait` refused. `direct`: past the page cache; where that is refused for good the

@@ -52,12 +52,17 @@ export const FILE = {
   normalDelete: 'NORMALEXTENT_DELETE',
   /** extentd's own (`docs/checksums.md`); the reference ignores it. */
   extentClean: 'EXTENT_CLEAN',
+  /** As well: what raft has committed and could not be written here (`docs/raft.md`, Applying). */
+  raftMissing: 'RAFT_MISSING',
 } as const;
 
 /** Held with flock by the process that serves the disk. The reference ignores it. */
 export const LOCK_FILE = '.extentd.lock';
 /** At the root of a disk: how far the scrub of a worker has come, with the worker's number behind it. */
 export const SCRUB_FILE_PREFIX = '.extentd.scrub.';
+
+/** At the root of a disk: the raft journals of its workers, a folder each, and marks of groups (`docs/raft.md`). The reference ignores it. */
+export const RAFT_FOLDER = '.extentd.raft';
 
 const PARTITION_FOLDER = /^datapartition_(\d+)_(\d+)$/;
 const DELETED_FOLDER = /^deleted_datapartition_\d+_\d+_\d+$/;

@@ -5,7 +5,7 @@
  * because its queue is full ends with -EAGAIN at the next drain, never inside the call that submitted it.
  */
 import assert from 'node:assert';
-import { COMPLETION_BYTES, type DiskIo, type FolderScan, IO, native } from '../native/addon.js';
+import { COMPLETION_BYTES, type DiskIo, type FolderScan, IO, IO_FLAG, native } from '../native/addon.js';
 import type { Disk, FileSystemSpace, FolderEntry, FolderScans, IoBatch, IoDone, IoResult } from './io.js';
 import { OperationTable } from './operationTable.js';
 
@@ -93,8 +93,10 @@ export class NativeDisk implements Disk {
     bufferOffset: number,
     length: number,
     done: IoDone,
+    durable = false,
   ): void {
-    this.#table.fillSpare(IO.pwrite, fd, fileOffset, region, bufferOffset, length, false, false);
+    const flags = durable ? IO_FLAG.durable : 0;
+    this.#table.fillSpare(IO.pwrite, flags, fd, fileOffset, region, bufferOffset, length);
     const token = this.#take(done);
     this.#submitted(token, this.#io.submit(this.#table.spareIndex, token));
   }
@@ -109,7 +111,8 @@ export class NativeDisk implements Disk {
     done: IoDone,
     direct = false,
   ): void {
-    this.#table.fillSpare(IO.pread, fd, fileOffset, region, bufferOffset, length, crc, direct);
+    const flags = (crc ? IO_FLAG.crc : 0) | (direct ? IO_FLAG.direct : 0);
+    this.#table.fillSpare(IO.pread, flags, fd, fileOffset, region, bufferOffset, length);
     const token = this.#take(done);
     this.#submitted(token, this.#io.submit(this.#table.spareIndex, token));
   }

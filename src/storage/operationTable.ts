@@ -80,18 +80,16 @@ export class OperationTable implements IoBatch {
     return index;
   }
 
-  /** Puts a waiting read or a write (IO.pread, IO.pwrite) into the spare entry, to be submitted (and so copied) at once. */
+  /** Puts a waiting read or a write (IO.pread, IO.pwrite; flags of `IO_FLAG`) into the spare entry, to be submitted (and so copied) at once. */
   fillSpare(
     code: number,
+    flags: number,
     fd: number,
     fileOffset: number,
     region: number,
     bufferOffset: number,
     length: number,
-    crc: boolean,
-    direct: boolean,
   ): void {
-    const flags = (crc ? IO_FLAG.crc : 0) | (direct ? IO_FLAG.direct : 0);
     this.#fill(this.spareIndex, code, flags, fd, fileOffset, region, bufferOffset, length);
   }
 

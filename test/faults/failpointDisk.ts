@@ -108,10 +108,16 @@ export class FailpointDisk implements Disk {
     bufferOffset: number,
     length: number,
     done: IoDone,
+    durable = false,
   ): void {
-    this.submit('submitPwrite', this.pathOf(fd), done, (told, kind) => {
+    const call = durable ? 'submitDurablePwrite' : 'submitPwrite';
+    const lossy: IoDone = (io) => {
+      if (durable && io.result < 0 && io.result !== -ERRNO.EAGAIN) this.options.onSyncFailed(fd);
+      done(io);
+    };
+    this.submit(call, this.pathOf(fd), lossy, (told, kind) => {
       const bytes = kind === 'short' ? Math.ceil(length / 2) : length;
-      this.inner.submitPwrite(fd, fileOffset, region, bufferOffset, bytes, told);
+      this.inner.submitPwrite(fd, fileOffset, region, bufferOffset, bytes, told, durable);
     });
   }
 

@@ -61,6 +61,36 @@ t.test('a submitted fdatasync covers what was written before it was submitted', 
   t.same([...seen].sort(), ['07', '08']);
 });
 
+t.test('a durable write makes its own pages durable, and no others', async (t) => {
+  const ended: number[] = [];
+  const pages = (prepare: (sim: SimDisk) => void): string[] => {
+    const seen = outcomes((sim) => {
+      const fd = sim.open('/f', O_CREATE, 0);
+      sim.write(fd, bytes(4097, 7), 0);
+      sim.fdatasync(fd);
+      sim.fsyncFolder('/');
+      sim.write(fd, bytes(1, 8), 0);
+      prepare(sim);
+      sim.submitPwrite(fd, 4096, 0, 0, 1, ({ result }) => ended.push(result), true);
+      sim.step();
+      sim.drainCompletions();
+    });
+    return [...new Set([...seen].map((hex) => hex.slice(0, 2) + hex.slice(-2)))].sort();
+  };
+  t.same(
+    pages(() => undefined),
+    ['0700', '0800'],
+  );
+  t.same(new Set(ended.splice(0)), new Set([1]));
+  t.same(
+    pages((sim) => sim.addFault({ call: 'fdatasync', path: /f/, errno: 5, count: 1 })),
+    ['0700', '0707', '0800', '0807'],
+  );
+  t.same(new Set(ended.splice(0)), new Set([-5]));
+  pages((sim) => sim.addFault({ call: 'fdatasync', path: /f/, hang: true, count: 1 }));
+  t.same(ended, []);
+});
+
 t.test('pages tear by sectors', async (t) => {
   const seen = outcomes((sim) => {
     const fd = sim.open('/f', O_CREATE, 0);

@@ -5,6 +5,7 @@
  * - What is read is what was written last. Nothing is durable before it is synced.
  * - `fdatasync` makes a file's data and length durable, as they were when it *began* (submitted syncs begin when they are submitted, so writes in between
  *   are not covered). It does not make the file's entry in its folder durable.
+ * - A durable write is a write and then a sync of the pages that it wrote and of the length, no more. Faults of both kinds act on it.
  * - `fsyncFolder` makes the entries of one folder durable, as they were when it began.
  * - A power loss (`powerLoss`) keeps every durable thing. Of a page that is not durable it leaves the old, the new or a mix by 512-byte sectors; of a
  *   length the old, the new or one in between; of folder changes any subset, a rename as a whole. Submitted work may or may not have happened.
@@ -96,6 +97,10 @@ export class SimDisk extends SimFiles implements Disk {
     return this.root;
   }
 
+  get regions(): readonly Uint8Array[] {
+    return this.options.regions;
+  }
+
   /** Another disk with this one's regions and options whose root is `root`, which it owns from now on. */
   withRoot(root: SimFolder, seed: number): SimDisk {
     return new SimDisk({ ...this.options, seed }, root);
@@ -130,9 +135,14 @@ export class SimDisk extends SimFiles implements Disk {
     bufferOffset: number,
     length: number,
     done: IoDone,
+    durable = false,
   ): void {
     const bytes = this.bytes(region, bufferOffset, length);
-    this.submit('pwrite', this.pathOf(fd), () => this.transfer(true, fd, fileOffset, bytes, false), done);
+    const run = (): Partial<IoResult> =>
+      durable
+        ? { result: this.writeDurably(fd, fileOffset, bytes) }
+        : this.transfer(true, fd, fileOffset, bytes, false);
+    this.submit('pwrite', this.pathOf(fd), run, done, durable);
   }
 
   submitPread(
@@ -238,10 +248,21 @@ export class SimDisk extends SimFiles implements Disk {
     return new SimDisk(options, root);
   }
 
-  protected submit(call: SimCall, path: string, run: () => Partial<IoResult>, done: IoDone): void {
+  /** `syncs`: a fault of fdatasync makes it hang as well. */
+  protected submit(
+    call: SimCall,
+    path: string,
+    run: () => Partial<IoResult>,
+    done: IoDone,
+    syncs = false,
+  ): void {
     const work = { call, path, run, done };
     const fault = this.faults.find(
-      (f) => f.hang === true && f.call === call && f.count > 0 && f.path.test(path),
+      (f) =>
+        f.hang === true &&
+        (f.call === call || (syncs && f.call === 'fdatasync')) &&
+        f.count > 0 &&
+        f.path.test(path),
     );
     if (fault === undefined) return void this.work.push(work);
     fault.count -= 1;

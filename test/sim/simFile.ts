@@ -115,8 +115,11 @@ export class SimFile {
     return hole && offset < this.size ? this.size : -1;
   }
 
-  syncPoint(): SyncPoint {
-    const pages = new Map([...this.dirty].map((index) => [index, this.pages.get(index) ?? null]));
+  /** What a sync that begins now makes durable: all, or the pages that hold bytes of `[from, to)`, and the length. */
+  syncPoint(from = 0, to = Number.POSITIVE_INFINITY): SyncPoint {
+    const [first, end] = [Math.floor(from / SIM_PAGE_BYTES), Math.ceil(to / SIM_PAGE_BYTES)];
+    const dirty = [...this.dirty].filter((index) => index >= first && index < end);
+    const pages = new Map(dirty.map((index) => [index, this.pages.get(index) ?? null]));
     return { pages, size: this.size, mtimeMs: this.mtimeMs };
   }
 

@@ -121,6 +121,7 @@ export class SimFiles {
       this.trace.push(`create ${path}`);
     }
     if (node.kind === 'folder') return -ERRNO.EISDIR;
+    if ((flags & constants.O_TRUNC) !== 0) node.truncate(0);
     let fd = 3;
     while (this.fds.has(fd)) fd += 1;
     this.fds.set(fd, { node, path });
@@ -289,6 +290,20 @@ export class SimFiles {
     if (write) this.trace.push(`pwrite ${path} ${offset} ${moved.byteLength}`);
     const result = write ? file.write(offset, moved, this.nowMs()) : file.read(offset, moved);
     return { result, crc: crcWanted ? crc32(moved.subarray(0, result)) : 0 };
+  }
+
+  /** A write, continued when it is cut short, and a sync of what it wrote. The count, or a negated errno: then nothing is promised. */
+  protected writeDurably(fd: number, offset: number, bytes: Uint8Array): number {
+    for (let done = 0; done < bytes.byteLength; ) {
+      const { result } = this.transfer(true, fd, offset + done, bytes.subarray(done), false);
+      if (result <= 0) return result === 0 ? -ERRNO.EIO : result;
+      done += result;
+    }
+    const file = this.file(fd);
+    if (typeof file === 'number') return file;
+    const point = file.syncPoint(offset, offset + bytes.byteLength);
+    const synced = this.syncFile(file, this.pathOf(fd), point);
+    return synced < 0 ? synced : bytes.byteLength;
   }
 
   /** How many of `length` bytes at `offset` fit; takes the room that they need. */

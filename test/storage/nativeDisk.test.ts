@@ -128,6 +128,27 @@ t.test('submitted work from open to unlink', async (t) => {
   t.equal(disk.pending(), 0);
 });
 
+t.test(
+  'a durable write is one operation: its fdatasync is in the record, and faults of both act on it',
+  async (t) => {
+    const fd = disk.open(path('durable'), O_RDWR_CREAT, 0o644);
+    const write = (length: number): number =>
+      ended((done) => disk.submitPwrite(fd, 10, 0, 100, length, done, true)).result;
+    native.recordIo(true);
+    t.equal(write(5000), 5000);
+    native.recordIo(false);
+    t.same(native.takeIoRecord(), [`pwrite ${fd} 10 5000 5000 -`, `fdatasync ${fd} 0 0 0 -`]);
+    t.ok(readFileSync(path('durable')).subarray(10).equals(region.slice(100, 5100)));
+    native.setFault(DEVICE, [IO.fdatasync], 'errno', 5, 1);
+    t.equal(write(10), -5);
+    native.setFault(DEVICE, [IO.pwrite], 'errno', 28, 1);
+    t.equal(write(10), -28);
+    t.equal(write(10), 10);
+    t.equal(disk.close(fd), 0);
+    t.equal(write(10), -9);
+  },
+);
+
 t.test('each callback is called once, for its own work, and may submit more', async (t) => {
   const sizes: number[] = [];
   let more = 0;

@@ -25,6 +25,9 @@ const isProduct = (path: string): boolean => /^(src|bench)\/.*\.ts$/.test(path);
 const isPure = (path: string): boolean =>
   path.startsWith('src/protocol/') ||
   [
+    'src/raft/journalFrame.ts',
+    'src/raft/journalQueue.ts',
+    'src/raft/journalSegments.ts',
     'src/server/admission.ts',
     'src/workers/spin.ts',
     'src/workers/ioMode.ts',

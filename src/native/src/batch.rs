@@ -6,7 +6,7 @@
 use crate::crc;
 use crate::direct;
 use crate::entry::{
-    code, whole, Entry, Region, FLAG_CRC, FLAG_DIRECT, FLAG_GUARD, FLAG_LINKED, FLAG_NO_WAIT,
+    code, whole, Entry, Region, FLAG_CRC, FLAG_DIRECT, FLAG_DURABLE, FLAG_GUARD, FLAG_LINKED, FLAG_NO_WAIT,
 };
 use crate::fault::{self, Verdict};
 use crate::files;
@@ -27,6 +27,8 @@ pub struct Disk<'a, K: Kernel> {
     pub regions: &'a [Region],
     /// Set once the file system has refused RWF_NOWAIT: from then on such reads are plain ones.
     pub no_wait_refused: &'a AtomicBool,
+    /// The same for RWF_DSYNC: from then on durable writes are a write and an fdatasync.
+    pub durable_refused: &'a AtomicBool,
     pub direct: &'a direct::Support,
     /// Set when nobody waits for results any more: ends hanging operations.
     pub abandoned: &'a AtomicBool,
@@ -69,6 +71,8 @@ impl<K: Kernel> Disk<'_, K> {
                 );
                 if has_failed(entry) {
                     failed.push(entry.fd);
+                } else if entry.code == code::PWRITE && entry.has(FLAG_DURABLE) {
+                    record::fd(code::FDATASYNC, entry.fd, 0.0, 0.0, 0.0);
                 }
             }
         }
@@ -195,13 +199,42 @@ impl<K: Kernel> Disk<'_, K> {
             Err(result) => return result,
         };
         let length = (entry.length as usize).min(limit.unwrap_or(usize::MAX));
+        if entry.has(FLAG_DURABLE) {
+            return match fault::consult(self.device, code::FDATASYNC, self.abandoned) {
+                Verdict::Fail(result) => result,
+                Verdict::Run(_) => self.write_durable(entry.fd, from, length, offset),
+            };
+        }
         write_all(self.kernel, entry.fd, from, length, offset)
+    }
+
+    /// Writes all bytes, each call durable when it returns; a part that was cut short is continued.
+    fn write_durable(&self, fd: i32, from: *const u8, length: usize, offset: i64) -> i32 {
+        write_parts(from, length, offset, |at, left, to| {
+            if !self.durable_refused.load(Relaxed) {
+                let count = self.kernel.pwrite_durable(fd, at, left, to);
+                if !is_unsupported(count) {
+                    return count;
+                }
+                self.durable_refused.store(true, Relaxed);
+            }
+            let count = self.kernel.pwrite(fd, at, left, to);
+            if count <= 0 {
+                return count;
+            }
+            match self.kernel.fdatasync(fd) {
+                0 => count,
+                errno => errno,
+            }
+        })
     }
 
     /// End of the run of writes that starts at `first` and can go out in one call.
     fn merged_end(&self, entries: &[Entry], first: usize) -> usize {
         let head = &entries[first];
-        if head.code != code::PWRITE || head.length == 0 || self.place(head).is_err() {
+        let mergeable =
+            |entry: &Entry| entry.length > 0 && !entry.has(FLAG_DURABLE) && self.place(entry).is_ok();
+        if head.code != code::PWRITE || !mergeable(head) {
             return first + 1;
         }
         let mut bytes = head.length as usize;
@@ -212,7 +245,7 @@ impl<K: Kernel> Disk<'_, K> {
             let touches = entry.code == code::PWRITE
                 && entry.fd == head.fd
                 && entry.offset == entries[end - 1].offset + f64::from(entries[end - 1].length);
-            if !touches || entry.length == 0 || bytes > MERGED_BYTES_MAX || self.place(entry).is_err() {
+            if !touches || bytes > MERGED_BYTES_MAX || !mergeable(entry) {
                 break;
             }
             end += 1;
@@ -262,11 +295,23 @@ impl<K: Kernel> Disk<'_, K> {
 
 /// Writes all bytes, or answers what stopped it (a write of nothing: -EIO).
 pub fn write_all<K: Kernel>(kernel: &K, fd: i32, from: *const u8, length: usize, offset: i64) -> i32 {
+    write_parts(from, length, offset, |at, left, to| {
+        kernel.pwrite(fd, at, left, to)
+    })
+}
+
+/// Calls `write` with what is left and its place until nothing is, or answers what stopped it.
+fn write_parts(
+    from: *const u8,
+    length: usize,
+    offset: i64,
+    mut write: impl FnMut(*const u8, usize, i64) -> isize,
+) -> i32 {
     let mut done = 0;
     while done < length {
         // SAFETY: `done < length`, for which the caller vouches.
         let at = unsafe { from.add(done) };
-        match kernel.pwrite(fd, at, length - done, offset + done as i64) {
+        match write(at, length - done, offset + done as i64) {
             0 => return -libc::EIO,
             count @ 1.. => done += count as usize,
             errno => return errno as i32,

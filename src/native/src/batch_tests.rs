@@ -43,6 +43,17 @@ impl Fake {
         count
     }
 
+    fn write(&self, name: &str, fd: i32, from: *const u8, length: usize, offset: i64) -> isize {
+        self.calls
+            .borrow_mut()
+            .push(format!("{name} {fd} {offset}+{length}"));
+        let count = self.next(length);
+        if count > 0 {
+            self.put(from, count as usize, offset);
+        }
+        count
+    }
+
     fn put(&self, from: *const u8, count: usize, offset: i64) {
         let mut file = self.file.borrow_mut();
         let end = offset as usize + count;
@@ -84,14 +95,16 @@ impl Kernel for Fake {
     }
 
     fn pwrite(&self, fd: i32, from: *const u8, length: usize, offset: i64) -> isize {
-        self.calls
-            .borrow_mut()
-            .push(format!("pwrite {fd} {offset}+{length}"));
-        let count = self.next(length);
-        if count > 0 {
-            self.put(from, count as usize, offset);
-        }
-        count
+        self.write("pwrite", fd, from, length, offset)
+    }
+
+    fn pwrite_durable(&self, fd: i32, from: *const u8, length: usize, offset: i64) -> isize {
+        self.write("durable", fd, from, length, offset)
+    }
+
+    fn fdatasync(&self, fd: i32) -> isize {
+        self.calls.borrow_mut().push(format!("fdatasync {fd}"));
+        self.next(0)
     }
 
     fn pwritev(&self, fd: i32, parts: &[iovec], mut offset: i64) -> isize {
@@ -113,6 +126,7 @@ impl Kernel for Fake {
 struct Bench {
     memory: Vec<u8>,
     no_wait_refused: AtomicBool,
+    durable_refused: AtomicBool,
     direct: direct::Support,
     abandoned: AtomicBool,
 }
@@ -122,6 +136,7 @@ impl Bench {
         Bench {
             memory: (0..1000u32).map(|i| (i % 251) as u8).collect(),
             no_wait_refused: AtomicBool::new(false),
+            durable_refused: AtomicBool::new(false),
             direct: direct::Support::default(),
             abandoned: AtomicBool::new(false),
         }
@@ -137,6 +152,7 @@ impl Bench {
             device: 199,
             regions: &[region],
             no_wait_refused: &self.no_wait_refused,
+            durable_refused: &self.durable_refused,
             direct: &self.direct,
             abandoned: &self.abandoned,
         }
@@ -306,6 +322,57 @@ fn a_cold_read_does_not_cancel_a_linked_write() {
     let mut entries = [transfer(code::PREAD, 5, 0, 50, FLAG_NO_WAIT), linked(5, 100, 10)];
     bench.run(&kernel, &mut entries);
     assert_eq!(results(&entries), [-libc::EAGAIN, 10]);
+}
+
+fn durable(fd: i32, offset: u32, length: u32) -> Entry {
+    transfer(code::PWRITE, fd, offset, length, FLAG_DURABLE)
+}
+
+#[test]
+fn a_durable_write_goes_on_until_all_of_it_is_durable_and_is_never_merged() {
+    let (kernel, mut bench) = (Fake::scripted(&[100, 30, 20]), Bench::new());
+    let mut entries = [write(5, 0, 100), durable(5, 100, 50), write(5, 150, 50)];
+    bench.run(&kernel, &mut entries);
+    assert_eq!(results(&entries), [100, 50, 50]);
+    let expected = [
+        "pwrite 5 0+100",
+        "durable 5 100+50",
+        "durable 5 130+20",
+        "pwrite 5 150+50",
+    ];
+    assert_eq!(calls(&kernel), expected);
+    assert_eq!(kernel.file.borrow()[..], bench.memory[..200]);
+}
+
+#[test]
+fn where_the_kernel_refuses_durable_writes_each_is_a_write_and_an_fdatasync() {
+    let refused = -libc::EOPNOTSUPP as isize;
+    let (kernel, mut bench) = (Fake::scripted(&[refused, 30, 0]), Bench::new());
+    let mut entries = [durable(5, 0, 50), durable(5, 50, 10)];
+    bench.run(&kernel, &mut entries);
+    assert_eq!(results(&entries), [50, 10]);
+    let expected = [
+        "durable 5 0+50",
+        "pwrite 5 0+50",
+        "fdatasync 5",
+        "pwrite 5 30+20",
+        "fdatasync 5",
+        "pwrite 5 50+10",
+        "fdatasync 5",
+    ];
+    assert_eq!(calls(&kernel), expected);
+}
+
+#[test]
+fn a_durable_write_fails_with_its_fdatasync_whatever_was_written() {
+    let (refused, eio) = (-libc::EOPNOTSUPP as isize, -libc::EIO as isize);
+    let (kernel, mut bench) = (Fake::scripted(&[refused, 50, eio]), Bench::new());
+    let mut entries = [durable(5, 0, 50)];
+    bench.run(&kernel, &mut entries);
+    assert_eq!(results(&entries), [-libc::EIO]);
+    let (kernel, mut bench) = (Fake::scripted(&[20, eio]), Bench::new());
+    bench.run(&kernel, &mut entries);
+    assert_eq!(results(&entries), [-libc::EIO]);
 }
 
 #[path = "batch_direct_tests.rs"]

@@ -82,6 +82,7 @@ pub struct Disk {
     regions: Vec<Region>,
     doorbell: Doorbell,
     no_wait_refused: AtomicBool,
+    durable_refused: AtomicBool,
     direct: direct::Support,
     abandoned: AtomicBool,
     queue: Mutex<Queue>,
@@ -115,6 +116,7 @@ impl Disk {
             regions,
             doorbell,
             no_wait_refused: AtomicBool::new(false),
+            durable_refused: AtomicBool::new(false),
             direct: direct::Support::default(),
             abandoned: AtomicBool::new(false),
             queue: Mutex::default(),
@@ -150,6 +152,7 @@ impl Disk {
             device: self.device,
             regions: &self.regions,
             no_wait_refused: &self.no_wait_refused,
+            durable_refused: &self.durable_refused,
             direct: &self.direct,
             abandoned: &self.abandoned,
         }

@@ -29,6 +29,7 @@ pub const FLAG_CRC: u32 = 2;
 pub const FLAG_LINKED: u32 = 4;
 pub const FLAG_DIRECT: u32 = 8;
 pub const FLAG_GUARD: u32 = 16;
+pub const FLAG_DURABLE: u32 = 32;
 
 /// The word for a code in the I/O record.
 pub fn code_name(code: u32) -> &'static str {

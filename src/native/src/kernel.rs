@@ -17,6 +17,9 @@ pub trait Kernel {
     fn pread_no_wait(&self, fd: i32, into: *mut u8, length: usize, offset: i64) -> isize;
     fn pwrite(&self, fd: i32, from: *const u8, length: usize, offset: i64) -> isize;
     fn pwritev(&self, fd: i32, parts: &[iovec], offset: i64) -> isize;
+    /// A pwrite whose bytes are durable when it returns (RWF_DSYNC).
+    fn pwrite_durable(&self, fd: i32, from: *const u8, length: usize, offset: i64) -> isize;
+    fn fdatasync(&self, fd: i32) -> isize;
     /// Whether all pages of a range of the file, not an empty one, are in the page cache: 1 or 0, or a negated errno. Reads nothing.
     fn is_cached(&self, fd: i32, offset: i64, length: usize) -> isize;
     /// Opens the file of `fd` once more, for reads past the page cache.
@@ -66,6 +69,20 @@ impl Kernel for Linux {
     fn pwritev(&self, fd: i32, parts: &[iovec], offset: i64) -> isize {
         // SAFETY: the caller vouches for the buffers.
         retry(|| unsafe { libc::pwritev(fd, parts.as_ptr(), parts.len() as i32, offset as off_t) })
+    }
+
+    fn pwrite_durable(&self, fd: i32, from: *const u8, length: usize, offset: i64) -> isize {
+        let part = iovec {
+            iov_base: from.cast_mut().cast(),
+            iov_len: length,
+        };
+        // SAFETY: the caller vouches for the buffer, which is only read.
+        retry(|| unsafe { libc::pwritev2(fd, &part, 1, offset as off_t, libc::RWF_DSYNC) })
+    }
+
+    fn fdatasync(&self, fd: i32) -> isize {
+        // SAFETY: a plain call.
+        retry(|| unsafe { libc::fdatasync(fd) } as isize)
     }
 
     fn is_cached(&self, fd: i32, offset: i64, length: usize) -> isize {

@@ -1,0 +1,80 @@
+/**
+ * The files of a worker's journal: names of its segments, and the mark that says up to which frame it was emptied. Synchronous calls of start, stop and recovery.
+ *
+ * The mark is replaced as a whole, so a journal is emptied in one step and a kill at any moment leaves it as it was or empty. Segments are never removed for that.
+ */
+import { join } from 'node:path';
+import type { Disk } from '../storage/io.js';
+import { readWholeFile, replaceFile } from '../storage/wholeFile.js';
+import { type Crc32c, FRAME_HEADER_BYTES, readFrameHeader } from './journalFrame.js';
+
+/** Everything up to this frame, and in segments up to this life, is void. */
+export interface EmptyMark {
+  frame: number;
+  life: number;
+}
+
+/** No mark was ever written. */
+export const NO_MARK: EmptyMark = { frame: 0, life: 0 };
+
+export const SEGMENT_MODE = 0o600;
+const MARK_FILE = 'emptied';
+const MARK_BYTES = 24;
+const MAGIC = 0x45584a45;
+const ENOENT = 2;
+const SEGMENT_NAME = /^segment\.(\d{1,6})$/;
+
+/** Path of a segment. */
+export function segmentPath(folder: string, file: number): string {
+  return join(folder, `segment.${file}`);
+}
+
+/** A segment of a folder. */
+export interface SegmentFile {
+  file: number;
+  sizeBytes: number;
+}
+
+/** The segments in a folder by number; a negated errno when it cannot be listed. */
+export function listSegments(disk: Disk, folder: string): SegmentFile[] | number {
+  const entries = disk.scan(folder);
+  if (typeof entries === 'number') return entries;
+  const segments = entries.flatMap(({ name, sizeBytes }) => {
+    const match = SEGMENT_NAME.exec(name);
+    return match === null ? [] : [{ file: Number(match[1]), sizeBytes }];
+  });
+  return segments.sort((a, b) => a.file - b.file);
+}
+
+/** Empties a journal durably up to `mark`. 0 or a negated errno; then it may be emptied or not. */
+export function writeEmptyMark(disk: Disk, folder: string, mark: EmptyMark, crc32c: Crc32c): number {
+  const bytes = new Uint8Array(MARK_BYTES);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, MAGIC);
+  view.setBigUint64(8, BigInt(mark.frame));
+  view.setBigUint64(16, BigInt(mark.life));
+  view.setUint32(4, crc32c(bytes.subarray(8), 0));
+  return replaceFile(disk, join(folder, MARK_FILE), bytes, SEGMENT_MODE);
+}
+
+/** The mark of a journal, `NO_MARK` where there is none; a message when it cannot be read or is damaged. */
+export function readEmptyMark(disk: Disk, folder: string, crc32c: Crc32c): EmptyMark | string {
+  const path = join(folder, MARK_FILE);
+  const bytes = readWholeFile(disk, path, MARK_BYTES);
+  if (bytes === -ENOENT) return NO_MARK;
+  if (typeof bytes === 'number') return `read ${path}: ${disk.errnoText(bytes)}`;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (bytes.byteLength !== MARK_BYTES || view.getUint32(0) !== MAGIC)
+    return `${path} is no mark of a journal`;
+  if (view.getUint32(4) !== crc32c(bytes.subarray(8), 0)) return `${path} is damaged`;
+  return { frame: Number(view.getBigUint64(8)), life: Number(view.getBigUint64(16)) };
+}
+
+/** Whether the segment of an open file begins with a frame behind the mark, or cannot be read (a negated errno). */
+export function beginsBehind(disk: Disk, fd: number, mark: EmptyMark): boolean | number {
+  const head = new Uint8Array(FRAME_HEADER_BYTES);
+  const count = disk.read(fd, head, 0);
+  if (count < 0) return count;
+  const header = readFrameHeader(head.subarray(0, count), 0);
+  return header !== null && header.number > mark.frame;
+}
