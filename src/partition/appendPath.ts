@@ -1,5 +1,6 @@
 /**
  * OpWrite and OpSyncWrite to extents that are known (`wire.md` 9.2, `storage.md` 7.2). A tiny append that a primary assigns comes through `tinyAppends.ts`.
+ * Random writes that raft has committed come through `raftApply.ts`: they overwrite what the extent has, move neither its end nor its time, and are not linked.
  *
  * The record's `ends` runs ahead of `sizes` while entries are in the batch, so that a pipelined append finds the end that the ones before it will make.
  * Entries of one file are linked: after a failed one the others do not run, and all of them fail; `ends` falls back to what was really written. So an
@@ -7,7 +8,7 @@
  */
 import assert from 'node:assert';
 import { ERROR_TEXT, parameterMismatch } from '../protocol/errors.js';
-import { actionOf, isSyncOp } from '../protocol/opcodes.js';
+import { actionOf, isRandomWriteOp, isSyncOp } from '../protocol/opcodes.js';
 import { blockOf, wholeBlocks } from '../storage/crcFile.js';
 import { EXTENT_FLAG, NONE } from '../storage/extentTable.js';
 import {
@@ -59,6 +60,8 @@ export class AppendPath implements OperationHandler {
   check(store: ExtentStore, op: Operation): string | null {
     const row = store.table.find(op.extentId);
     if (row === NONE || store.table.has(row, EXTENT_FLAG.deleted)) return ERROR_TEXT.extentNotFound;
+    // `applyDecision.ts` has looked at all the rest.
+    if (isRandomWriteOp(op.opcode)) return null;
     const { extentOffset, size } = op;
     // Each kind of extent takes appends under its own type only.
     if (isTinyExtent(op.extentId) !== (op.extentType === TINY)) return ERROR_TEXT.parameterMismatch;
@@ -80,14 +83,11 @@ export class AppendPath implements OperationHandler {
       return this.host.fail(op, actionOf(op.opcode), ERROR_TEXT.extentBroken);
     }
     const end = op.extentOffset + op.size;
-    const tiny = isTinyExtent(handle.extentId);
-    if (tiny && op.extentOffset !== table.ends[row]!) {
-      return this.host.fail(op, actionOf(op.opcode), ERROR_TEXT.parameterMismatch);
-    }
-    if (this.host.settings.strictAppend && op.extentOffset > table.ends[row]!) {
-      return this.host.fail(op, actionOf(op.opcode), parameterMismatch(op.extentOffset, op.size));
-    }
+    const random = isRandomWriteOp(op.opcode);
+    const misplaced = random ? null : this.misplaced(handle, op);
+    if (misplaced !== null) return this.host.fail(op, actionOf(op.opcode), misplaced);
     assert(op.size <= op.bufferBytes, 'a write body is longer than its slot');
+    assert(!random || end <= table.sizes[row]!, 'a random write makes its extent longer');
     assert(!table.has(row, EXTENT_FLAG.clean), 'an extent that is clean on disk is written to');
     handle.writesStarted += 1;
     this.watch.touch(handle.store!, row);
@@ -96,13 +96,23 @@ export class AppendPath implements OperationHandler {
     const zeroing = this.slots.zeroBefore(handle, blockOf(op.extentOffset), blockOf(end - 1));
     if (zeroing >= 0) this.track(handle, op, zeroing, 1);
     const { batch } = this.host.disk;
-    const index = batch.pwrite(handle.fd, op.extentOffset, op.region, op.bufferOffset, op.size, true);
+    const index = batch.pwrite(handle.fd, op.extentOffset, op.region, op.bufferOffset, op.size, !random);
     this.track(handle, op, index, 0);
-    const growth = (tiny ? roundUpToPage(end) : end) - table.ends[row]!;
-    if (growth > 0) {
+    const growth = (isTinyExtent(handle.extentId) ? roundUpToPage(end) : end) - table.ends[row]!;
+    if (growth > 0 && !random) {
       table.ends[row]! += growth;
       this.host.health.space.accept(growth);
     }
+  }
+
+  /** What forbids an append at this place; null when nothing does. */
+  private misplaced(handle: ExtentHandle, op: Operation): string | null {
+    const expected = handle.store!.table.ends[handle.row]!;
+    if (isTinyExtent(handle.extentId)) {
+      return op.extentOffset === expected ? null : ERROR_TEXT.parameterMismatch;
+    }
+    const gap = this.host.settings.strictAppend && op.extentOffset > expected;
+    return gap ? parameterMismatch(op.extentOffset, op.size) : null;
   }
 
   ioDone(op: Operation, index: number): void {
@@ -131,10 +141,14 @@ export class AppendPath implements OperationHandler {
   }
 
   private written(handle: ExtentHandle, op: Operation, first: number): void {
-    this.commit(handle, op.extentOffset + op.size);
-    const whole = isTinyExtent(handle.extentId) ? 0 : wholeBlocks(op.extentOffset, op.size);
+    const random = isRandomWriteOp(op.opcode);
+    this.commit(handle, op.extentOffset + op.size, random);
+    // A random write with a wrong checksum is carried out all the same, everywhere (W30); what it leaves is computed later.
+    const known = !isTinyExtent(handle.extentId) && (!random || op.crc === op.bodyCrc);
+    const whole = known ? wholeBlocks(op.extentOffset, op.size) : 0;
     if (whole > 0) this.slots.remember(handle, op, first, whole);
-    if (isSyncOp(op.opcode) || this.host.settings.syncEverything) this.commits.wait(handle, op);
+    const sync = isSyncOp(op.opcode) || (this.host.settings.syncEverything && !random);
+    if (sync) this.commits.wait(handle, op);
     else this.host.finish(op);
   }
 
@@ -142,10 +156,14 @@ export class AppendPath implements OperationHandler {
     const store = handle.store!;
     const { table } = store;
     // What a tiny extent has of a failed append lies behind its watermark: the next one overwrites it.
-    if (result > 0 && !isTinyExtent(handle.extentId)) this.commit(handle, op.extentOffset + result);
+    const random = isRandomWriteOp(op.opcode);
+    if (result > 0 && (random || !isTinyExtent(handle.extentId))) {
+      this.commit(handle, op.extentOffset + result, random);
+    }
     // Entries of this batch behind the failed one are cancelled, so nothing is on its way past `sizes`.
     table.ends[handle.row] = table.sizes[handle.row]!;
     const errno = op.ioError !== 0 ? op.ioError : result;
+    op.ioError = errno < 0 ? errno : 1;
     if (errno !== -ECANCELED) {
       reportDiskError(this.host, errno, true);
       if (errno === -ENOSPC) this.host.health.space.exhaust();
@@ -163,20 +181,21 @@ export class AppendPath implements OperationHandler {
     this.host.fail(op, actionOf(op.opcode), ioErrorText(this.host, 'write', handle.path, errno));
   }
 
-  /** Bytes up to `lastEnd` are in the file. */
-  private commit(handle: ExtentHandle, lastEnd: number): void {
+  /** Bytes up to `lastEnd` are in the file. A random write moves neither end nor time (`storage.md` 7.2). */
+  private commit(handle: ExtentHandle, lastEnd: number, random: boolean): void {
     const store = handle.store!;
     const { table } = store;
     const { row } = handle;
     const end = isTinyExtent(handle.extentId) ? roundUpToPage(lastEnd) : lastEnd;
     const size = table.sizes[row]!;
     handle.writes += 1;
+    table.crcs[row] = 0;
+    if (random) return;
     if (end > size) {
       table.sizes[row] = end;
       store.grown(handle.extentId, row, end - size);
       if (end > table.ends[row]!) table.ends[row] = end;
     }
-    table.crcs[row] = 0;
     table.modTimes[row] = Math.floor(this.host.clock.nowMs() / 1000);
   }
 }

@@ -138,7 +138,7 @@ export class DirtyRecord implements OperationHandler {
     const waiting: Operation[] = [];
     for (let op = store.dirtyWaiting.shift(); op !== null; op = store.dirtyWaiting.shift()) waiting.push(op);
     for (const op of waiting) {
-      if (ids.includes(op.extentId)) this.fail(op, problem);
+      if (ids.includes(op.extentId)) this.fail(op, problem, result);
       else store.dirtyWaiting.push(op);
     }
     this.end(store);
@@ -150,8 +150,9 @@ export class DirtyRecord implements OperationHandler {
     this.ownFdReleased(store);
   }
 
-  private fail(op: Operation, message: string): void {
+  private fail(op: Operation, message: string, ioError = 0): void {
     this.parked -= 1;
+    op.ioError = ioError;
     this.host.fail(op, actionOf(op.opcode), message);
   }
 }

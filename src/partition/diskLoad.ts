@@ -187,6 +187,7 @@ export function deletePartition(stores: StoreGroup, partition: Partition): Delet
   const name = partitionFolderName(partition.id, partition.sizeBytes);
   const renamed = renameForRemoval(disk, partition.root, name, clock.nowMs());
   if (!renamed.ok && !renamed.renamed) return { ...failed(renamed.message), serves: true };
+  partition.raftApply?.abandon(ERROR_TEXT.partitionNotExists);
   stores.retire(partition.store, ERROR_TEXT.partitionNotExists);
   if (!renamed.ok) return { ...failed(renamed.message), serves: false };
   removeInBackground(stores, renamed.value);
@@ -207,6 +208,7 @@ export function closePartition(stores: StoreGroup, partition: Partition): Outcom
   stores.detach(store);
   note('sync', store.path, stores.closeExtents(store));
   if (problems.length === 0) noteClean(host, store, saveCleanEntries(host, store));
+  if (problems.length === 0) note('write', join(store.path, FILE.apply), partition.raftApply?.close() ?? 0);
   for (const id of store.lostExtents) problems.push(`unsynced data of ${store.extentPath(id)} was lost`);
   store.closed = true;
   store.ownFdsClosed = true;

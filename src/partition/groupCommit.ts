@@ -106,9 +106,10 @@ export class GroupCommit {
   }
 
   /** Ends everybody who waits in this list; for stores that are taken out of service. */
-  failAll(queue: OperationQueue, message: string): void {
+  failAll(queue: OperationQueue, message: string, errno = 0): void {
     for (let op = queue.shift(); op !== null; op = queue.shift()) {
       this.parked -= 1;
+      op.ioError = errno;
       this.host.fail(op, actionOf(op.opcode), message);
     }
   }
@@ -133,8 +134,8 @@ export class GroupCommit {
       extent: handle.extentId,
     });
     this.onBroken(store, handle.extentId);
-    this.failAll(handle.syncRunning, message);
-    this.failAll(handle.syncWaiting, message);
+    this.failAll(handle.syncRunning, message, result);
+    this.failAll(handle.syncWaiting, message, result);
   }
 
   private syncFolder(store: ExtentStore): void {
@@ -153,7 +154,7 @@ export class GroupCommit {
         reportDiskError(this.host, io.result, true);
         const message = `sync ${store.path}: ${this.host.disk.errnoText(io.result)}`;
         this.host.log('error', message, { partition: store.partitionId });
-        this.failAll(store.folderRunning, message);
+        this.failAll(store.folderRunning, message, io.result);
       } else {
         store.creationsSynced = store.creationsSyncing;
       }

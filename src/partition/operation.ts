@@ -45,8 +45,9 @@ export class Operation {
   holeBytes = 0;
   /** A reply body too large for the slot (watermark lists); null otherwise. */
   replyBody: Uint8Array | null = null;
-  /** Entries of the I/O batch still to come back, and the first failure among them (negated errno or short count marker). */
+  /** Entries of the I/O batch still to come back. */
   entriesPending = 0;
+  /** The call on the disk that made it fail: a negated errno, 1 for one that came short, 0 when it was refused without one. */
   ioError = 0;
   /** Free for the store: intrusive queue link, phase. */
   next: Operation | null = null;
@@ -54,6 +55,8 @@ export class Operation {
   handler: OperationHandler | null = null;
   /** Who lent something to the operation that its end gives back; null in most cases. */
   loan: OperationLoan | null = null;
+  /** Who inside this node asked for it; null for packets, which the host answers. */
+  owner: OperationOwner | null = null;
 
   // Limits of the disk (`diskLimits.ts`); those of the line while it waits, with `next` for its neighbour there.
   /** Lane that it runs in, a limit of which it was charged to; 0: none. */
@@ -72,12 +75,24 @@ export interface OperationLoan {
   loanEnded(op: Operation, acknowledged: boolean): void;
 }
 
-/** Gives back what an operation has borrowed; every host calls it first when an operation ends. */
-export function endLoan(op: Operation, acknowledged: boolean): void {
-  const { loan } = op;
-  if (loan === null) return;
-  op.loan = null;
-  loan.loanEnded(op, acknowledged);
+/** Work of this node's own that goes the way of operations. */
+export interface OperationOwner {
+  /** `op` has ended: carried out when `problem` is null. Called once; `op` is the owner's again. Nothing may be added to the batch here. */
+  operationEnded(op: Operation, problem: string | null): void;
+}
+
+/**
+ * What every host does first when an operation ends, well or with a `problem`: gives back what it has borrowed, and tells its owner. True when it had one: then
+ * nobody waits for a reply.
+ */
+export function endsInside(op: Operation, problem: string | null): boolean {
+  const { loan, owner } = op;
+  if (loan !== null) {
+    op.loan = null;
+    loan.loanEnded(op, problem === null);
+  }
+  owner?.operationEnded(op, problem);
+  return owner !== null;
 }
 
 /** Gets the batch results of the operations it added entries for. */

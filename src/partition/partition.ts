@@ -14,11 +14,12 @@ import { actionOf, isWriteOp, OP, UNKNOWN_OPCODE_ACTION } from '../protocol/opco
 import { encodeMaxExtentIdAndSize, encodeUint64Body } from '../protocol/queries.js';
 import { EXTENT_FLAG } from '../storage/extentTable.js';
 import { EXTENTS_MAX, EXTENTS_READ_ONLY, type Status, TINY_EXTENT_LAST } from '../storage/layout.js';
-import type { PartitionMeta } from '../storage/metaFile.js';
+import { formatCreateTime, type PartitionMeta, writeMeta } from '../storage/metaFile.js';
 import { TINY_STATE } from '../storage/tinyExtents.js';
 import type { ExtentStore } from './extentStore.js';
 import type { Operation } from './operation.js';
 import { normalWatermarks, replicaSnapshot, sizeSum, tinyWatermarks } from './queries.js';
+import type { RaftApply } from './raftApply.js';
 import type { StoreGroup } from './storeGroup.js';
 import type { StoreHost } from './storeHost.js';
 
@@ -40,9 +41,12 @@ export class Partition {
   readonly path: string;
   readonly root: string;
   /** 0 normal, 1 created by a decommission. */
-  readonly createType: number;
+  createType: number;
   hosts: string[];
   peers: Peer[];
+  private meta: PartitionMeta;
+  /** What raft has committed, on its way into the store; null while no group is served. */
+  raftApply: RaftApply | null = null;
   /** Applied raft index as found in APPLY. */
   readonly appliedIndex: number;
   readonly store: ExtentStore;
@@ -59,6 +63,7 @@ export class Partition {
     meta: PartitionMeta,
     appliedIndex: number,
   ) {
+    this.meta = meta;
     this.id = meta.partitionId;
     this.volume = meta.volume;
     this.sizeBytes = meta.sizeBytes;
@@ -135,6 +140,22 @@ export class Partition {
       default:
         return this.host.fail(op, UNKNOWN_OPCODE_ACTION, unknownOpcode(op.opcode));
     }
+  }
+
+  /**
+   * Other members, durable when 0 comes back; after a negated errno all is as it was. A partition that a decommission has created is a normal one from then on
+   * (`raft.md` 5.9).
+   */
+  setMembers(peers: Peer[], hosts: string[]): number {
+    const { disk, clock } = this.host;
+    const meta = { ...this.meta, peers, hosts, createType: 0, createTime: formatCreateTime(clock.nowMs()) };
+    const written = writeMeta(disk, this.path, meta);
+    if (written < 0) return written;
+    this.meta = meta;
+    this.peers = peers;
+    this.hosts = hosts;
+    this.createType = 0;
+    return 0;
   }
 
   /** Files of this replica for the master, as JSON (`admin.md` 5.6). */

@@ -13,9 +13,10 @@
  */
 import assert from 'node:assert';
 import { ACTION, ERROR_TEXT, extentFileMissing } from '../protocol/errors.js';
-import { actionOf, isWriteOp, OP } from '../protocol/opcodes.js';
-import { NONE } from '../storage/extentTable.js';
+import { actionOf, changesExtent, OP } from '../protocol/opcodes.js';
+import { EXTENT_FLAG, NONE } from '../storage/extentTable.js';
 import { AppendPath } from './appendPath.js';
+import { ApplyTurns } from './applyTurns.js';
 import { ChecksumJob } from './checksumJob.js';
 import { CreatePath } from './createPath.js';
 import { DeletePath } from './deletePath.js';
@@ -47,6 +48,8 @@ export class StoreGroup {
   private readonly streams: TinyStreams;
   /** Background work on checksums, and what it has found. */
   readonly checksums: ChecksumJob;
+  /** Committed entries of raft on their way. */
+  readonly applies: ApplyTurns;
   private readonly dirty: DirtyRecord;
   private readonly slots: SlotWrites;
   private readonly commits: GroupCommit;
@@ -87,6 +90,7 @@ export class StoreGroup {
     this.checksums = new ChecksumJob(host, this.files, direct, ownFdReleased);
     const { findings, check } = this.checksums;
     this.commits.onBroken = (store, extentId) => findings.broken.push({ store, extentId });
+    this.applies = new ApplyTurns(host);
     this.dirty = new DirtyRecord(host, (store, op) => this.startWrite(store, op), ownFdReleased);
     this.appends = new AppendPath(host, this.files, this.slots, this.commits, check.watch);
     this.reads = new ReadPath(host, this.files, findings, direct, ownFdReleased);
@@ -110,6 +114,8 @@ export class StoreGroup {
     this.files.advance();
     this.slots.flush((handle) => this.files.release(handle));
     this.creates.advance();
+    // Before the commits, which start what a save of APPLY waits for.
+    this.applies.advance(this.hasRoom);
     this.commits.advance();
     this.drain();
     this.dirty.advance(this.hasRoom);
@@ -121,16 +127,18 @@ export class StoreGroup {
   /** About once a second. */
   tick(): void {
     this.checksums.tick();
+    this.applies.tick();
   }
 
   /** Ms until `advance` has something to do that no completion and no request will tell of; Infinity when there is nothing. */
   wakeInMs(): number {
-    return this.checksums.wakeInMs();
+    return this.applies.woken ? 0 : this.checksums.wakeInMs();
   }
 
   /** Nothing of its own begins any more; true when nothing of that is under way. */
   stop(): boolean {
-    return this.checksums.stop();
+    const applied = this.applies.comeToRest();
+    return this.checksums.stop() && applied;
   }
 
   /** A store is served from now on. */
@@ -153,9 +161,9 @@ export class StoreGroup {
     this.tinyAppends.start(store, op);
   }
 
-  /** A write whose extent and offset are known, or a read. */
+  /** A write whose extent and offset are known, a random write that was decided upon, or a read. */
   accessExtent(store: ExtentStore, op: Operation): void {
-    if (isWriteOp(op.opcode)) {
+    if (changesExtent(op.opcode)) {
       const row = store.table.find(op.extentId);
       if (row !== NONE && this.dirty.mustWait(store, row)) return this.dirty.wait(store, op);
       return this.startWrite(store, op);
@@ -185,6 +193,23 @@ export class StoreGroup {
   /** About once a second: what deletes have left in memory. */
   purge(store: ExtentStore, nowMs: number): void {
     this.deletes.purge(store, nowMs);
+  }
+
+  /** Ends `op` when all that was written to its extent so far is durable, its entry in the folder included: at once when it is, or when the extent is gone. */
+  syncExtent(store: ExtentStore, op: Operation): void {
+    const { table } = store;
+    const row = table.find(op.extentId);
+    if (store.closed) return this.host.fail(op, actionOf(op.opcode), ERROR_TEXT.partitionNotExists);
+    if (row === NONE || table.has(row, EXTENT_FLAG.deleted)) return this.host.finish(op);
+    if (table.has(row, EXTENT_FLAG.syncFailed)) {
+      return this.host.fail(op, actionOf(op.opcode), ERROR_TEXT.extentBroken);
+    }
+    // A file that was closed was synced before.
+    const index = table.handles[row]!;
+    const handle = index === NONE ? null : this.files.handles[index]!;
+    if (handle?.isOpen && handle.dirty) this.commits.wait(handle, op);
+    else if (table.creations[row]! > store.creationsSynced) this.commits.waitForFolder(store, op);
+    else this.host.finish(op);
   }
 
   /** Starts the operation when its extent's file is open. */
@@ -262,7 +287,7 @@ export class StoreGroup {
   }
 
   private startAccess(handle: ExtentHandle, op: Operation): void {
-    if (isWriteOp(op.opcode)) this.appends.start(handle, op);
+    if (changesExtent(op.opcode)) this.appends.start(handle, op);
     else if (op.opcode === OP.markDelete) this.deletes.startOpened(handle, op);
     else if (op.opcode === OP.tinyExtentRepairRead) this.streams.startOpened(handle, op);
     else this.reads.start(handle, op);
@@ -278,7 +303,7 @@ export class StoreGroup {
     const store = handle.store!;
     if (handle.creating !== null) {
       this.creates.fileFailed(handle, errno);
-      return this.failWaiting(handle, ERROR_TEXT.extentNotFound);
+      return this.failWaiting(handle, ERROR_TEXT.extentNotFound, errno);
     }
     reportDiskError(this.host, errno, false);
     const missing = errno === -ENOENT;
@@ -286,12 +311,13 @@ export class StoreGroup {
       ? extentFileMissing(store.partitionId, handle.extentId, handle.path)
       : `open ${handle.path}: ${this.host.disk.errnoText(errno)}`;
     this.host.log('error', text, { partition: store.partitionId, extent: handle.extentId });
-    this.failWaiting(handle, text);
+    this.failWaiting(handle, text, errno);
   }
 
-  private failWaiting(handle: ExtentHandle, message: string): void {
+  private failWaiting(handle: ExtentHandle, message: string, errno = 0): void {
     for (let op = handle.waiting.shift(); op !== null; op = handle.waiting.shift()) {
       this.waiting -= 1;
+      op.ioError = errno;
       this.host.fail(op, actionOf(op.opcode), message);
     }
   }

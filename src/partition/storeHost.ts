@@ -70,6 +70,15 @@ const SCRATCH_ENTRY_OF_CLEAN_BYTES = 64;
 /** What the checksum job needs: the slot table of its extent, one block, an entry of EXTENT_CLEAN (`extentCheck.ts`), and the place of its scrub. */
 const SCRATCH_CHECK_BYTES = SLOT_TABLE_BYTES + BLOCK_BYTES + SCRATCH_ENTRY_OF_CLEAN_BYTES;
 
+/** Buffers for what raft has committed: a random write of a normal extent fits (`applyTurns.ts`). So many applies of a worker are on their way at a time. */
+export const APPLY_LANES = 8;
+export const APPLY_LANE_BYTES = BLOCK_BYTES;
+
+/** Offset of such a buffer in the scratch region. */
+export function scratchApplyLane(batchCapacity: number, lane: number): number {
+  return scratchCheck(batchCapacity, 'scrubFile') + SCRUB_FILE_BYTES + lane * APPLY_LANE_BYTES;
+}
+
 /** The last bytes of the region: what a probe writes, and what it reads back (`diskProbe.ts`). */
 export const SCRATCH_PROBE_BYTES = 64;
 
@@ -99,6 +108,5 @@ export function scratchEraseOffset(batchCapacity: number): number {
 
 /** Bytes the scratch region must have for a batch of `batchCapacity` entries. */
 export function scratchBytes(batchCapacity: number): number {
-  const tail = SCRUB_FILE_BYTES + SCRATCH_ERASE_BYTES + SCRATCH_PROBE_BYTES;
-  return scratchCheck(batchCapacity, 'scrubFile') + tail;
+  return scratchApplyLane(batchCapacity, APPLY_LANES) + SCRATCH_ERASE_BYTES + SCRATCH_PROBE_BYTES;
 }

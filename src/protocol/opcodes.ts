@@ -168,6 +168,11 @@ export function isRandomWriteOp(opcode: number): boolean {
   return (groupBits[opcode]! & 2) !== 0;
 }
 
+/** Changes bytes of an extent: an append or rewrite of a client, or a random write that raft has committed. */
+export function changesExtent(opcode: number): boolean {
+  return (groupBits[opcode]! & 3) !== 0;
+}
+
 /** Data is on disk before the reply. */
 export function isSyncOp(opcode: number): boolean {
   return (groupBits[opcode]! & 4) !== 0;

@@ -10,6 +10,8 @@ export interface CoreOutput {
   reset: SnapshotMeta | null;
   /** To be appended; when the first index is not behind the last entry, everything from it on is replaced. */
   entries: readonly RaftEntry[];
+  /** Which log the entries belong to: the core passes over a word of their durability when some of them were replaced since. */
+  generation: number;
   /** The hard state when any of it changed since the last output. */
   hardState: HardState | null;
   /** Term or vote changed: must be durable before `messagesAfter` leave. A change of the commit alone needs no sync. */
@@ -18,6 +20,16 @@ export interface CoreOutput {
   messages: readonly RaftMessage[];
   /** May leave when this output and all before it are durable. */
   messagesAfter: readonly RaftMessage[];
+  /** For the connections that brought snapshot headers; they leave like `messagesAfter`. Each header gets exactly one. */
+  snapshotVerdicts: readonly SnapshotVerdict[];
+}
+
+/** What became of a snapshot header (`raft.md` 2.6). */
+export interface SnapshotVerdict {
+  /** The message that was stepped. */
+  header: RaftMessage;
+  /** True: the byte 01, false: the connection is closed without a word. */
+  accepted: boolean;
 }
 
 /** Called once when what was asked for is durable (0), or failed for good (a negated errno). */

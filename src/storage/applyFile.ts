@@ -7,7 +7,8 @@ import { FILE } from './layout.js';
 import { readWholeFile, replaceFile } from './wholeFile.js';
 
 const APPLY_BYTES_MAX = 4096;
-const APPLY_MODE = 0o755;
+/** As the reference makes the file. */
+export const APPLY_MODE = 0o755;
 const ENOENT = 2;
 
 /** The applied index and, when it was assumed, why. A missing file is 0 and no error. */

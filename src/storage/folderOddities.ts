@@ -9,7 +9,7 @@ import { FILE, parseExtentName } from './layout.js';
 const NAMES_MAX = 8;
 /** Names that are no extents: own files, what a save of META or APPLY leaves when it is cut short, the raft log. */
 const OWN = new Set<string>(Object.values(FILE));
-const TEMPORARY = /^\.(meta|apply)(\.\d+)?$/;
+const TEMPORARY = /^\.(meta|apply|raft_missing)(\.\d+)?$/;
 const RAFT_LOG = /^wal_\d+$/;
 
 /** Log lines on the entries of the folder at `path`. */

@@ -52,6 +52,8 @@ export const FILE = {
   normalDelete: 'NORMALEXTENT_DELETE',
   /** extentd's own (`docs/checksums.md`); the reference ignores it. */
   extentClean: 'EXTENT_CLEAN',
+  /** As well: what raft has committed and could not be written here (`docs/raft.md`, Applying). */
+  raftMissing: 'RAFT_MISSING',
 } as const;
 
 /** Held with flock by the process that serves the disk. The reference ignores it. */

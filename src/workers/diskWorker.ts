@@ -11,7 +11,7 @@ import { DiskLimits } from '../partition/diskLimits.js';
 import { DiskProbe } from '../partition/diskProbe.js';
 import { FreeSpace } from '../partition/diskSpace.js';
 import { EVENT, REPLY_F64, REPLY_I32, RESULT_SKIPPED } from '../partition/messages.js';
-import { endLoan, type Operation } from '../partition/operation.js';
+import { endsInside, type Operation } from '../partition/operation.js';
 import type { Partition } from '../partition/partition.js';
 import { StoreGroup } from '../partition/storeGroup.js';
 import { type DiskHealth, type StoreHost, type StoreSettings, scratchBytes } from '../partition/storeHost.js';
@@ -292,12 +292,12 @@ export class DiskWorker implements StoreHost {
   // OperationHost.
 
   finish(op: Operation): void {
-    endLoan(op, true);
+    if (endsInside(op, null)) return;
     this.#reply(op, RESULT.ok, op.replyBytes);
   }
 
   fail(op: Operation, action: string, message: string): void {
-    endLoan(op, false);
+    if (endsInside(op, message)) return;
     this.#failed[op.connection] = op.generation;
     const text = errorBody(action, message, op.bufferBytes);
     this.regions[op.port]!.set(text, op.bufferOffset);

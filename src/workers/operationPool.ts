@@ -32,6 +32,7 @@ export class OperationPool {
     op.phase = 0;
     op.handler = null;
     op.loan = null;
+    op.owner = null;
     return op;
   }
 

@@ -7,7 +7,7 @@ import { UNLIMITED } from '../../src/config/diskLimits.js';
 import { DiskLimits } from '../../src/partition/diskLimits.js';
 import { createPartition, loadDisk, type NewPartition } from '../../src/partition/diskLoad.js';
 import { FreeSpace } from '../../src/partition/diskSpace.js';
-import { endLoan, Operation } from '../../src/partition/operation.js';
+import { endsInside, Operation } from '../../src/partition/operation.js';
 import type { Partition } from '../../src/partition/partition.js';
 import { StoreGroup } from '../../src/partition/storeGroup.js';
 import {
@@ -210,11 +210,11 @@ export class StoreRig implements StoreHost {
   }
 
   finish(op: Operation): void {
-    this.end(op, true, '');
+    this.end(op, null, '');
   }
 
   fail(op: Operation, action: string, message: string): void {
-    this.end(op, false, `${action}_${message}`);
+    this.end(op, message, `${action}_${message}`);
   }
 
   diskError(errno: number, writing: boolean): void {
@@ -230,14 +230,21 @@ export class StoreRig implements StoreHost {
     return crc32(this.regions[region]!.subarray(offset, offset + length));
   }
 
-  private end(op: Operation, ok: boolean, error: string): void {
+  private end(op: Operation, problem: string | null, error: string): void {
+    if (endsInside(op, problem)) return;
     const sent = this.sent.get(op);
     assert(sent !== undefined, 'an operation ended twice');
-    endLoan(op, ok);
     this.sent.delete(op);
     const inSlot = this.regions[0]!.slice(op.bufferOffset, op.bufferOffset + op.replyBytes);
     Object.assign(sent, {
-      ...{ ended: true, ok, error, extentId: op.extentId, extentOffset: op.extentOffset, crc: op.replyCrc },
+      ...{
+        ended: true,
+        ok: problem === null,
+        error,
+        extentId: op.extentId,
+        extentOffset: op.extentOffset,
+        crc: op.replyCrc,
+      },
       body: op.replyBody ?? inSlot,
     });
     this.freeSlots.get(op.bufferBytes)!.push(op.bufferOffset);

@@ -70,6 +70,18 @@ t.test('the example of the storage chapter, in both formats', async (t) => {
   t.same(unmarshalOldVersionRaftLog(bytes(old)), unmarshalRandWriteRaftLog(unhex(raw)));
 });
 
+t.test('the recorded values of old commands are what the whole commands hold', async (t) => {
+  const old = randomWriteVectors().filter(({ fields }) => 'valueHex' in fields);
+  t.equal(old.length, 2);
+  for (const { name, hex: raw, fields } of old) {
+    t.equal(Buffer.from(raw, 'hex').toString(), fields['json'], name);
+    const value = unhex(String(fields['valueHex']));
+    const opcode = Number(fields['op']) & 0xff;
+    t.equal(opcode, fields['opcode'], name);
+    t.same(unmarshalOldVersionRandWriteOpItem(value, opcode), unmarshalOldVersionRaftLog(unhex(raw)), name);
+  }
+});
+
 t.test('the value of an old command is the fields from the extent id on', async (t) => {
   const raw = '000000ff120000000000000401000000000001ffce00000000000000053610a68668656c6c6f';
   const value = unhex(raw).slice(5);

@@ -121,6 +121,7 @@ export class SimFiles {
       this.trace.push(`create ${path}`);
     }
     if (node.kind === 'folder') return -ERRNO.EISDIR;
+    if ((flags & constants.O_TRUNC) !== 0) node.truncate(0);
     let fd = 3;
     while (this.fds.has(fd)) fd += 1;
     this.fds.set(fd, { node, path });

@@ -1,0 +1,309 @@
+/**
+ * The raft core of one group: ticks, messages, proposals and words of what is durable go in; messages, entries and hard state come out (`docs/raft.md`, One
+ * turn). It is the v1.4.0 variant of `raft.md` 4, sans I/O: no disk, clock, socket or random source of its own, nothing asynchronous, no callbacks.
+ *
+ * This file is the door: it admits messages and hands them to the rule they belong to. The rules change a `GroupState`, which nobody else touches. What the
+ * host gives is trusted and asserted; what other nodes send is not, and is passed over when it makes no sense.
+ */
+import { RAFT_MESSAGE, type RaftMessage } from '../protocol/raftMessage.js';
+import type { RaftEntry, RaftPeer } from '../protocol/raftStructs.js';
+import { decodeConfigurationChange, ENTRY_TYPE } from '../protocol/raftStructs.js';
+import { campaign, isUpToDate } from './election.js';
+import { onAppendRequest, onCheckQuorumRequest } from './following.js';
+import { type CoreOptions, GroupState, type RaftState } from './groupState.js';
+import {
+  type DownReplica,
+  downReplicas,
+  leaseTicksLeft,
+  onHeartbeatRequest,
+  onHeartbeatResponse,
+} from './lease.js';
+import type { RaftLog } from './log.js';
+import { changeMembers } from './membership.js';
+import { broadcastAppends, countOwnLog, onAppendResponse, sendAppend, sendToWaiting } from './replication.js';
+import { becomeFollower } from './roles.js';
+import { onRestored, onSnapshot, onSnapshotSent } from './snapshots.js';
+import { type RaftStatus, statusOf } from './status.js';
+import type { CoreOutput } from './types.js';
+
+export type Proposed = { ok: true; firstIndex: number; term: number } | { ok: false; message: string };
+
+/** Entries [from, to] that somebody waits for and that are not in memory. */
+export interface LogRange {
+  from: number;
+  to: number;
+}
+
+/** Answers that only members may give (`raft.md` 4.2). */
+const RESPONSES: readonly number[] = [
+  RAFT_MESSAGE.appendResponse,
+  RAFT_MESSAGE.voteResponse,
+  RAFT_MESSAGE.electionAckResponse,
+  RAFT_MESSAGE.checkQuorumResponse,
+];
+
+const REFUSED = {
+  notLeader: { ok: false, message: 'raft is not the leader.' },
+  changePending: { ok: false, message: 'a configuration change is pending, retry later' },
+  changeAlone: { ok: false, message: 'configuration changes are proposed one at a time' },
+} as const satisfies Record<string, Proposed>;
+
+export class RaftCore {
+  readonly log: RaftLog;
+  readonly #group: GroupState;
+  #handOverWaits = false;
+
+  /** A follower without a leader, at the stored term. */
+  constructor(options: CoreOptions) {
+    this.#group = new GroupState(options);
+    this.log = options.log;
+    const { log } = this;
+    const applied = Math.min(Math.max(options.applied, log.cutIndex), log.lastIndex);
+    log.commitTo(Math.min(Math.max(options.hardState.commit, applied), log.lastIndex));
+    log.handedOver = applied;
+    log.appliedTo(applied);
+  }
+
+  get group(): number {
+    return this.#group.group;
+  }
+
+  get nodeId(): number {
+    return this.#group.nodeId;
+  }
+
+  get term(): number {
+    return this.#group.term;
+  }
+
+  get vote(): number {
+    return this.#group.vote;
+  }
+
+  get state(): RaftState {
+    return this.#group.state;
+  }
+
+  /** 0: none known. */
+  get leader(): number {
+    return this.#group.leader;
+  }
+
+  get isLeader(): boolean {
+    return this.#group.isLeader;
+  }
+
+  get mayVote(): boolean {
+    return this.#group.mayVote;
+  }
+
+  /** By node id. */
+  members(): readonly RaftPeer[] {
+    return this.#group.peers;
+  }
+
+  /** 300 ms have passed. */
+  tick(): void {
+    const group = this.#group;
+    if (group.restoring !== null) return;
+    group.now += 1;
+    group.electionElapsed += 1;
+    if (group.isLeader) {
+      this.#tickLeader();
+    } else if (group.self === null || !group.mayVote) {
+      group.electionElapsed = 0;
+    } else if (group.election.timedOut(group)) {
+      campaign(group, false);
+    }
+  }
+
+  /**
+   * A message from the network, of any type but a heartbeat; those that have no business there (8, 10, 11) are passed over, as is what `raft.md` 4.2 does not admit.
+   * Throws an assertion error when the leader's log conflicts with what is committed here: the replica must leave service.
+   */
+  step(message: RaftMessage): void {
+    const group = this.#group;
+    if (message.type === RAFT_MESSAGE.snapshot) {
+      onSnapshot(group, message);
+      return;
+    }
+    if (group.restoring !== null || !this.#admits(message)) return;
+    if (message.term > group.term) {
+      if (message.type === RAFT_MESSAGE.voteRequest && group.election.passesOver(group, message)) return;
+      // Only a leader sends these two; whoever else has a higher term is no leader for that.
+      const leads =
+        message.type === RAFT_MESSAGE.appendRequest || message.type === RAFT_MESSAGE.electionAckRequest;
+      becomeFollower(group, message.term, leads ? message.from : 0);
+    }
+    switch (message.type) {
+      case RAFT_MESSAGE.appendRequest:
+        onAppendRequest(group, message);
+        break;
+      case RAFT_MESSAGE.appendResponse:
+        onAppendResponse(group, message);
+        break;
+      case RAFT_MESSAGE.checkQuorumRequest:
+        onCheckQuorumRequest(group, message);
+        break;
+      default:
+        group.election.step(group, message);
+    }
+  }
+
+  /** The group was listed in a heartbeat of `from`. */
+  heartbeatRequest(from: number): void {
+    if (this.#group.restoring === null) onHeartbeatRequest(this.#group, from);
+  }
+
+  /** The group was listed in the answer of `from` to a heartbeat. */
+  heartbeatResponse(from: number): void {
+    onHeartbeatResponse(this.#group, from);
+  }
+
+  /** The connection to a node was made anew: it may have been restarted, and learns its leader from an append alone (`raft.md` 8). */
+  reconnected(to: number): void {
+    const member = this.#group.member(to);
+    if (this.isLeader && member !== null && member !== this.#group.self) sendAppend(this.#group, member);
+  }
+
+  /**
+   * Appends one entry of `type` for each data, in order. They are committed when entries of these indexes and this term are handed over; never, if others are. A
+   * configuration change goes alone, and not while another may be pending.
+   */
+  propose(type: number, data: readonly Uint8Array[]): Proposed {
+    const group = this.#group;
+    if (!group.isLeader) return REFUSED.notLeader;
+    const { log } = this;
+    const firstIndex = log.lastIndex + 1;
+    if (type === ENTRY_TYPE.configurationChange) {
+      if (data.length !== 1) return REFUSED.changeAlone;
+      if (log.applied < group.changesWaitFor) return REFUSED.changePending;
+      const change = decodeConfigurationChange(data[0]!);
+      if (!change.ok) return change;
+      group.changesWaitFor = firstIndex;
+    }
+    const { term } = group;
+    log.append(data.map((bytes, i) => ({ type, term, index: firstIndex + i, data: bytes })));
+    broadcastAppends(group);
+    return { ok: true, firstIndex, term };
+  }
+
+  /** Tries to become leader; `forced` in spite of a living one. Nothing happens where this node may not (`raft.md` 4.3). */
+  campaign(forced: boolean): void {
+    if (this.#group.restoring === null) campaign(this.#group, forced);
+  }
+
+  /** An output of this core is durable, and so are all before it. */
+  persisted(output: CoreOutput): void {
+    const last = output.entries.at(-1);
+    if (last === undefined) return;
+    this.log.durableTo(last.index, output.generation);
+    countOwnLog(this.#group);
+  }
+
+  /** The reset of an output is durable and the state machine has taken it, or has failed: then this core stays silent for good. */
+  restored(ok: boolean): void {
+    onRestored(this.#group, ok);
+  }
+
+  /** The stream of the snapshot to a node has ended. Not to be called when it was aborted here (leadership lost, or a newer one). */
+  snapshotSent(to: number, ok: boolean): void {
+    onSnapshotSent(this.#group, to, ok);
+  }
+
+  /** What is to be read from the folder, given to `log.put` and told by `logLoaded`; a part of it from `from` on is enough. Null when nobody waits. */
+  get wantsLog(): LogRange | null {
+    const { log } = this;
+    if (this.#handOverWaits) return this.#range(log.handedOver + 1);
+    for (const member of this.#group.members) {
+      const waits = member.waitsForLog && member.next > log.cutIndex && !log.inMemory(member.next);
+      if (waits) return this.#range(member.next);
+    }
+    return null;
+  }
+
+  /** Entries were put into the log. */
+  logLoaded(): void {
+    this.#handOverWaits = false;
+    sendToWaiting(this.#group);
+  }
+
+  /**
+   * The next entries for the state machine, committed and durable here: at most `bytesMax` encoded bytes, but one at least. Configuration changes among
+   * them take effect here and now. Empty when there are none, null when they are not in memory (`wantsLog`).
+   */
+  handOver(bytesMax: number): RaftEntry[] | null {
+    if (this.#group.restoring !== null) return [];
+    const entries = this.log.handOver(bytesMax);
+    this.#handOverWaits = entries === null;
+    if (entries !== null) changeMembers(this.#group, entries);
+    return entries;
+  }
+
+  /** The state machine has applied up to here. */
+  appliedTo(index: number): void {
+    this.log.appliedTo(index);
+  }
+
+  /**
+   * Cuts the front of the log in memory up to `index`, leaving `retainedEntries` (`raft.md` 4.12), and nothing that is not applied. Returns the cut, for the
+   * host to make durable; null when nothing was cut.
+   */
+  compact(index: number): { index: number; term: number } | null {
+    const { log } = this;
+    const to = Math.min(index, log.lastIndex - this.#group.limits.retainedEntries, log.applied);
+    if (this.#group.restoring !== null || to <= log.cutIndex) return null;
+    return { index: to, term: log.cut(to) };
+  }
+
+  get hasOutput(): boolean {
+    const { outbox, term, vote } = this.#group;
+    return outbox.isFilled(term, vote, this.log);
+  }
+
+  takeOutput(): CoreOutput {
+    const { outbox, term, vote } = this.#group;
+    return outbox.take(term, vote, this.log);
+  }
+
+  status(): RaftStatus {
+    return statusOf(this.#group);
+  }
+
+  /** Of a leader: who has not been heard for more than two heartbeats. */
+  downReplicas(): DownReplica[] {
+    return downReplicas(this.#group);
+  }
+
+  /** Of a leader: ticks for which nobody else can lead, from what was heard. 0 for everybody else. */
+  leaseTicksLeft(): number {
+    return leaseTicksLeft(this.#group);
+  }
+
+  #tickLeader(): void {
+    const group = this.#group;
+    if (!group.election.stays(group)) {
+      becomeFollower(group, group.term, 0);
+      return;
+    }
+    group.heartbeatElapsed += 1;
+    if (group.heartbeatElapsed < group.limits.heartbeatTicks) return;
+    group.heartbeatElapsed = 0;
+    for (const member of group.members) member.paused = false;
+  }
+
+  /** `raft.md` 4.2, and what no honest node sends: a message to somebody else, from itself, without a term. */
+  #admits(message: RaftMessage): boolean {
+    const group = this.#group;
+    const { from, term, type } = message;
+    if (message.to !== group.nodeId || from === group.nodeId || from === 0) return false;
+    if (term === 0 || term < group.term) return false;
+    if (group.member(from) !== null) return true;
+    if (RESPONSES.includes(type)) return false;
+    return type !== RAFT_MESSAGE.voteRequest || isUpToDate(group, message);
+  }
+
+  #range(from: number): LogRange {
+    return { from, to: Math.min(this.log.holeEnd(from), this.log.lastIndex) };
+  }
+}
