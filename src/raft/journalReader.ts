@@ -28,6 +28,8 @@ export interface FoundJournal {
   folder: string;
   /** Up to where it was emptied. */
   mark: EmptyMark;
+  /** Nothing was written since it was emptied, and nothing is wrong: there is nothing to do. */
+  isEmpty: boolean;
   /** Whole frames that are needed. */
   frames: number;
   /** The last whole frame and life on the disk; those of the mark when there is none behind it. */
@@ -79,12 +81,14 @@ class JournalReader {
   #window = new Uint8Array(WINDOW_BYTES);
   #windowStart = 0;
   #windowBytes = 0;
+  /** A segment begins with a frame behind the mark, whole or torn. */
+  #begun = false;
 
   constructor(disk: Disk, folder: string, crc32c: Crc32c) {
     this.#disk = disk;
     this.#crc32c = crc32c;
     this.#found = {
-      ...{ folder, mark: NO_MARK, frames: 0, last: NO_MARK, groups: new Map(), gaps: [] },
+      ...{ folder, isEmpty: false, mark: NO_MARK, frames: 0, last: NO_MARK, groups: new Map(), gaps: [] },
       ...{ unreadable: false, problems: [] },
     };
   }
@@ -99,6 +103,7 @@ class JournalReader {
     found.last = found.mark;
     const segments = this.#findSegments();
     const newest = segments.at(-1);
+    found.isEmpty = newest === undefined && !this.#begun && found.problems.length === 0;
     if (newest === undefined) return found;
     let tail = 0;
     for (const { header } of this.#framesOf(newest)) tail = header.tail;
@@ -208,6 +213,7 @@ class JournalReader {
     const head = this.#bytesAt(fd, offset, FRAME_HEADER_BYTES);
     if (typeof head === 'number') return head;
     const header = readFrameHeader(head, 0);
+    if (header !== null && offset === 0 && header.number > this.#found.mark.frame) this.#begun = true;
     if (header === null || header.life < lifeMin) return null;
     const length = FRAME_HEADER_BYTES + header.payloadBytes;
     if (offset + length > sizeBytes) return null;
