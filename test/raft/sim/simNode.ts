@@ -116,7 +116,10 @@ export class SimNode {
     const recovery = { log: (_level: string, message: string) => events.log(message) };
     const { failures, noVote } = recoverDisk(disk, DISK_ROOT, { ...recovery, fileBytesMax: LOG_FILE_BYTES });
     if (failures.length > 0) return failures.join('; ');
-    const rig = new StoreRig(disk, this.clock, this.regions);
+    const rig = new StoreRig(disk, this.clock, this.regions, {
+      checksumBytesPerSecond: 0,
+      scrubBytesPerSecond: 0,
+    });
     const partition = rig.load(DISK_ROOT).find(({ id }) => id === GROUP);
     assert(partition !== undefined, 'the partition is loaded');
     const journal = Journal.open({
