@@ -14,11 +14,14 @@ import { TermRuns } from './termRuns.js';
 
 /** What is to be done with the files. Nothing has been changed yet. */
 export interface FoundLog {
-  /** In order. The last one is open and loaded, and may have something behind its entries that is to be cut off. Empty: the first file is to be made. */
+  /**
+   * In order. The last one is open and loaded, and may have something behind its entries that is to be cut off. Files in front that lie below the cut were not looked at. Empty: the first
+   * file is to be made.
+   */
   kept: LogFile[];
   /** In the order in which they are to be removed. */
   dropped: LogFile[];
-  /** Terms of the entries in `kept`. */
+  /** Terms of the entries in `kept`, as far as it was looked at. */
   runs: TermRuns;
   /** What is cut off or dropped, and why. */
   notes: string[];
@@ -40,7 +43,7 @@ export function findLog(
     const walk = new LogWalk(disk, meta, keepBelow);
     const broken = walk.through(files.slice(below, count));
     const verdict = broken === null ? walk.againstMeta() : broken.damage;
-    if (verdict === null) return resultOf(walk, files, below, count, meta.cutIndex);
+    if (verdict === null) return resultOf(walk, files, below, count);
     for (const file of files) file.unload();
     // Without the files that are no use the log is shorter: is it long enough for the journal to go on?
     const shorter = broken === null || broken.damage.errno < 0 ? count : below + broken.usable;
@@ -49,32 +52,21 @@ export function findLog(
   }
 }
 
-/** How many files at the front hold nothing behind the cut (`raft.md` 6.4): an interrupted truncation has left them. */
+/** How many files at the front hold nothing behind the cut. They wait for the next truncation, and nobody reads them again (`raft.md` 6.4). */
 function countBelow(files: readonly LogFile[], cutIndex: number): number {
   let below = 0;
   while (below + 1 < files.length && files[below + 1]!.nameIndex - 1 <= cutIndex) below += 1;
   return below;
 }
 
-function resultOf(
-  walk: LogWalk,
-  files: readonly LogFile[],
-  below: number,
-  count: number,
-  cutIndex: number,
-): FoundLog {
+function resultOf(walk: LogWalk, files: readonly LogFile[], below: number, count: number): FoundLog {
   const front = files.slice(0, below);
   const behind = files.slice(count).toReversed();
-  const notes = [
-    ...front.map((file) => `${nameOf(file)}: nothing of it lies behind the cut at ${cutIndex}, removed`),
-    ...behind.map((file) => `${nameOf(file)}: the log ends before it, removed`),
-  ];
-  return {
-    kept: walk.kept,
-    dropped: [...front, ...behind, ...walk.dropped],
-    runs: walk.runs,
-    notes: [...notes, ...walk.notes],
-  };
+  const { kept, runs } = walk;
+  const notes = [...behind.map((file) => `${nameOf(file)}: the log ends before it, removed`), ...walk.notes];
+  if (kept.length > 0 || files.length === 0)
+    return { kept: [...front, ...kept], dropped: behind, runs, notes };
+  return { kept, dropped: [...behind, ...walk.dropped, ...front.toReversed()], runs, notes };
 }
 
 /** Where a walk has ended early. */

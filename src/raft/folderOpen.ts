@@ -111,8 +111,9 @@ export function openGroupFolder(disk: Disk, path: string, options: FolderOptions
   const shared = new SharedFd(disk, metaFd);
   // What an earlier process has written, names included, may not be durable either.
   sync.ownNameChanged();
-  sync.changed(shared);
-  sync.changed(log.kept.at(-1)!.shared);
+  sync.changed(FOLDER_META_NAME, shared);
+  const active = log.kept.at(-1)!;
+  sync.changed(active.path, active.shared);
   const fileBytesMax = options.fileBytesMax ?? LOG_FILE_BYTES_MAX;
   assert(fileBytesMax < 2 ** 32, 'offsets in a log file have 32 bits');
   const { kept, runs } = log;
