@@ -49,7 +49,7 @@ const ONE_TO_THREE = [entry(1, 1), entry(2, 1), entry(3, 1)];
 /** Three nodes with the same three entries of term 1, which node 1 leads and has committed; all have applied them. */
 function settled(): Invariants {
   const invariants = new Invariants();
-  for (const node of [1, 2, 3]) invariants.started(node, core(0, logOf([])), 0);
+  for (const node of [1, 2, 3]) restart(invariants, node, core(0, logOf([])));
   const log = logOf(ONE_TO_THREE, { committed: 3 });
   for (const node of [1, 2, 3]) {
     invariants.sent(node, node === 1 ? message(RAFT_MESSAGE.voteRequest, { term: 1 }) : grant(1, 1));
@@ -58,6 +58,12 @@ function settled(): Invariants {
     if (node !== 1) invariants.sent(node, ack(1, 3));
   }
   return invariants;
+}
+
+/** The next life of a node, whose state machine goes on behind `appliedTo`. */
+function restart(invariants: Invariants, node: number, found: CoreView, appliedTo = 0): void {
+  invariants.resumed(node, appliedTo);
+  invariants.started(node, found);
 }
 
 function breaks(t: Test, invariant: string, what: RegExp, act: () => void): void {
@@ -91,7 +97,7 @@ t.test('a run as it should be', async (t) => {
   invariants.handedOver(2, entry(4, 2));
   invariants.observe(2, core(2, logOf(next, { committed: 4 }), { isLeader: true }));
   invariants.observe(2, core(2, logOf(next.slice(2), { committed: 4, cut: { index: 2, term: 1 } })));
-  invariants.started(2, core(2, logOf(next, { committed: 3, inMemoryFrom: 9 }), { vote: 2 }), 1);
+  restart(invariants, 2, core(2, logOf(next, { committed: 3, inMemoryFrom: 9 }), { vote: 2 }), 1);
   for (const each of next.slice(1)) invariants.handedOver(2, each);
   invariants.observe(2, core(2, logOf(next, { committed: 4 })));
   t.equal(invariants.elections, 2);
@@ -102,7 +108,7 @@ t.test('a core of the production code is a view', async (t) => {
   const log = new RaftLog({ cutIndex: 0, cutTerm: 0, lastIndex: 3, runs: [{ from: 1, term: 1 }] });
   log.append([entry(4, 2)]);
   log.commitTo(3);
-  invariants.started(1, core(2, log, { vote: 1 }), 0);
+  restart(invariants, 1, core(2, log, { vote: 1 }));
   log.commitTo(4);
   invariants.observe(1, core(2, log, { isLeader: true }));
   t.equal(invariants.ledger.committedIndex, 4);
@@ -120,7 +126,7 @@ t.test('election safety', async (t) => {
   breaks(t, name, /votes for 3 in term 1/, () => {
     const invariants = settled();
     invariants.forgive(2);
-    invariants.started(2, core(0, logOf([])), 0);
+    restart(invariants, 2, core(0, logOf([])));
     invariants.sent(2, grant(1, 3));
   });
   breaks(t, name, /goes back from term 1 to 0/, () => settled().observe(2, core(0, logOf(ONE_TO_THREE))));
@@ -143,7 +149,7 @@ t.test('log matching', async (t) => {
   breaks(t, name, /an entry 2 of term 1 that nobody ever had/, () => {
     const invariants = new Invariants();
     invariants.observe(1, core(1, logOf([entry(1, 1)])));
-    invariants.started(2, core(1, logOf([entry(1, 1), entry(2, 1)], { inMemoryFrom: 9 })), 0);
+    restart(invariants, 2, core(1, logOf([entry(1, 1), entry(2, 1)], { inMemoryFrom: 9 })));
   });
   breaks(t, name, /another entry in place of 2/, () => {
     new Invariants().observe(1, core(1, logOf([entry(1, 1), entry(3, 1)])));
@@ -195,7 +201,7 @@ t.test('state machine safety: what is applied', async (t) => {
   const log = logOf(ONE_TO_THREE, { committed: 3 });
   const applies = (act: (invariants: Invariants) => void) => () => {
     const invariants = settled();
-    invariants.started(3, core(1, log, { vote: 1 }), 1);
+    restart(invariants, 3, core(1, log, { vote: 1 }), 1);
     act(invariants);
     invariants.observe(3, core(1, log));
   };
@@ -253,36 +259,36 @@ t.test('state machine safety: what is applied', async (t) => {
     applies((it) => it.restored(3, 1, 1)),
   );
   breaks(t, name, /node 3 says that it applied 4/, () => {
-    settled().started(3, core(1, log, { vote: 1 }), 4);
+    restart(settled(), 3, core(1, log, { vote: 1 }), 4);
   });
 });
 
 t.test('durability: what was said over the network is there after a crash', async (t) => {
   const name = 'durability';
   const log = logOf(ONE_TO_THREE, { committed: 3 });
-  settled().started(2, core(1, log, { vote: 1 }), 0);
-  settled().started(2, core(7, log), 0);
-  breaks(t, name, /in term 1 comes back in term 0/, () => settled().started(2, core(0, log), 0));
-  breaks(t, name, /voted for 1 in term 1 comes back with 0/, () => settled().started(2, core(1, log), 0));
+  restart(settled(), 2, core(1, log, { vote: 1 }));
+  restart(settled(), 2, core(7, log));
+  breaks(t, name, /in term 1 comes back in term 0/, () => restart(settled(), 2, core(0, log)));
+  breaks(t, name, /voted for 1 in term 1 comes back with 0/, () => restart(settled(), 2, core(1, log)));
   breaks(t, name, /voted for 1 in term 1 comes back with 3/, () =>
-    settled().started(1, core(1, log, { vote: 3 }), 0),
+    restart(settled(), 1, core(1, log, { vote: 3 })),
   );
   breaks(t, name, /acknowledged entry 3 of term 1 and comes back with a log that ends at 2/, () => {
-    settled().started(2, core(1, logOf(ONE_TO_THREE.slice(0, 2)), { vote: 1 }), 0);
+    restart(settled(), 2, core(1, logOf(ONE_TO_THREE.slice(0, 2)), { vote: 1 }));
   });
   breaks(t, name, /acknowledged entry 3 of term 1 and comes back with one of term 2/, () => {
     const other = [...ONE_TO_THREE.slice(0, 2), entry(3, 2)];
-    settled().started(2, core(2, logOf(other)), 0);
+    restart(settled(), 2, core(2, logOf(other)));
   });
   breaks(t, name, /in term 2 comes back in term 1/, () => {
     const invariants = settled();
     invariants.observe(2, core(2, log));
     invariants.sent(2, message(RAFT_MESSAGE.electionAckResponse, { term: 2 }));
-    invariants.started(2, core(1, log, { vote: 1 }), 0);
+    restart(invariants, 2, core(1, log, { vote: 1 }));
   });
   const forgiven = settled();
   forgiven.forgive(2);
-  forgiven.started(2, core(0, logOf([])), 0);
+  restart(forgiven, 2, core(0, logOf([])));
 });
 
 t.test('durability: what was not said, or was given up for a later leader, may be lost', async (t) => {
@@ -290,7 +296,7 @@ t.test('durability: what was not said, or was given up for a later leader, may b
   const longer = [...ONE_TO_THREE, entry(4, 1), entry(5, 1)];
   const unsaid = settled();
   unsaid.observe(2, core(2, logOf(longer, { committed: 3 })));
-  unsaid.started(2, core(1, log, { vote: 1 }), 0);
+  restart(unsaid, 2, core(1, log, { vote: 1 }));
   // Acknowledged up to 5, then 5 gives way: either log may be left by a crash, and 4 must be.
   const other = [...longer.slice(0, 4), entry(5, 2)];
   for (const left of [longer, other, longer.slice(0, 4)]) {
@@ -298,14 +304,14 @@ t.test('durability: what was not said, or was given up for a later leader, may b
     invariants.observe(2, core(1, logOf(longer, { committed: 3 })));
     invariants.sent(2, ack(1, 5));
     invariants.observe(2, core(2, logOf(other, { committed: 3 })));
-    invariants.started(2, core(2, logOf(left, { committed: 3 })), 0);
+    restart(invariants, 2, core(2, logOf(left, { committed: 3 })));
   }
   breaks(t, 'durability', /acknowledged entry 4 of term 1 and comes back with a log that ends at 3/, () => {
     const invariants = settled();
     invariants.observe(2, core(1, logOf(longer, { committed: 3 })));
     invariants.sent(2, ack(1, 5));
     invariants.observe(2, core(2, logOf(other, { committed: 3 })));
-    invariants.started(2, core(2, log), 0);
+    restart(invariants, 2, core(2, log));
   });
 });
 
@@ -315,7 +321,7 @@ t.test('durability: an acknowledgement is of the log that the node has', async (
   early.sent(2, ack(1, 4));
   early.observe(2, core(1, longer));
   breaks(t, 'durability', /acknowledged entry 4 of term 1/, () => {
-    early.started(2, core(1, logOf(ONE_TO_THREE, { committed: 3 }), { vote: 1 }), 0);
+    restart(early, 2, core(1, logOf(ONE_TO_THREE, { committed: 3 }), { vote: 1 }));
   });
   breaks(t, 'durability', /node 2 acknowledged entry 5, its log ends at 4/, () => {
     const invariants = settled();

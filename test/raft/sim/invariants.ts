@@ -52,21 +52,24 @@ export class Invariants {
   /** Digests of entries that some state machine has got. */
   readonly #applied = new Set<number>();
 
-  /**
-   * A process begins on what a disk holds, as far as it was opened: promises of earlier lives are held against it. `appliedTo`: where its state machine goes on.
-   */
-  started(node: number, core: CoreView, appliedTo: number): void {
+  /** The state machine of a new process goes on behind this index. Comes before anything is handed to it. */
+  resumed(node: number, appliedTo: number): void {
     const watched = this.#watched(node);
-    watched.promises.check(core.term, core.vote, core.log, watched.log);
-    watched.log.update(core.log);
-    watched.promises.startAgain();
-    watched.term = core.term;
-    watched.committed = watched.log.cutIndex;
+    if (appliedTo > this.ledger.committedIndex)
+      throw new InvariantBroken('state machine safety', `node ${node} says that it applied ${appliedTo}`);
     watched.applied = appliedTo;
     watched.handed.length = 0;
     watched.told.length = 0;
-    if (appliedTo > this.ledger.committedIndex)
-      throw new InvariantBroken('state machine safety', `node ${node} says that it applied ${appliedTo}`);
+  }
+
+  /** A process runs on what a disk holds: promises of earlier lives are held against it. Comes instead of the first look at it, behind `resumed`. */
+  started(node: number, core: CoreView): void {
+    const watched = this.#watched(node);
+    watched.promises.check(core.term, core.vote, core.log, watched.log);
+    watched.promises.startAgain();
+    watched.log.update(core.log);
+    watched.term = core.term;
+    watched.committed = watched.log.cutIndex;
     this.observe(node, core);
   }
 
