@@ -101,6 +101,11 @@ class LogWalk {
   /** Takes the files one after the other. Null when all of them fit. */
   through(files: readonly LogFile[]): Broken | null {
     for (const [at, file] of files.entries()) {
+      // A removal that a power loss has undone, beside the file that has come in its place: both hold what was replaced.
+      if (at > 0 && files[at - 1]!.seq === file.seq) {
+        const reason = `two log files have number ${file.seq}`;
+        return { damage: { reason, errno: 0 }, usable: at - 1 };
+      }
       if (this.#last > 0 && file.nameIndex !== this.#last + 1) {
         const reason = `${nameOf(file)} follows entry ${this.#last}`;
         return { damage: { reason, errno: 0 }, usable: at };
