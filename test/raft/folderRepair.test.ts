@@ -119,14 +119,13 @@ t.test('a power loss takes nothing that was synced, and the journal brings the r
         journal = new JournalTwin(twin);
       }
       if (!random.chance(0.1)) continue;
+      torn += openGroupFolder(disk.powerLoss(seed * 1000 + step), FOLDER, options).ok ? 0 : 1;
       disk = disk.powerLoss(seed * 1000 + step);
       // Recovery may be cut short by another power loss, and begins again.
       if (random.chance(0.3)) {
         openGroupFolder(disk, FOLDER, { ...options, repair: journal });
         disk = disk.powerLoss(seed * 2000 + step);
       }
-      torn += openGroupFolder(disk, FOLDER, options).ok ? 0 : 1;
-      disk = disk.processEnd(1);
       journal.carryInto(t, disk, options, twin, what);
       disk = disk.powerLoss(seed * 3000 + step);
       folder = same(t, disk, options, twin, what);

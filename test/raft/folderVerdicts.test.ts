@@ -219,6 +219,10 @@ t.test('the same where the commit is beyond the cut is no left-over: refused', a
   gap.unlink(path(name(1, 1)));
   meta(gap, [3, 11, 2, 2, 1]);
   refused(t, gap, /the log begins at 4, and the cut is at 2$/);
+  const atCut = rotated();
+  atCut.unlink(path(name(1, 1)));
+  meta(atCut, [3, 2, 2, 2, 1]);
+  refused(t, atCut, /the log begins at 4, and the cut is at 2$/);
   const lost = rotated();
   lost.unlink(path(name(1, 1)));
   refused(t, lost, /the log begins at 4, and the cut is at 0$/);
