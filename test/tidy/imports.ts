@@ -82,6 +82,7 @@ export const ALLOWED_IMPORTS: Readonly<Record<string, readonly string[]>> = {
     'src/storage/layout.ts',
     'src/storage/metaFile.ts',
     'src/storage/nativeDisk.ts',
+    'src/raft',
     'src/server/nodeMemory.ts',
     'src/server/workerHandle.ts',
     'src/server/workerPort.ts',

@@ -11,11 +11,13 @@ import { RaftApply } from '../../../src/partition/raftApply.js';
 import type { RaftMessage } from '../../../src/protocol/raftMessage.js';
 import { RaftHost } from '../../../src/raft/host.js';
 import { Journal } from '../../../src/raft/journal.js';
+import { returnVote } from '../../../src/raft/noVote.js';
 import type { RaftGroup } from '../../../src/raft/raftGroup.js';
+import { recoverDisk } from '../../../src/raft/recovery.js';
 import type { SnapshotVerdict } from '../../../src/raft/types.js';
+import type { Clock } from '../../../src/storage/io.js';
 import { rigRegions, StoreRig } from '../../partition/storeRig.js';
 import type { Random } from '../../sim/random.js';
-import type { SimClock } from '../../sim/simClock.js';
 import { SimDisk } from '../../sim/simDisk.js';
 import type { SimFolder } from '../../sim/simFolder.js';
 
@@ -59,7 +61,7 @@ interface Process {
 export class SimNode {
   readonly id: number;
   disk: SimDisk;
-  readonly clock: SimClock;
+  readonly clock: Clock;
   private readonly regions: Uint8Array[];
   private readonly random: Random;
   private readonly events: NodeEvents;
@@ -70,7 +72,7 @@ export class SimNode {
     id: number,
     root: SimFolder,
     regions: Uint8Array[],
-    clock: SimClock,
+    clock: Clock,
     random: Random,
     events: NodeEvents,
   ) {
@@ -111,7 +113,13 @@ export class SimNode {
   start(): string | null {
     assert(this.process === null, 'one process at a time');
     const { disk, events } = this;
-    const rig = new StoreRig(disk, this.clock, this.regions);
+    const recovery = { log: (_level: string, message: string) => events.log(message) };
+    const { failures, noVote } = recoverDisk(disk, DISK_ROOT, { ...recovery, fileBytesMax: LOG_FILE_BYTES });
+    if (failures.length > 0) return failures.join('; ');
+    const rig = new StoreRig(disk, this.clock, this.regions, {
+      checksumBytesPerSecond: 0,
+      scrubBytesPerSecond: 0,
+    });
     const partition = rig.load(DISK_ROOT).find(({ id }) => id === GROUP);
     assert(partition !== undefined, 'the partition is loaded');
     const journal = Journal.open({
@@ -132,11 +140,12 @@ export class SimNode {
       send: (message) => events.send(message),
       snapshotVerdict: (verdict) => events.snapshotVerdict(verdict),
       groupFailed: (_group, reason) => events.groupFailed(reason),
-      caughtUp: () => undefined,
+      caughtUp: (group) => returnVote(disk, DISK_ROOT, group, () => undefined),
       log: (_level, message) => events.log(message),
     });
     const problem = host.start({
-      ...{ group: GROUP, path: `${partition.path}/wal_${GROUP}`, machine: apply.value, lost: false },
+      ...{ group: GROUP, path: `${partition.path}/wal_${GROUP}`, machine: apply.value },
+      lost: noVote.some(({ group }) => group === GROUP),
       peers: partition.peers.map(({ id }) => ({ type: 0, priority: 0, nodeId: id })),
     });
     if (problem !== null) return problem;
