@@ -100,6 +100,12 @@ class LogWalk {
 
   /** Takes the files one after the other. Null when all of them fit. */
   through(files: readonly LogFile[]): Broken | null {
+    // A removal that a power loss has undone, beside the file that had come in its place: both hold what was replaced.
+    const twin = files.findIndex(({ seq }, at) => at > 0 && files[at - 1]!.seq === seq);
+    if (twin > 0) {
+      const reason = `two log files have number ${files[twin]!.seq}`;
+      return { damage: { reason, errno: 0 }, usable: twin - 1 };
+    }
     for (const [at, file] of files.entries()) {
       if (this.#last > 0 && file.nameIndex !== this.#last + 1) {
         const reason = `${nameOf(file)} follows entry ${this.#last}`;
@@ -123,20 +129,24 @@ class LogWalk {
   /** Whether the log and META belong together. What a snapshot has left over goes. */
   againstMeta(): Damage | null {
     const { cutIndex, cutTerm, hardState, bytes } = this.#meta;
-    // A reset, here and in the reference, leaves a META whose commit is its cut before it removes the first file.
+    const first = this.#first > 0 ? this.#first : (this.kept.at(-1)?.nameIndex ?? 1);
+    // A reset writes META first, with the commit at the cut, and then removes the files; the reference does so with zeros once more before, and removes the oldest file first.
     const resetUnderWay = bytes === FOLDER_META_BYTES && hardState.commit <= cutIndex;
     const mayGo = this.#keepBelow === null ? resetUnderWay : this.#keepBelow <= cutIndex + 1;
-    const verdict = (what: string): Damage | null =>
-      mayGo ? this.#dropAll(what) : { reason: what, errno: 0 };
-    const first = this.#first > 0 ? this.#first : (this.kept.at(-1)?.nameIndex ?? 1);
-    if (first > cutIndex + 1) return verdict(`the log begins at ${first}, and the cut is at ${cutIndex}`);
+    if (first > cutIndex + 1) {
+      const gap = `the log begins at ${first}, and the cut is at ${cutIndex}`;
+      const isExplained = mayGo && (this.#keepBelow !== null || cutIndex === 0);
+      return isExplained ? this.#dropAll(gap) : { reason: gap, errno: 0 };
+    }
     if (this.#last === 0) return null;
     if (this.#last < cutIndex)
       return this.#dropAll(`the log ends at ${this.#last}, before the cut at ${cutIndex}`);
     const contradicted =
       (first <= cutIndex && this.runs.at(cutIndex) !== cutTerm) ||
       (this.#last > cutIndex && this.runs.at(cutIndex + 1) < cutTerm);
-    return contradicted ? verdict(`the log contradicts term ${cutTerm} of the cut at ${cutIndex}`) : null;
+    if (!contradicted) return null;
+    const other = `the log contradicts term ${cutTerm} of the cut at ${cutIndex}`;
+    return mayGo ? this.#dropAll(other) : { reason: other, errno: 0 };
   }
 
   #take(index: number, term: number): string | null {

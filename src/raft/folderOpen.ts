@@ -142,9 +142,7 @@ function listFiles(disk: Disk, path: string): LogFile[] | Damage {
       return { reason: `${name} is no log file`, errno: 0 };
     files.push(new LogFile(disk, path, seq, index, sizeBytes));
   }
-  files.sort((a, b) => a.seq - b.seq);
-  const twin = files.find((file, at) => at > 0 && files[at - 1]!.seq === file.seq);
-  return twin === undefined ? files : { reason: `two log files have number ${twin.seq}`, errno: 0 };
+  return files.sort((a, b) => a.seq - b.seq || a.nameIndex - b.nameIndex);
 }
 
 /** META as the disk has it, or as the journal has it. */
