@@ -20,6 +20,13 @@ import {
 } from './lease.js';
 import type { RaftLog } from './log.js';
 import { changeMembers } from './membership.js';
+import {
+  askAgain,
+  askWhetherLeading,
+  confirmedRound,
+  onCheckQuorumResponse,
+  type ReadRound,
+} from './readRounds.js';
 import { broadcastAppends, countOwnLog, onAppendResponse, sendAppend, sendToWaiting } from './replication.js';
 import { becomeFollower } from './roles.js';
 import { onRestored, onSnapshot, onSnapshotSent } from './snapshots.js';
@@ -154,6 +161,9 @@ export class RaftCore {
       case RAFT_MESSAGE.checkQuorumRequest:
         onCheckQuorumRequest(group, message);
         break;
+      case RAFT_MESSAGE.checkQuorumResponse:
+        onCheckQuorumResponse(group, message);
+        break;
       default:
         group.election.step(group, message);
     }
@@ -195,6 +205,16 @@ export class RaftCore {
     log.append(data.map((bytes, i) => ({ type, term, index: firstIndex + i, data: bytes })));
     broadcastAppends(group);
     return { ok: true, firstIndex, term };
+  }
+
+  /** Begins to make sure that this node still leads; null when it knows that it does not. */
+  askWhetherLeading(): ReadRound | null {
+    return this.#group.restoring === null ? askWhetherLeading(this.#group) : null;
+  }
+
+  /** The last round of `askWhetherLeading` that is proven, in this term; 0 when this node does not lead. */
+  get confirmedRound(): number {
+    return confirmedRound(this.#group);
   }
 
   /** Tries to become leader; `forced` in spite of a living one. Nothing happens where this node may not (`raft.md` 4.3). */
@@ -299,6 +319,7 @@ export class RaftCore {
     if (group.heartbeatElapsed < group.limits.heartbeatTicks) return;
     group.heartbeatElapsed = 0;
     for (const member of group.members) member.paused = false;
+    askAgain(group);
   }
 
   /** `raft.md` 4.2, and what no honest node sends: a message to somebody else, from itself, without a term. */

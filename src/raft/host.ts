@@ -17,6 +17,7 @@ import { heartbeatRequests, hostedGroups, onHeartbeat } from './heartbeats.js';
 import type { Journal } from './journal.js';
 import { RaftLog } from './log.js';
 import { type GroupHost, type HostLimits, RaftGroup } from './raftGroup.js';
+import type { ReaderDone } from './readers.js';
 import type { RaftStatus } from './status.js';
 import type { SnapshotVerdict, StateMachine } from './types.js';
 import type { ProposalDone } from './waiters.js';
@@ -163,6 +164,18 @@ export class RaftHost implements GroupHost {
     const { waiters } = running;
     if (waiters.queuedCount >= this.limits.proposalsMax || !this.takesEntries()) return done(TRY_AGAIN);
     waiters.add({ type, data, done });
+    this.wake(running);
+  }
+
+  /**
+   * Makes sure that this node leads the group, by asking a majority: `done(null)` is called when it did after this call, with everything applied here that was committed
+   * by then. What is read within `done` is what the group holds. Any other text: it does not lead, or that cannot be known.
+   */
+  confirmRead(group: number, done: ReaderDone): void {
+    const running = this.groups.get(group);
+    if (running === undefined) return done(NOT_EXISTS);
+    if (running.failure !== null) return done(running.failure);
+    running.readers.add(done);
     this.wake(running);
   }
 
