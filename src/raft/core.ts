@@ -49,6 +49,9 @@ const RESPONSES: readonly number[] = [
   RAFT_MESSAGE.checkQuorumResponse,
 ];
 
+/** No group gets there, and from here on a term can still rise for ages. */
+const TERM_MAX = 2 ** 52;
+
 const REFUSED = {
   notLeader: { ok: false, message: 'raft is not the leader.' },
   changePending: { ok: false, message: 'a configuration change is pending, retry later' },
@@ -136,10 +139,11 @@ export class RaftCore {
   step(message: RaftMessage): void {
     const group = this.#group;
     if (message.type === RAFT_MESSAGE.snapshot) {
-      onSnapshot(group, message);
+      if (this.#makesSense(message)) onSnapshot(group, message);
+      else group.outbox.judge(message, false);
       return;
     }
-    if (group.restoring !== null || !this.#admits(message)) return;
+    if (group.restoring !== null || !this.#makesSense(message) || !this.#admits(message)) return;
     if (message.term < group.term) {
       answerOldTerm(group, message);
       return;
@@ -322,14 +326,18 @@ export class RaftCore {
     askAgain(group);
   }
 
-  /** `raft.md` 4.2, and what no honest node sends: a message to somebody else, from itself, without a term. */
+  /** No honest node sends a message to somebody else, one from its receiver, or one without a term or with an absurd one. */
+  #makesSense({ from, to, term }: RaftMessage): boolean {
+    const { nodeId } = this.#group;
+    return to === nodeId && from !== nodeId && from !== 0 && term > 0 && term <= TERM_MAX;
+  }
+
+  /** `raft.md` 4.2: of strangers only requests, and of them votes only when their log is far enough. */
   #admits(message: RaftMessage): boolean {
     const group = this.#group;
-    const { from, term, type } = message;
-    if (message.to !== group.nodeId || from === group.nodeId || from === 0 || term === 0) return false;
-    if (group.member(from) !== null) return true;
-    if (RESPONSES.includes(type)) return false;
-    return type !== RAFT_MESSAGE.voteRequest || isUpToDate(group, message);
+    if (group.member(message.from) !== null) return true;
+    if (RESPONSES.includes(message.type)) return false;
+    return message.type !== RAFT_MESSAGE.voteRequest || isUpToDate(group, message);
   }
 
   #range(from: number): LogRange {

@@ -66,7 +66,10 @@ export function onRestored(group: GroupState, ok: boolean): void {
   answerAppend(group, header.from, group.log.lastIndex);
 }
 
+/** No log gets there, and one can still go on from here. */
+const INDEX_MAX = 2 ** 52;
+
 function isWellFormed(meta: SnapshotMeta, term: number): boolean {
   const ids = new Set(meta.peers.map(({ nodeId }) => nodeId));
-  return meta.term <= term && ids.size === meta.peers.length && !ids.has(0);
+  return meta.index <= INDEX_MAX && meta.term <= term && ids.size === meta.peers.length && !ids.has(0);
 }
