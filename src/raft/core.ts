@@ -9,7 +9,7 @@ import { RAFT_MESSAGE, type RaftMessage } from '../protocol/raftMessage.js';
 import type { RaftEntry, RaftPeer } from '../protocol/raftStructs.js';
 import { decodeConfigurationChange, ENTRY_TYPE } from '../protocol/raftStructs.js';
 import { campaign, isUpToDate } from './election.js';
-import { onAppendRequest, onCheckQuorumRequest } from './following.js';
+import { answerOldTerm, onAppendRequest, onCheckQuorumRequest } from './following.js';
 import { type CoreOptions, GroupState, type RaftState } from './groupState.js';
 import {
   type DownReplica,
@@ -97,6 +97,11 @@ export class RaftCore {
     return this.#group.mayVote;
   }
 
+  /** False until a replica that was added has caught up. */
+  get mayCampaign(): boolean {
+    return this.#group.mayCampaign;
+  }
+
   /** By node id. */
   members(): readonly RaftPeer[] {
     return this.#group.peers;
@@ -110,10 +115,10 @@ export class RaftCore {
     group.electionElapsed += 1;
     if (group.isLeader) {
       this.#tickLeader();
-    } else if (group.self === null || !group.mayVote) {
-      group.electionElapsed = 0;
     } else if (group.election.timedOut(group)) {
       campaign(group, false);
+      // Who cannot stand must not keep up the lease of a leader that is gone: others need its vote.
+      if (group.state === 'follower' && group.leader !== 0) becomeFollower(group, group.term, 0);
     }
   }
 
@@ -128,6 +133,10 @@ export class RaftCore {
       return;
     }
     if (group.restoring !== null || !this.#admits(message)) return;
+    if (message.term < group.term) {
+      answerOldTerm(group, message);
+      return;
+    }
     if (message.term > group.term) {
       if (message.type === RAFT_MESSAGE.voteRequest && group.election.passesOver(group, message)) return;
       // Only a leader sends these two; whoever else has a higher term is no leader for that.
@@ -296,8 +305,7 @@ export class RaftCore {
   #admits(message: RaftMessage): boolean {
     const group = this.#group;
     const { from, term, type } = message;
-    if (message.to !== group.nodeId || from === group.nodeId || from === 0) return false;
-    if (term === 0 || term < group.term) return false;
+    if (message.to !== group.nodeId || from === group.nodeId || from === 0 || term === 0) return false;
     if (group.member(from) !== null) return true;
     if (RESPONSES.includes(type)) return false;
     return type !== RAFT_MESSAGE.voteRequest || isUpToDate(group, message);

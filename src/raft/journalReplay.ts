@@ -78,6 +78,11 @@ export class GroupReplay {
         this.#changes.push({ kind: 'entries', frame, run });
         break;
       }
+      case 'state':
+        this.#pass({ index: record.index, term: record.term });
+        this.hardState = record.hardState;
+        this.#changes.push({ kind: 'hardState', frame, hardState: record.hardState });
+        break;
       case 'hardState':
         this.hardState = record.hardState;
         this.#changes.push({ kind: 'hardState', frame, hardState: record.hardState });

@@ -48,7 +48,13 @@ export class ScriptNode {
   readonly #waiting: CoreOutput[] = [];
   #role = '';
 
-  constructor(id: number, peers: readonly number[], limits: Partial<CoreLimits>, events: NodeEvents) {
+  constructor(
+    id: number,
+    peers: readonly number[],
+    limits: Partial<CoreLimits>,
+    events: NodeEvents,
+    mayCampaign = true,
+  ) {
     this.id = id;
     this.#limits = limits;
     this.#events = events;
@@ -60,14 +66,14 @@ export class ScriptNode {
       peers: peers.map((nodeId) => ({ type: 0, priority: 0, nodeId })),
       applied: 0,
     };
-    this.core = this.#open(true);
+    this.core = this.#open(true, mayCampaign);
     this.#role = roleText(this.core);
   }
 
   /** The process dies and comes back with what was durable. */
   restart(mayVote: boolean): void {
     this.#waiting.length = 0;
-    this.core = this.#open(mayVote);
+    this.core = this.#open(mayVote, this.core.mayCampaign);
     this.#role = '';
     this.settle();
   }
@@ -133,7 +139,7 @@ export class ScriptNode {
     return `cut at ${endText(cut.index, cut.term)}`;
   }
 
-  #open(mayVote: boolean): RaftCore {
+  #open(mayVote: boolean, mayCampaign: boolean): RaftCore {
     const { hardState, cutIndex, cutTerm, entries, peers, applied } = this.#stored;
     const runs: TermRun[] = [];
     for (const { term, index } of entries) if (runs.at(-1)?.term !== term) runs.push({ from: index, term });
@@ -148,6 +154,7 @@ export class ScriptNode {
       election: leaseElection,
       random: (below) => Math.min(this.draws, below - 1),
       mayVote,
+      mayCampaign,
       limits: this.#limits,
     });
   }
