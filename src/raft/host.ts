@@ -11,6 +11,7 @@ import type { Disk } from '../storage/io.js';
 import { RaftCore } from './core.js';
 import { leaseElection } from './election.js';
 import { createGroupFolder, type FolderOptions, openGroupFolder } from './folderOpen.js';
+import type { BufferPlace } from './frameBuffer.js';
 import type { GroupFolder } from './groupFolder.js';
 import { startState } from './groupStart.js';
 import { heartbeatRequests, hostedGroups, onHeartbeat } from './heartbeats.js';
@@ -44,6 +45,8 @@ const ALREADY_EXISTS = 'raft already exists.';
 export interface HostOptions {
   disk: Disk;
   journal: Journal;
+  /** Where bytes of the log are read to that nobody looks at: 64 KiB or more. */
+  scratch: BufferPlace;
   folder: FolderOptions;
   nodeId: number;
   limits?: Partial<HostLimits>;
@@ -71,7 +74,9 @@ export interface GroupStart {
 }
 
 export class RaftHost implements GroupHost {
+  readonly disk: Disk;
   readonly journal: Journal;
+  readonly scratch: BufferPlace;
   readonly limits: HostLimits;
   /** Bytes of entries that cannot leave the memory. */
   pinnedBytes = 0;
@@ -88,7 +93,9 @@ export class RaftHost implements GroupHost {
 
   constructor(options: HostOptions) {
     this.options = options;
+    this.disk = options.disk;
     this.journal = options.journal;
+    this.scratch = options.scratch;
     this.limits = { ...HOST_LIMITS, ...options.limits };
     this.journal.onDurable = (frame) => this.durable(frame);
     this.journal.onFailed = (errno) => this.journalFailed(errno);

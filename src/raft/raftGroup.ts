@@ -8,17 +8,15 @@ import assert from 'node:assert';
 import type { RaftMessage } from '../protocol/raftMessage.js';
 import type { RaftEntry, SnapshotMeta } from '../protocol/raftStructs.js';
 import type { RaftCore } from './core.js';
-import { type Filed, Filing } from './filing.js';
+import { type Filed, Filing, type FilingHost } from './filing.js';
 import type { GroupFolder } from './groupFolder.js';
-import type { Journal } from './journal.js';
 import { Readers } from './readers.js';
 import { encodeEntryRecord } from './records.js';
 import type { ApplyOutcome, CoreOutput, SnapshotVerdict, StateMachine } from './types.js';
 import { Waiters } from './waiters.js';
 
 /** What a group needs from its host. */
-export interface GroupHost {
-  readonly journal: Journal;
+export interface GroupHost extends FilingHost {
   readonly limits: HostLimits;
   /** Hands a message to the transport, which may drop it. */
   send(message: RaftMessage): void;
@@ -73,6 +71,7 @@ export class RaftGroup {
   /** Waiting for the journal, oldest first. */
   private readonly pending: Pending[] = [];
   private applyingBytes = 0;
+  private fetching = false;
   private ticks = 0;
 
   constructor(host: GroupHost, core: RaftCore, folder: GroupFolder, machine: StateMachine) {
@@ -83,7 +82,7 @@ export class RaftGroup {
     const filed = ({ output }: Filed): void => {
       if (output !== null) host.pin(-bytesOf(output.entries));
     };
-    this.filing = new Filing(this.id, host.journal, folder, filed, (reason) => this.fail(reason));
+    this.filing = new Filing(this.id, host, folder, filed, (reason) => this.fail(reason));
   }
 
   /** Nothing is on its way to the disk, and nothing with the state machine. */
@@ -310,12 +309,22 @@ export class RaftGroup {
   /** Brings into memory what a follower, or the state machine, waits for. */
   private readLog(): void {
     const wanted = this.core.wantsLog;
+    if (wanted === null || this.fetching) return;
+    this.fetching = true;
+    this.filing.fetch(wanted.from, wanted.to, this.host.limits.readBytes, () => {
+      this.fetching = false;
+      this.step(() => this.load());
+    });
+  }
+
+  /** What is wanted by now, whatever was fetched: mostly the same. */
+  private load(): void {
+    const wanted = this.core.wantsLog;
     if (wanted === null) return;
     const entries = this.filing.read(wanted.from, wanted.to, this.host.limits.readBytes);
     if (entries === null) return;
     this.core.log.put(entries);
     this.core.logLoaded();
-    this.host.wake(this);
   }
 }
 
