@@ -13,14 +13,16 @@ import {
   type RaftEntry,
 } from '../../../src/protocol/raftStructs.js';
 import type { SnapshotVerdict } from '../../../src/raft/types.js';
+import { FILE } from '../../../src/storage/layout.js';
 import type { Random } from '../../sim/random.js';
+import type { SimDisk } from '../../sim/simDisk.js';
 import { ClusterNode } from './clusterNode.js';
 import { EventQueue } from './events.js';
 import { Invariants } from './invariants.js';
 import { RaftWire, SimNetwork } from './network.js';
 import { type MakeDisk, type NodeEvents, nodeRegions, type SimNode } from './simNode.js';
 import { SnapshotStreams } from './streams.js';
-import { newRoot, type Share } from './template.js';
+import { newRoot, partitionPath, type Share } from './template.js';
 import type { Trace } from './trace.js';
 
 /** What can be put in place of the production parts, so that bugs can be planted. */
@@ -152,6 +154,7 @@ export class Cluster {
     this.counts.restarts += 1;
     const cutAfter = node.cutNextStart ? this.random.below(CUT_CALLS_MAX) : undefined;
     node.cutNextStart = false;
+    if (node.excuse !== null) forgetBroken(node.sim.disk);
     if (!node.start(cutAfter)) this.counts.cutStarts += 1;
   }
 
@@ -250,6 +253,16 @@ export class Cluster {
     if (node.excuse === null || !DISK_REASONS.test(reason))
       throw new ClusterBroken(`node ${node.id} has left its group: ${reason}`);
   }
+}
+
+/**
+ * An extent whose fdatasync has failed takes no writes until repair has made it anew, in this life or a later one. Here its mark is taken away: what was lost of
+ * committed writes is not covered by APPLY, so the log still has it.
+ */
+function forgetBroken(disk: SimDisk): void {
+  const partition = partitionPath(disk);
+  disk.unlink(`${partition}/${FILE.extentClean}`);
+  disk.fsyncFolder(partition);
 }
 
 /** Nodes of runs that are over have left theirs. */

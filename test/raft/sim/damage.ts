@@ -5,7 +5,12 @@
 import { constants } from 'node:fs';
 import { native } from '../../../src/native/addon.js';
 import { listSegments, readEmptyMark } from '../../../src/raft/journalFiles.js';
-import { FRAME_ALIGN_BYTES, FRAME_HEADER_BYTES, isWholeFrame, readFrameHeader } from '../../../src/raft/journalFrame.js';
+import {
+  FRAME_ALIGN_BYTES,
+  FRAME_HEADER_BYTES,
+  isWholeFrame,
+  readFrameHeader,
+} from '../../../src/raft/journalFrame.js';
 import { readJournals } from '../../../src/raft/journalReader.js';
 import { parseLogFileName } from '../../../src/raft/logFile.js';
 import { RECORD_OVERHEAD_BYTES } from '../../../src/raft/records.js';

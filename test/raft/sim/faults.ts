@@ -250,7 +250,8 @@ const STRIKES: Readonly<Record<FaultName, (storm: Storm) => boolean>> = {
     return true;
   },
   loss: (storm) => storm.links({ lossShare: storm.between(1, 100) * 0.01 * LINK_SHARE_MAX }),
-  duplication: (storm) => storm.links({ duplicateShare: LINK_SHARE_MAX, straggleMs: storm.between(10, 2000) }),
+  duplication: (storm) =>
+    storm.links({ duplicateShare: LINK_SHARE_MAX, straggleMs: storm.between(10, 2000) }),
   reordering: (storm) => storm.links({ straggleShare: LINK_SHARE_MAX, straggleMs: storm.between(10, 2000) }),
   clockSkew(storm) {
     const node = storm.draw(storm.nodes);

@@ -2,8 +2,9 @@
  * Who looks after a cluster, as master and operators do: processes that ended are started again, members are added and removed, the log is cut as far as all replicas have
  * durably applied it, repair is made to work.
  */
-import { CHANGE_TYPE, ENTRY_TYPE, encodeConfigurationChange } from '../../../src/protocol/raftStructs.js';
+
 import { encodeMemberChange } from '../../../src/protocol/memberChange.js';
+import { CHANGE_TYPE, ENTRY_TYPE, encodeConfigurationChange } from '../../../src/protocol/raftStructs.js';
 import type { Cluster } from './cluster.js';
 import type { ClusterNode } from './clusterNode.js';
 import { Repair } from './repair.js';
@@ -40,7 +41,7 @@ export class Operator {
     const { cluster } = this;
     for (const node of [...cluster.nodes.values()]) {
       if (cluster.nowMs < node.idleUntilMs) continue;
-      if (node.phase === 'up' && node.failure !== null) node.crash('kill');
+      if (node.phase === 'up' && (node.failure !== null || Repair.isBroken(node))) node.crash('kill');
       else if (node.phase === 'down') cluster.restart(node);
     }
   }

@@ -48,6 +48,11 @@ export class Repair {
     return whole && missing.compareFrom === 0 && missing.ranges.count === 0;
   }
 
+  /** An extent takes no writes in this life. */
+  static isBroken({ sim }: ClusterNode): boolean {
+    return EXTENT_IDS.some((id) => viewExtent(sim.apply.store, id).state === 'broken');
+  }
+
   /** About once a second for each node. */
   round(node: ClusterNode): void {
     if (!node.serves || Repair.isWhole(node)) return;
@@ -166,7 +171,13 @@ export function holds({ apply }: SimNode, extentId: number, from: number, to: nu
 }
 
 /** Bytes of an extent as the node's processes see them. */
-export function bytesOf(disk: SimDisk, { partition }: SimNode, extentId: number, from: number, to: number): Uint8Array {
+export function bytesOf(
+  disk: SimDisk,
+  { partition }: SimNode,
+  extentId: number,
+  from: number,
+  to: number,
+): Uint8Array {
   const file = disk.node(partition.store.extentPath(extentId));
   const bytes = new Uint8Array(to - from);
   if (file?.kind === 'file') file.read(from, bytes);

@@ -178,13 +178,24 @@ function viewOf(node: ClusterNode): MemberView {
   const { isLeader, term, log } = group.core;
   const { lastIndex, committed, applied } = log;
   const members = group.core.members().map(({ nodeId }) => nodeId);
-  return { node: node.id, isUp, isLeader, term, lastIndex, committed, applied, members, stateDigest: digest(node) };
+  return {
+    node: node.id,
+    isUp,
+    isLeader,
+    term,
+    lastIndex,
+    committed,
+    applied,
+    members,
+    stateDigest: digest(node),
+  };
 }
 
 /** FNV-1a over the contents of all extents. */
 function digest({ sim }: ClusterNode): string {
   let hash = 0x811c_9dc5;
   for (const extentId of EXTENT_IDS)
-    for (const byte of bytesOf(sim.disk, sim, extentId, 0, EXTENT_BYTES)) hash = Math.imul(hash ^ byte, 0x0100_0193);
+    for (const byte of bytesOf(sim.disk, sim, extentId, 0, EXTENT_BYTES))
+      hash = Math.imul(hash ^ byte, 0x0100_0193);
   return String(hash >>> 0);
 }
