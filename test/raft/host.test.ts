@@ -158,6 +158,28 @@ t.test(
   },
 );
 
+t.test(
+  'a disk that does not read holds up the follower that needs old entries, and nobody else',
+  async (t) => {
+    const rig = new HostRig(3, { limits: { cacheBytes: 1000 } });
+    const leader = rig.elect();
+    const away = rig.nodes.find((node) => node !== leader)!;
+    rig.passes = ({ to }) => to !== away.id;
+    for (let i = 0; i < 100; i += 1) leader.host.propose(GROUP, bytes(`${i}`.padStart(100)), () => undefined);
+    rig.run();
+    rig.tick();
+    leader.disk.addFault({ call: 'pread', path: /wal_7/, hang: true, count: 1 });
+    rig.passes = () => true;
+    for (let ticks = 0; ticks < 6; ticks += 1) rig.tick();
+    const ends: (string | null)[] = [];
+    leader.host.propose(GROUP, bytes('new'), (error) => ends.push(error));
+    rig.run();
+    t.same(ends, [null]);
+    t.equal(leader.host.group(GROUP)!.core.isLeader, true);
+    t.equal(away.machine.commands.length, 0, 'its entries are still being read');
+  },
+);
+
 t.test('a leader whose disk hangs sends no heartbeats, so that another is elected', async (t) => {
   const rig = new HostRig(3);
   const leader = rig.elect();
