@@ -70,6 +70,8 @@ export class RaftGroup {
   private readonly machine: StateMachine;
   /** Waiting for the journal, oldest first. */
   private readonly pending: Pending[] = [];
+  /** What the folder held at the start is durable: before, nothing is promised that builds on it. */
+  private begun = false;
   private applyingBytes = 0;
   private fetching = false;
   private ticks = 0;
@@ -83,6 +85,10 @@ export class RaftGroup {
       if (output !== null) host.pin(-bytesOf(output.entries));
     };
     this.filing = new Filing(this.id, host, folder, filed, (reason) => this.fail(reason));
+    this.filing.begin(() => {
+      this.begun = true;
+      this.durable(host.journal.durableFrame);
+    });
   }
 
   /** Nothing is on its way to the disk, and nothing with the state machine. */
@@ -132,7 +138,12 @@ export class RaftGroup {
 
   /** The journal is durable up to `frame`. False when nothing waits for it any more. */
   durable(frame: number): boolean {
-    while (this.failure === null && this.pending.length > 0 && this.pending[0]!.frame <= frame) {
+    while (
+      this.begun &&
+      this.failure === null &&
+      this.pending.length > 0 &&
+      this.pending[0]!.frame <= frame
+    ) {
       this.settle(this.pending.shift()!);
     }
     return this.pending.length > 0;
@@ -220,9 +231,9 @@ export class RaftGroup {
     for (const message of output.messages) this.host.send(message);
     const { reset, entries, mustSync } = output;
     if (reset === null && entries.length === 0 && !mustSync) {
-      const last = this.pending.at(-1);
-      if (last === undefined) this.release(output);
-      else this.hold({ ...this.nothingAt(last.frame), output });
+      const frame = this.pending.at(-1)?.frame ?? this.host.journal.durableFrame;
+      if (this.pending.length === 0 && this.begun) this.release(output);
+      else this.hold({ ...this.nothingAt(frame), output });
       return;
     }
     const { journal } = this.host;

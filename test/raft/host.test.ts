@@ -3,7 +3,7 @@
  */
 import assert from 'node:assert';
 import t from 'tap';
-import { RAFT_MESSAGE } from '../../src/protocol/raftMessage.js';
+import { RAFT_MESSAGE, type RaftMessage } from '../../src/protocol/raftMessage.js';
 import { openGroupFolder } from '../../src/raft/folderOpen.js';
 import { GROUP, HostRig, nodeDisk, RigNode } from './hostRig.js';
 
@@ -46,6 +46,35 @@ t.test('nothing that promises durability leaves before the journal is durable', 
   while (follower.disk.step()) follower.disk.drainCompletions();
   t.equal(follower.outbox.length, 1, 'and leaves');
   t.equal(follower.outbox[0]!.index, append!.entries[0]!.index);
+});
+
+t.test('nothing is promised before what the folder held at the start is durable', async (t) => {
+  const voteRequest: RaftMessage = {
+    ...{ type: RAFT_MESSAGE.voteRequest, forceVote: false, reject: false, rejectIndex: 0, group: GROUP },
+    ...{
+      from: 1,
+      to: 2,
+      term: 1,
+      logTerm: 0,
+      index: 0,
+      commit: 0,
+      entries: [],
+      context: bytes(''),
+      snapshot: null,
+    },
+  };
+  for (const hangs of [true, false]) {
+    const disk = nodeDisk(2);
+    if (hangs) disk.addFault({ call: 'fdatasync', path: /wal_7/, hang: true, count: 10 });
+    const node = new RigNode(2, [1, 2, 3], disk);
+    node.host.receive(voteRequest);
+    node.settle();
+    t.equal(
+      node.outbox.length,
+      hangs ? 0 : 1,
+      hangs ? 'the journal is durable, the folder is not' : 'both are',
+    );
+  }
 });
 
 t.test('a lone leader commits when its own log is durable, not before', async (t) => {
