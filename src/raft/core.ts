@@ -20,6 +20,13 @@ import {
 } from './lease.js';
 import type { RaftLog } from './log.js';
 import { changeMembers } from './membership.js';
+import {
+  askAgain,
+  askWhetherLeading,
+  confirmedRound,
+  onCheckQuorumResponse,
+  type ReadRound,
+} from './readRounds.js';
 import { broadcastAppends, countOwnLog, onAppendResponse, sendAppend, sendToWaiting } from './replication.js';
 import { becomeFollower } from './roles.js';
 import { onRestored, onSnapshot, onSnapshotSent } from './snapshots.js';
@@ -158,6 +165,9 @@ export class RaftCore {
       case RAFT_MESSAGE.checkQuorumRequest:
         onCheckQuorumRequest(group, message);
         break;
+      case RAFT_MESSAGE.checkQuorumResponse:
+        onCheckQuorumResponse(group, message);
+        break;
       default:
         group.election.step(group, message);
     }
@@ -199,6 +209,16 @@ export class RaftCore {
     log.append(data.map((bytes, i) => ({ type, term, index: firstIndex + i, data: bytes })));
     broadcastAppends(group);
     return { ok: true, firstIndex, term };
+  }
+
+  /** Begins to make sure that this node still leads; null when it knows that it does not. */
+  askWhetherLeading(): ReadRound | null {
+    return this.#group.restoring === null ? askWhetherLeading(this.#group) : null;
+  }
+
+  /** The last round of `askWhetherLeading` that is proven, in this term; 0 when this node does not lead. */
+  get confirmedRound(): number {
+    return confirmedRound(this.#group);
   }
 
   /** Tries to become leader; `forced` in spite of a living one. Nothing happens where this node may not (`raft.md` 4.3). */
@@ -303,6 +323,7 @@ export class RaftCore {
     if (group.heartbeatElapsed < group.limits.heartbeatTicks) return;
     group.heartbeatElapsed = 0;
     for (const member of group.members) member.paused = false;
+    askAgain(group);
   }
 
   /** No honest node sends a message to somebody else, one from its receiver, or one without a term or with an absurd one. */

@@ -107,6 +107,10 @@ export class GroupState {
   readonly votes = new Map<number, boolean>();
   /** Who stands by this node's election. */
   readonly acks = new Set<number>();
+  /** Rounds in which this node has asked, as leader, whether it still leads. Never used again in this process: an answer belongs to one question. */
+  readRound = 0;
+  /** Of a leader: its first own entry, with which everything before it is known to be committed. */
+  firstOfTerm = 0;
   /** A leader takes no configuration change before this index is applied. */
   changesWaitFor = 0;
   /** Header of the snapshot that the host is making durable; everything else is discarded until it has. */

@@ -11,12 +11,14 @@ import type { Disk } from '../storage/io.js';
 import { RaftCore } from './core.js';
 import { leaseElection } from './election.js';
 import { createGroupFolder, type FolderOptions, openGroupFolder } from './folderOpen.js';
+import type { BufferPlace } from './frameBuffer.js';
 import type { GroupFolder } from './groupFolder.js';
 import { startState } from './groupStart.js';
 import { heartbeatRequests, hostedGroups, onHeartbeat } from './heartbeats.js';
 import type { Journal } from './journal.js';
 import { RaftLog } from './log.js';
 import { type GroupHost, type HostLimits, RaftGroup } from './raftGroup.js';
+import type { ReaderDone } from './readers.js';
 import type { RaftStatus } from './status.js';
 import type { SnapshotVerdict, StateMachine } from './types.js';
 import type { ProposalDone } from './waiters.js';
@@ -43,6 +45,8 @@ const ALREADY_EXISTS = 'raft already exists.';
 export interface HostOptions {
   disk: Disk;
   journal: Journal;
+  /** Where bytes of the log are read to that nobody looks at: 64 KiB or more. */
+  scratch: BufferPlace;
   folder: FolderOptions;
   nodeId: number;
   limits?: Partial<HostLimits>;
@@ -70,7 +74,9 @@ export interface GroupStart {
 }
 
 export class RaftHost implements GroupHost {
+  readonly disk: Disk;
   readonly journal: Journal;
+  readonly scratch: BufferPlace;
   readonly limits: HostLimits;
   /** Bytes of entries that cannot leave the memory. */
   pinnedBytes = 0;
@@ -87,7 +93,9 @@ export class RaftHost implements GroupHost {
 
   constructor(options: HostOptions) {
     this.options = options;
+    this.disk = options.disk;
     this.journal = options.journal;
+    this.scratch = options.scratch;
     this.limits = { ...HOST_LIMITS, ...options.limits };
     this.journal.onDurable = (frame) => this.durable(frame);
     this.journal.onFailed = (errno) => this.journalFailed(errno);
@@ -163,6 +171,18 @@ export class RaftHost implements GroupHost {
     const { waiters } = running;
     if (waiters.queuedCount >= this.limits.proposalsMax || !this.takesEntries()) return done(TRY_AGAIN);
     waiters.add({ type, data, done });
+    this.wake(running);
+  }
+
+  /**
+   * Makes sure that this node leads the group, by asking a majority: `done(null)` is called when it did after this call, with everything applied here that was committed
+   * by then. What is read within `done` is what the group holds. Any other text: it does not lead, or that cannot be known.
+   */
+  confirmRead(group: number, done: ReaderDone): void {
+    const running = this.groups.get(group);
+    if (running === undefined) return done(NOT_EXISTS);
+    if (running.failure !== null) return done(running.failure);
+    running.readers.add(done);
     this.wake(running);
   }
 

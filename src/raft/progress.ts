@@ -35,6 +35,8 @@ export class Progress {
   active = false;
   /** Tick at which it was last heard. */
   heardAt = 0;
+  /** The last round of a leader's question whether it still leads that this member has answered. */
+  confirmedRound = 0;
   /** Index of the snapshot on its way. */
   snapshotIndex = 0;
   /** The entries from `next` on are being read from disk. */
@@ -65,6 +67,7 @@ export class Progress {
     this.pending = false;
     this.active = false;
     this.heardAt = now;
+    this.confirmedRound = 0;
     this.waitsForLog = false;
   }
 

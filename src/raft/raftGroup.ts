@@ -8,16 +8,15 @@ import assert from 'node:assert';
 import type { RaftMessage } from '../protocol/raftMessage.js';
 import type { RaftEntry, SnapshotMeta } from '../protocol/raftStructs.js';
 import type { RaftCore } from './core.js';
-import { type Filed, Filing } from './filing.js';
+import { type Filed, Filing, type FilingHost } from './filing.js';
 import type { GroupFolder } from './groupFolder.js';
-import type { Journal } from './journal.js';
+import { Readers } from './readers.js';
 import { encodeEntryRecord } from './records.js';
 import type { ApplyOutcome, CoreOutput, SnapshotVerdict, StateMachine } from './types.js';
 import { Waiters } from './waiters.js';
 
 /** What a group needs from its host. */
-export interface GroupHost {
-  readonly journal: Journal;
+export interface GroupHost extends FilingHost {
   readonly limits: HostLimits;
   /** Hands a message to the transport, which may drop it. */
   send(message: RaftMessage): void;
@@ -61,6 +60,7 @@ export class RaftGroup {
   readonly id: number;
   readonly core: RaftCore;
   readonly waiters = new Waiters();
+  readonly readers = new Readers();
   /** Why it ended; null while it runs. */
   failure: string | null = null;
   /** In the host's list of groups to look at. */
@@ -70,7 +70,10 @@ export class RaftGroup {
   private readonly machine: StateMachine;
   /** Waiting for the journal, oldest first. */
   private readonly pending: Pending[] = [];
+  /** What the folder held at the start is durable: before, nothing is promised that builds on it. */
+  private begun = false;
   private applyingBytes = 0;
+  private fetching = false;
   private ticks = 0;
 
   constructor(host: GroupHost, core: RaftCore, folder: GroupFolder, machine: StateMachine) {
@@ -81,7 +84,11 @@ export class RaftGroup {
     const filed = ({ output }: Filed): void => {
       if (output !== null) host.pin(-bytesOf(output.entries));
     };
-    this.filing = new Filing(this.id, host.journal, folder, filed, (reason) => this.fail(reason));
+    this.filing = new Filing(this.id, host, folder, filed, (reason) => this.fail(reason));
+    this.filing.begin(() => {
+      this.begun = true;
+      this.durable(host.journal.durableFrame);
+    });
   }
 
   /** Nothing is on its way to the disk, and nothing with the state machine. */
@@ -106,7 +113,8 @@ export class RaftGroup {
     this.filing.retry();
     if (this.failure !== null) return;
     this.run(() => this.core.tick());
-    if (this.core.hasOutput) this.host.wake(this);
+    // Whoever waits may have to be told that this node leads no more.
+    if (this.core.hasOutput || this.waiters.count + this.readers.count > 0) this.host.wake(this);
   }
 
   /** Runs a step of the core, and wakes the group. A broken invariant in it ends this group. */
@@ -121,6 +129,7 @@ export class RaftGroup {
     if (this.failure !== null) return;
     this.run(() => this.propose());
     this.waiters.leadership(this.core.isLeader, this.core.term);
+    this.readers.turn(this.core);
     while (this.failure === null && this.core.hasOutput) this.give(this.core.takeOutput());
     this.run(() => this.handOver());
     this.run(() => this.readLog());
@@ -129,7 +138,12 @@ export class RaftGroup {
 
   /** The journal is durable up to `frame`. False when nothing waits for it any more. */
   durable(frame: number): boolean {
-    while (this.failure === null && this.pending.length > 0 && this.pending[0]!.frame <= frame) {
+    while (
+      this.begun &&
+      this.failure === null &&
+      this.pending.length > 0 &&
+      this.pending[0]!.frame <= frame
+    ) {
       this.settle(this.pending.shift()!);
     }
     return this.pending.length > 0;
@@ -197,6 +211,7 @@ export class RaftGroup {
   private end(reason: string): void {
     this.failure ??= reason;
     this.waiters.failAll(reason);
+    this.readers.failAll(reason);
     for (const { output } of this.pending) if (output !== null) this.host.pin(-bytesOf(output.entries));
     this.pending.length = 0;
   }
@@ -216,9 +231,9 @@ export class RaftGroup {
     for (const message of output.messages) this.host.send(message);
     const { reset, entries, mustSync } = output;
     if (reset === null && entries.length === 0 && !mustSync) {
-      const last = this.pending.at(-1);
-      if (last === undefined) this.release(output);
-      else this.hold({ ...this.nothingAt(last.frame), output });
+      const frame = this.pending.at(-1)?.frame ?? this.host.journal.durableFrame;
+      if (this.pending.length === 0 && this.begun) this.release(output);
+      else this.hold({ ...this.nothingAt(frame), output });
       return;
     }
     const { journal } = this.host;
@@ -305,12 +320,22 @@ export class RaftGroup {
   /** Brings into memory what a follower, or the state machine, waits for. */
   private readLog(): void {
     const wanted = this.core.wantsLog;
+    if (wanted === null || this.fetching) return;
+    this.fetching = true;
+    this.filing.fetch(wanted.from, wanted.to, this.host.limits.readBytes, () => {
+      this.fetching = false;
+      this.step(() => this.load());
+    });
+  }
+
+  /** What is wanted by now, whatever was fetched: mostly the same. */
+  private load(): void {
+    const wanted = this.core.wantsLog;
     if (wanted === null) return;
     const entries = this.filing.read(wanted.from, wanted.to, this.host.limits.readBytes);
     if (entries === null) return;
     this.core.log.put(entries);
     this.core.logLoaded();
-    this.host.wake(this);
   }
 }
 

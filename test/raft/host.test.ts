@@ -3,7 +3,7 @@
  */
 import assert from 'node:assert';
 import t from 'tap';
-import { RAFT_MESSAGE } from '../../src/protocol/raftMessage.js';
+import { RAFT_MESSAGE, type RaftMessage } from '../../src/protocol/raftMessage.js';
 import { openGroupFolder } from '../../src/raft/folderOpen.js';
 import { GROUP, HostRig, nodeDisk, RigNode } from './hostRig.js';
 
@@ -46,6 +46,35 @@ t.test('nothing that promises durability leaves before the journal is durable', 
   while (follower.disk.step()) follower.disk.drainCompletions();
   t.equal(follower.outbox.length, 1, 'and leaves');
   t.equal(follower.outbox[0]!.index, append!.entries[0]!.index);
+});
+
+t.test('nothing is promised before what the folder held at the start is durable', async (t) => {
+  const voteRequest: RaftMessage = {
+    ...{ type: RAFT_MESSAGE.voteRequest, forceVote: false, reject: false, rejectIndex: 0, group: GROUP },
+    ...{
+      from: 1,
+      to: 2,
+      term: 1,
+      logTerm: 0,
+      index: 0,
+      commit: 0,
+      entries: [],
+      context: bytes(''),
+      snapshot: null,
+    },
+  };
+  for (const hangs of [true, false]) {
+    const disk = nodeDisk(2);
+    if (hangs) disk.addFault({ call: 'fdatasync', path: /wal_7/, hang: true, count: 10 });
+    const node = new RigNode(2, [1, 2, 3], disk);
+    node.host.receive(voteRequest);
+    node.settle();
+    t.equal(
+      node.outbox.length,
+      hangs ? 0 : 1,
+      hangs ? 'the journal is durable, the folder is not' : 'both are',
+    );
+  }
 });
 
 t.test('a lone leader commits when its own log is durable, not before', async (t) => {
@@ -158,6 +187,28 @@ t.test(
   },
 );
 
+t.test(
+  'a disk that does not read holds up the follower that needs old entries, and nobody else',
+  async (t) => {
+    const rig = new HostRig(3, { limits: { cacheBytes: 1000 } });
+    const leader = rig.elect();
+    const away = rig.nodes.find((node) => node !== leader)!;
+    rig.passes = ({ to }) => to !== away.id;
+    for (let i = 0; i < 100; i += 1) leader.host.propose(GROUP, bytes(`${i}`.padStart(100)), () => undefined);
+    rig.run();
+    rig.tick();
+    leader.disk.addFault({ call: 'pread', path: /wal_7/, hang: true, count: 1 });
+    rig.passes = () => true;
+    for (let ticks = 0; ticks < 6; ticks += 1) rig.tick();
+    const ends: (string | null)[] = [];
+    leader.host.propose(GROUP, bytes('new'), (error) => ends.push(error));
+    rig.run();
+    t.same(ends, [null]);
+    t.equal(leader.host.group(GROUP)!.core.isLeader, true);
+    t.equal(away.machine.commands.length, 0, 'its entries are still being read');
+  },
+);
+
 t.test('a leader whose disk hangs sends no heartbeats, so that another is elected', async (t) => {
   const rig = new HostRig(3);
   const leader = rig.elect();
@@ -166,6 +217,45 @@ t.test('a leader whose disk hangs sends no heartbeats, so that another is electe
   for (let ticks = 0; ticks < 20; ticks += 1) rig.tick();
   const now = rig.leader;
   t.ok(now !== undefined && now !== leader);
+});
+
+t.test('a read waits for a majority that says who leads, and for what is committed by then', async (t) => {
+  const rig = new HostRig(3);
+  const leader = rig.elect();
+  const ends: (string | null)[] = [];
+  const read = (): void => leader.host.confirmRead(GROUP, (error) => ends.push(error));
+  read();
+  leader.host.turn();
+  t.same(ends, [], 'not by itself');
+  rig.run();
+  t.same(ends, [null]);
+  rig.nodes.find((node) => node !== leader)!.host.confirmRead(GROUP, (error) => ends.push(error));
+  rig.run();
+  t.same(ends, [null, 'raft is not the leader.']);
+});
+
+t.test('a leader that was deposed without knowing reads nothing', async (t) => {
+  const rig = new HostRig(3);
+  const old = rig.elect();
+  rig.passes = ({ from, to }) => from !== old.id && to !== old.id;
+  const ends: (string | null)[] = [];
+  old.host.confirmRead(GROUP, (error) => ends.push(error));
+  for (let ticks = 0; ticks < 2; ticks += 1) rig.tick();
+  t.same(ends, [], 'nobody answers');
+  for (let ticks = 0; ticks < 10; ticks += 1) rig.tick();
+  t.same(ends, ['raft is not the leader.']);
+});
+
+t.test('a question or an answer that is lost is asked again', async (t) => {
+  const rig = new HostRig(3);
+  const leader = rig.elect();
+  rig.passes = ({ type }) => type !== RAFT_MESSAGE.checkQuorumRequest;
+  const ends: (string | null)[] = [];
+  leader.host.confirmRead(GROUP, (error) => ends.push(error));
+  rig.run();
+  rig.passes = () => true;
+  rig.tick();
+  t.same(ends, [null]);
 });
 
 /** Stops a node cleanly; the problems. */

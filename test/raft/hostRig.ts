@@ -14,6 +14,7 @@ import { SimDisk } from '../sim/simDisk.js';
 
 export const GROUP = 7;
 const REGION_BYTES = 256 * 1024;
+const SCRATCH_BYTES = 64 * 1024;
 const SEGMENT_BYTES = 256 * 1024;
 
 /** Applies by remembering. */
@@ -62,6 +63,7 @@ export class RigNode {
     assert(typeof journal !== 'string', String(journal));
     this.journal = journal;
     this.host = new RaftHost({
+      scratch: { regions: disk.regions, region: 0, bufferOffset: REGION_BYTES, bufferBytes: SCRATCH_BYTES },
       ...{ disk, journal, folder: {}, nodeId: id, random: (below) => random.below(below) },
       send: (message) => void this.outbox.push(message),
       snapshotVerdict: () => undefined,
@@ -90,7 +92,10 @@ export class RigNode {
 
 /** A disk with a folder `/d`. */
 export function nodeDisk(seed: number): SimDisk {
-  const disk = new SimDisk({ regions: [new Uint8Array(new SharedArrayBuffer(REGION_BYTES))], seed });
+  const disk = new SimDisk({
+    regions: [new Uint8Array(new SharedArrayBuffer(REGION_BYTES + SCRATCH_BYTES))],
+    seed,
+  });
   disk.mkdir('/d', 0o755);
   disk.fsyncFolder('/');
   return disk;
