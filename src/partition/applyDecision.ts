@@ -31,14 +31,10 @@ export interface ExtentView {
   state: 'there' | 'unknown' | 'deleted' | 'broken';
   /** Recorded size; the watermark of a tiny extent. */
   sizeBytes: number;
-  /** The same with appends that are on their way. */
-  endBytes: number;
 }
 
 export type ApplyDecision =
   | { kind: 'write' }
-  /** An append that is on its way decides: to be looked at again. */
-  | { kind: 'wait' }
   /** Nothing to carry out, on any replica. `cause` is the reference's text. */
   | { kind: 'rejected'; cause: string }
   /** The extent is gone: nothing to carry out and nothing to fetch. */
@@ -49,7 +45,7 @@ export type ApplyDecision =
 /** What to do after a write that was decided upon has failed. */
 export type AfterFailure = 'stop' | 'retry' | 'missing';
 
-const NO_EXTENT: ExtentView = { state: 'unknown', sizeBytes: 0, endBytes: 0 };
+const NO_EXTENT: ExtentView = { state: 'unknown', sizeBytes: 0 };
 
 /** ENOSPC, EDQUOT, ENOMEM, ENFILE, EMFILE, EINTR: of the moment, or of the host. */
 const PASSING_ERRNOS = new Set([28, 122, 12, 23, 24, 4]);
@@ -59,9 +55,9 @@ export function viewExtent(store: ExtentStore, extentId: number): ExtentView {
   const { table } = store;
   const row = table.find(extentId);
   if (row === NONE) return store.deletedIds.has(extentId) ? { ...NO_EXTENT, state: 'deleted' } : NO_EXTENT;
-  const size = { sizeBytes: table.sizes[row]!, endBytes: table.ends[row]! };
-  if (table.has(row, EXTENT_FLAG.deleted)) return { ...size, state: 'deleted' };
-  return { ...size, state: table.has(row, EXTENT_FLAG.syncFailed) ? 'broken' : 'there' };
+  const sizeBytes = table.sizes[row]!;
+  if (table.has(row, EXTENT_FLAG.deleted)) return { state: 'deleted', sizeBytes };
+  return { state: table.has(row, EXTENT_FLAG.syncFailed) ? 'broken' : 'there', sizeBytes };
 }
 
 /** The command of a normal entry that is not empty; the message is the reference's text. */
@@ -77,13 +73,11 @@ export function decodeCommand(data: Uint8Array): { command: RandWriteCommand } |
 export function decideApply(command: RandWriteCommand, extent: ExtentView): ApplyDecision {
   const refusal = staticRefusal(command);
   if (refusal !== null) return { kind: 'rejected', cause: refusal };
-  const end = command.extentOffset + command.sizeBytes;
   if (extent.state === 'deleted') return { kind: 'deleted', cause: ERROR_TEXT.extentNotFound };
   if (extent.state === 'unknown') return { kind: 'missing', cause: ERROR_TEXT.extentNotFound };
   if (extent.state === 'broken') return { kind: 'missing', cause: ERROR_TEXT.extentBroken };
-  if (end <= extent.sizeBytes) return { kind: 'write' };
-  if (end <= extent.endBytes) return { kind: 'wait' };
-  return { kind: 'missing', cause: ERROR_TEXT.tryAgain };
+  const fits = command.extentOffset + command.sizeBytes <= extent.sizeBytes;
+  return fits ? { kind: 'write' } : { kind: 'missing', cause: ERROR_TEXT.tryAgain };
 }
 
 /** What forbids a command on every replica alike; null when nothing does. Tiny extents have no limit but that of their end (`storage.md` 7.2). */
@@ -155,8 +149,7 @@ export function checkProposal(write: ProposedWrite, view: ProposalView): string 
   const { extentId, extentOffset, sizeBytes } = write;
   const command = { opcode: 0, extentId, extentOffset, sizeBytes, crc: 0, data: NO_DATA, exact: true };
   const decision = decideApply(command, view.extent);
-  if (decision.kind === 'write') return null;
-  return decision.kind === 'wait' ? ERROR_TEXT.tryAgain : decision.cause;
+  return decision.kind === 'write' ? null : decision.cause;
 }
 
 const NO_DATA = new Uint8Array(0);

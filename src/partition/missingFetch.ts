@@ -45,18 +45,20 @@ export class FetchPlan {
 
   /**
    * The next piece to ask for, null when nothing can be. `sources`: all other members, or an empty list when they are not known. `endOf`: present size of an extent here,
-   * 0 when it is unknown. `ended` must follow for each.
+   * 0 when it is unknown, -1 when it was deleted. `ended` must follow for each.
    */
   next(sources: readonly FetchSource[], endOf: (extentId: number) => number): FetchTask | null {
     for (const extentId of this.ranges.extentIds) {
       const asked = this.asked.get(extentId);
       if (asked?.onItsWay) continue;
-      if (sources.length > 0 && sources.every(({ address }) => asked?.unknownTo.has(address))) {
+      const end = endOf(extentId);
+      const isNowhere = sources.length > 0 && sources.every(({ address }) => asked?.unknownTo.has(address));
+      if (end < 0 || isNowhere) {
         this.ranges.forget(extentId);
         this.asked.delete(extentId);
         continue;
       }
-      const task = this.taskOf(extentId, endOf(extentId), sources, asked?.tried);
+      const task = this.taskOf(extentId, end, sources, asked?.tried);
       if (task === null) continue;
       this.stateOf(extentId).onItsWay = true;
       this.tasks += 1;

@@ -43,9 +43,12 @@ export class MissingFetcher {
   }
 
   private begin(): void {
-    const { store } = this.apply;
+    const endOf = (extentId: number): number => {
+      const { state, sizeBytes } = viewExtent(this.apply.store, extentId);
+      return state === 'deleted' ? -1 : sizeBytes;
+    };
     while (this.running < TASKS_AT_A_TIME && !this.apply.isHalted) {
-      const task = this.plan.next(this.sources(), (extentId) => viewExtent(store, extentId).sizeBytes);
+      const task = this.plan.next(this.sources(), endOf);
       if (task === null) return;
       this.running += 1;
       this.transport.fetch(task, (answer) => this.answered(task, answer));

@@ -239,7 +239,7 @@ export class RaftApply implements StateMachine, Applier, OperationOwner, SavesFo
     this.wake();
   }
 
-  /** Starts what can start; true when an append, a lane or room is waited for. */
+  /** Starts what can start; true when a lane or room is lacking. */
   private start(hasRoom: () => boolean): boolean {
     this.blocked.clear();
     let again = false;
@@ -269,7 +269,7 @@ export class RaftApply implements StateMachine, Applier, OperationOwner, SavesFo
     return !this.blocked.has(extentId) && !this.fills.isFilling(extentId);
   }
 
-  /** False when it has to wait. */
+  /** False when it lacks a lane. */
   private begin(item: Applying): boolean {
     if (item.act !== null) {
       item.act(item);
@@ -277,7 +277,6 @@ export class RaftApply implements StateMachine, Applier, OperationOwner, SavesFo
     }
     const command = item.command!;
     const decision = decideApply(command, viewExtent(this.store, command.extentId));
-    if (decision.kind === 'wait') return false;
     if (decision.kind === 'missing') this.miss(item, decision.cause);
     else if (decision.kind !== 'write') this.queue.end(item, this.errorOf(item, decision.cause));
     else if (item.written === command.sizeBytes) this.queue.end(item, null);

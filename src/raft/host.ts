@@ -17,6 +17,7 @@ import { heartbeatRequests, hostedGroups, onHeartbeat } from './heartbeats.js';
 import type { Journal } from './journal.js';
 import { RaftLog } from './log.js';
 import { type GroupHost, type HostLimits, RaftGroup } from './raftGroup.js';
+import type { ReaderDone } from './readers.js';
 import type { RaftStatus } from './status.js';
 import type { SnapshotVerdict, StateMachine } from './types.js';
 import type { ProposalDone } from './waiters.js';
@@ -33,6 +34,8 @@ export const HOST_LIMITS: HostLimits = {
 
 /** Proposals beyond the bounds; the text that makes a client try again (`raft.md` 5.2). */
 export const TRY_AGAIN = 'try again';
+/** Folders that are made durable at once: enough to keep a disk's queue filled, few enough to leave room for the journal. */
+const CHECKPOINTS_AT_A_TIME = 16;
 /** Of each group, unless memory is short: what followers that are a little behind will ask for. */
 const KEPT_ENTRIES = 64;
 const NOT_EXISTS = 'raft not exists.';
@@ -79,6 +82,8 @@ export class RaftHost implements GroupHost {
   private readonly waiting = new Set<RaftGroup>();
   /** Groups without a vote, to be looked at until they have caught up. */
   private readonly voteless = new Set<RaftGroup>();
+  /** Groups whose folders are being made durable. */
+  private readonly busy = new Set<RaftGroup>();
   private stopping: 'no' | 'draining' | 'settling' = 'no';
 
   constructor(options: HostOptions) {
@@ -116,6 +121,7 @@ export class RaftHost implements GroupHost {
       ...{ nodeId: this.options.nodeId, group, peers, log, election: leaseElection },
       ...{ hardState, applied: start.applied, mayVote: start.mayVote, random: this.options.random },
     });
+    machine.resumeAt(start.applied);
     this.journal.join(group, hardState, cutIndex, cutTerm);
     const running = new RaftGroup(this, core, folder, machine);
     this.groups.set(group, running);
@@ -161,6 +167,18 @@ export class RaftHost implements GroupHost {
     this.wake(running);
   }
 
+  /**
+   * Makes sure that this node leads the group, by asking a majority: `done(null)` is called when it did after this call, with everything applied here that was committed
+   * by then. What is read within `done` is what the group holds. Any other text: it does not lead, or that cannot be known.
+   */
+  confirmRead(group: number, done: ReaderDone): void {
+    const running = this.groups.get(group);
+    if (running === undefined) return done(NOT_EXISTS);
+    if (running.failure !== null) return done(running.failure);
+    running.readers.add(done);
+    this.wake(running);
+  }
+
   /** Asks for the leadership (`raft.md` 4.5). */
   campaign(group: number): void {
     const running = this.groups.get(group);
@@ -201,8 +219,8 @@ export class RaftHost implements GroupHost {
       }
     }
     this.lookForVotes();
-    const due = this.journal.dueForCheckpoint((group) => this.groups.get(group)?.isBusy ?? true);
-    if (due !== null) this.groups.get(due)?.checkpoint();
+    for (const group of this.busy) if (!group.isBusy) this.busy.delete(group);
+    this.checkpoint();
     this.journal.flush();
   }
 
@@ -326,6 +344,20 @@ export class RaftHost implements GroupHost {
     }
     const errno = this.journal.stop();
     return errno < 0 ? [`raft journal: errno ${-errno}`] : [];
+  }
+
+  /** Has the folders made durable that keep the journal's oldest segments, a bounded number at a time. */
+  private checkpoint(): void {
+    const isBusy = (group: number): boolean => this.groups.get(group)?.isBusy ?? true;
+    while (this.busy.size < CHECKPOINTS_AT_A_TIME) {
+      const due = this.journal.dueForCheckpoint(isBusy);
+      const group = due === null ? undefined : this.groups.get(due);
+      if (group === undefined) return;
+      group.checkpoint();
+      // A folder that is not ready for it is looked at again in a later turn.
+      if (!group.isBusy) return;
+      this.busy.add(group);
+    }
   }
 
   private lookForVotes(): void {

@@ -11,6 +11,7 @@ import type { RaftCore } from './core.js';
 import { type Filed, Filing } from './filing.js';
 import type { GroupFolder } from './groupFolder.js';
 import type { Journal } from './journal.js';
+import { Readers } from './readers.js';
 import { encodeEntryRecord } from './records.js';
 import type { ApplyOutcome, CoreOutput, SnapshotVerdict, StateMachine } from './types.js';
 import { Waiters } from './waiters.js';
@@ -61,6 +62,7 @@ export class RaftGroup {
   readonly id: number;
   readonly core: RaftCore;
   readonly waiters = new Waiters();
+  readonly readers = new Readers();
   /** Why it ended; null while it runs. */
   failure: string | null = null;
   /** In the host's list of groups to look at. */
@@ -106,7 +108,8 @@ export class RaftGroup {
     this.filing.retry();
     if (this.failure !== null) return;
     this.run(() => this.core.tick());
-    if (this.core.hasOutput) this.host.wake(this);
+    // Whoever waits may have to be told that this node leads no more.
+    if (this.core.hasOutput || this.waiters.count + this.readers.count > 0) this.host.wake(this);
   }
 
   /** Runs a step of the core, and wakes the group. A broken invariant in it ends this group. */
@@ -121,6 +124,7 @@ export class RaftGroup {
     if (this.failure !== null) return;
     this.run(() => this.propose());
     this.waiters.leadership(this.core.isLeader, this.core.term);
+    this.readers.turn(this.core);
     while (this.failure === null && this.core.hasOutput) this.give(this.core.takeOutput());
     this.run(() => this.handOver());
     this.run(() => this.readLog());
@@ -197,6 +201,7 @@ export class RaftGroup {
   private end(reason: string): void {
     this.failure ??= reason;
     this.waiters.failAll(reason);
+    this.readers.failAll(reason);
     for (const { output } of this.pending) if (output !== null) this.host.pin(-bytesOf(output.entries));
     this.pending.length = 0;
   }

@@ -1,15 +1,18 @@
 /**
- * The crash-image suite finds every planted bug; `docs/plantedBugs.md` lists exactly those.
+ * The crash-image suites find every planted bug; `docs/plantedBugs.md` lists exactly those.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { packageRoot } from '../packageRoot.js';
+import { APPLY_BUGS } from './applyBugs.js';
+import { applyHunt } from './applyRun.js';
 import { PLANTED_BUGS } from './plantedBugs.js';
 import { hunt } from './scenarios.js';
 
 /** A suite that has seen so many images without finding the bug has missed it. */
 const IMAGES_MAX = 8000;
+const APPLY_IMAGES_MAX = 20_000;
 const PER_MOMENT = 100;
 
 for (const { name, disk: PlantedDisk, finding, scenario } of PLANTED_BUGS) {
@@ -21,12 +24,20 @@ for (const { name, disk: PlantedDisk, finding, scenario } of PLANTED_BUGS) {
   });
 }
 
+for (const { name, disk: PlantedDisk, finding } of APPLY_BUGS) {
+  t.test(`the planted bug ${name} is found`, async (t) => {
+    const found = applyHunt(APPLY_IMAGES_MAX, (options, root) => new PlantedDisk(options, root));
+    t.match(found.problems[0] ?? 'nothing was found', finding);
+    t.comment(`after ${found.seen.size} images: ${found.problems[0]}`);
+  });
+}
+
 t.test('the page lists the planted bugs, all and no others', async (t) => {
   const page = readFileSync(join(packageRoot, 'docs/plantedBugs.md'), 'utf8');
   const told = [...page.matchAll(/^\| `([\w-]+)` \|/gm)].map(([, name = '']) => name);
   t.same(
     told,
-    PLANTED_BUGS.map(({ name }) => name),
+    [...PLANTED_BUGS, ...APPLY_BUGS].map(({ name }) => name),
   );
   for (const name of told) t.ok(page.includes(`› the planted bug ${name} is found\``), name);
 });

@@ -5,9 +5,11 @@
 import { constants } from 'node:fs';
 import type { IoDone, IoResult } from '../../src/storage/io.js';
 import type { SimDiskOptions } from '../sim/simDisk.js';
+import type { SimFolder } from '../sim/simFolder.js';
 import { WatchedDisk } from './watchedDisk.js';
 
-const EXTENT = /\/1\d\d\d$/;
+/** Files of normal extents. */
+export const EXTENT = /\/1\d\d\d$/;
 const EXTENT_META = /\/EXTENT_META$/;
 const EXTENT_CLEAN = /\/EXTENT_CLEAN$/;
 const EXTENT_CRC = /\/EXTENT_CRC$/;
@@ -17,8 +19,11 @@ const ROOT = /^\/d$/;
 
 const OK: IoResult = { result: 0, crc: 0, value0: 0, value1: 0, value2: 0 };
 
+/** Over an empty root unless one is given. */
+export type PlantedDisk = new (options: SimDiskOptions, root?: SimFolder) => WatchedDisk;
+
 /** A submitted fdatasync of matching files succeeds without being done. */
-function skipsFdatasync(path: RegExp): new (options: SimDiskOptions) => WatchedDisk {
+export function skipsFdatasync(path: RegExp): PlantedDisk {
   return class extends WatchedDisk {
     override submitFdatasync(fd: number, done: IoDone): void {
       if (path.test(this.pathOf(fd))) this.completeUndone(done);
@@ -28,7 +33,7 @@ function skipsFdatasync(path: RegExp): new (options: SimDiskOptions) => WatchedD
 }
 
 /** A submitted fdatasync of matching files is told to be done when it has begun. */
-function acknowledgesEarly(path: RegExp): new (options: SimDiskOptions) => WatchedDisk {
+export function acknowledgesEarly(path: RegExp): PlantedDisk {
   return class extends WatchedDisk {
     override submitFdatasync(fd: number, done: IoDone): void {
       if (!path.test(this.pathOf(fd))) return super.submitFdatasync(fd, done);
@@ -39,7 +44,7 @@ function acknowledgesEarly(path: RegExp): new (options: SimDiskOptions) => Watch
 }
 
 /** Synchronous fdatasyncs of matching files succeed without being done. */
-function skipsSynchronousFdatasync(path: RegExp): new (options: SimDiskOptions) => WatchedDisk {
+function skipsSynchronousFdatasync(path: RegExp): PlantedDisk {
   return class extends WatchedDisk {
     override fdatasync(fd: number): number {
       return path.test(this.pathOf(fd)) ? 0 : super.fdatasync(fd);
@@ -48,7 +53,7 @@ function skipsSynchronousFdatasync(path: RegExp): new (options: SimDiskOptions) 
 }
 
 /** Submitted fsyncs of a partition's folder succeed without being done, all but the first `doneAtFirst`. */
-function skipsFolderFsync(doneAtFirst: number): new (options: SimDiskOptions) => WatchedDisk {
+function skipsFolderFsync(doneAtFirst: number): PlantedDisk {
   return class extends WatchedDisk {
     private left = doneAtFirst;
 
@@ -61,12 +66,7 @@ function skipsFolderFsync(doneAtFirst: number): new (options: SimDiskOptions) =>
 }
 
 /** Synchronous fsyncs of matching folders succeed without being done, all but the first `doneAtFirst`. */
-function skipsSynchronousFolderFsync(
-  path: RegExp,
-  doneAtFirst: number,
-): new (
-  options: SimDiskOptions,
-) => WatchedDisk {
+function skipsSynchronousFolderFsync(path: RegExp, doneAtFirst: number): PlantedDisk {
   return class extends WatchedDisk {
     private left = doneAtFirst;
 
@@ -109,7 +109,7 @@ class WritesSlotsLast extends WatchedDisk {
 }
 
 /** Writes of matching files, or only those of zeros, are left out and told as done. */
-function leavesOutWrites(path: RegExp, which: 'all' | 'zeros'): new (options: SimDiskOptions) => WatchedDisk {
+export function leavesOutWrites(path: RegExp, which: 'all' | 'zeros'): PlantedDisk {
   return class extends WatchedDisk {
     protected override transfer(
       write: boolean,
@@ -152,7 +152,7 @@ class TrustsUnsyncedData extends WatchedDisk {
 
 export interface PlantedBug {
   name: string;
-  disk: new (options: SimDiskOptions) => WatchedDisk;
+  disk: PlantedDisk;
   /** What the suite says when it finds it. */
   finding: RegExp;
   /** Name of the scenario that finds it; the hunt begins with it. */

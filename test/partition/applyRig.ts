@@ -34,6 +34,8 @@ export function commandOf({ extentId, at, body, sync = false, crc = crc32(body) 
 export class ApplyRig {
   rig: SimRig;
   apply: RaftApply;
+  /** Folder of the partition. */
+  readonly path: string;
   /** Outcomes, in the order in which they were told. */
   readonly ends: { index: number; outcome: ApplyOutcome }[] = [];
   readonly members: string[] = [];
@@ -41,6 +43,7 @@ export class ApplyRig {
   /** On a rig with partition 7 loaded. */
   constructor(rig: SimRig) {
     this.rig = rig;
+    this.path = this.partition.path;
     const opened = RaftApply.open(rig.stores, rig.partitions.get(7)!, NODE_ID, {
       changed: () => this.members.push('changed'),
       removedHere: () => this.members.push('removed here'),
@@ -110,15 +113,15 @@ export class ApplyRig {
   }
 
   content(extentId: number): Uint8Array {
-    return this.rig.sim.content(`${this.partition.path}/${extentId}`);
+    return this.rig.sim.content(`${this.path}/${extentId}`);
   }
 
   file(name: string): string {
-    return Buffer.from(this.rig.sim.content(`${this.partition.path}/${name}`)).toString();
+    return Buffer.from(this.rig.sim.content(`${this.path}/${name}`)).toString();
   }
 
   has(name: string): boolean {
-    return this.rig.sim.node(`${this.partition.path}/${name}`) !== undefined;
+    return this.rig.sim.node(`${this.path}/${name}`) !== undefined;
   }
 
   /** The next process, over what `disk` holds; nothing is replayed yet. */

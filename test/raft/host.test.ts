@@ -168,6 +168,45 @@ t.test('a leader whose disk hangs sends no heartbeats, so that another is electe
   t.ok(now !== undefined && now !== leader);
 });
 
+t.test('a read waits for a majority that says who leads, and for what is committed by then', async (t) => {
+  const rig = new HostRig(3);
+  const leader = rig.elect();
+  const ends: (string | null)[] = [];
+  const read = (): void => leader.host.confirmRead(GROUP, (error) => ends.push(error));
+  read();
+  leader.host.turn();
+  t.same(ends, [], 'not by itself');
+  rig.run();
+  t.same(ends, [null]);
+  rig.nodes.find((node) => node !== leader)!.host.confirmRead(GROUP, (error) => ends.push(error));
+  rig.run();
+  t.same(ends, [null, 'raft is not the leader.']);
+});
+
+t.test('a leader that was deposed without knowing reads nothing', async (t) => {
+  const rig = new HostRig(3);
+  const old = rig.elect();
+  rig.passes = ({ from, to }) => from !== old.id && to !== old.id;
+  const ends: (string | null)[] = [];
+  old.host.confirmRead(GROUP, (error) => ends.push(error));
+  for (let ticks = 0; ticks < 2; ticks += 1) rig.tick();
+  t.same(ends, [], 'nobody answers');
+  for (let ticks = 0; ticks < 10; ticks += 1) rig.tick();
+  t.same(ends, ['raft is not the leader.']);
+});
+
+t.test('a question or an answer that is lost is asked again', async (t) => {
+  const rig = new HostRig(3);
+  const leader = rig.elect();
+  rig.passes = ({ type }) => type !== RAFT_MESSAGE.checkQuorumRequest;
+  const ends: (string | null)[] = [];
+  leader.host.confirmRead(GROUP, (error) => ends.push(error));
+  rig.run();
+  rig.passes = () => true;
+  rig.tick();
+  t.same(ends, [null]);
+});
+
 /** Stops a node cleanly; the problems. */
 function stop(node: RigNode): string[] {
   for (let turns = 0; turns < 100; turns += 1) {

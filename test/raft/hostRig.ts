@@ -24,6 +24,8 @@ export class ListMachine implements StateMachine {
   /** Next outcomes, oldest first; then everything succeeds. */
   readonly outcomes: ApplyOutcome[] = [];
 
+  resumeAt(): void {}
+
   apply(entry: RaftEntry, done: (outcome: ApplyOutcome) => void): void {
     const outcome = this.outcomes.shift() ?? { kind: 'applied', error: null };
     if (entry.type === ENTRY_TYPE.normal && entry.data.byteLength > 0 && outcome.kind === 'applied')
