@@ -10,6 +10,7 @@ import type { RaftEntry, SnapshotMeta } from '../protocol/raftStructs.js';
 import type { RaftCore } from './core.js';
 import { type Filed, Filing, type FilingHost } from './filing.js';
 import type { GroupFolder } from './groupFolder.js';
+import type { HostLimits } from './hostOptions.js';
 import { Readers } from './readers.js';
 import { encodeEntryRecord } from './records.js';
 import type { ApplyOutcome, CoreOutput, SnapshotVerdict, StateMachine } from './types.js';
@@ -30,23 +31,6 @@ export interface GroupHost extends FilingHost {
   failed(group: RaftGroup, reason: string): void;
   /** Entries were added to (or, below zero, removed from) what is pinned in memory. */
   pin(bytes: number): void;
-}
-
-export interface HostLimits {
-  /** Bytes of entries that are with the state machine at once, for each group. */
-  applyWindowBytes: number;
-  /** Bytes of entries kept in memory beyond those that are pinned, for all groups. */
-  cacheBytes: number;
-  /** Bytes of entries not yet durable and in the folder, for all groups; beyond it nothing new is taken in. */
-  pinnedBytesMax: number;
-  /** Proposals that wait in one group for a turn. */
-  proposalsMax: number;
-  /** Proposals that become entries in one go. */
-  proposalBatch: number;
-  /** Bytes read from the folder in one go. */
-  readBytes: number;
-  /** A leader whose oldest output has been on its way to the disk for more ticks sends no heartbeats. */
-  stalledTicks: number;
 }
 
 /** On its way to the journal. */
