@@ -28,8 +28,12 @@ import type { ProposalDone } from './waiters.js';
 export const TRY_AGAIN = 'try again';
 /** Folders that are made durable at once: enough to keep a disk's queue filled, few enough to leave room for the journal. */
 const CHECKPOINTS_AT_A_TIME = 16;
-/** Of each group, unless memory is short: what followers that are a little behind will ask for. */
-const KEPT_ENTRIES = 64;
+/** What leaves the memory first: of each group the last entries stay, which followers that are a little behind will ask for. Last what is not applied yet. */
+const EVICTIONS = [
+  { keep: 64, unapplied: false },
+  { keep: 0, unapplied: false },
+  { keep: 0, unapplied: true },
+] as const;
 const NOT_EXISTS = 'raft not exists.';
 const ALREADY_EXISTS = 'raft already exists.';
 
@@ -344,10 +348,10 @@ export class RaftHost implements GroupHost {
     let cached = 0;
     for (const { core } of this.groups.values()) cached += core.log.cachedBytes;
     let excess = cached - this.pinnedBytes - this.limits.cacheBytes;
-    for (const keep of [KEPT_ENTRIES, 0]) {
+    for (const { keep, unapplied } of EVICTIONS) {
       for (const group of this.groups.values()) {
         if (excess <= 0) return;
-        excess -= group.evict(keep);
+        excess -= group.evict(keep, unapplied);
       }
     }
   }

@@ -172,11 +172,15 @@ export class RaftGroup {
     this.host.failed(this, reason);
   }
 
-  /** Drops entries from memory that are durable, filed and applied, but for the last `keep`; returns the bytes freed. */
-  evict(keep: number): number {
+  /**
+   * Drops entries from memory that are durable and filed, but for the last `keep`; `unapplied`: also those that the state machine has still to apply, which will be read
+   * again. Returns the bytes freed.
+   */
+  evict(keep: number, unapplied: boolean): number {
     const { log } = this.core;
     const before = log.cachedBytes;
-    const upTo = Math.min(this.filing.lastIndex, log.durable, log.applied, log.lastIndex - keep);
+    const inFolder = Math.min(this.filing.lastIndex, log.durable, log.lastIndex - keep);
+    const upTo = unapplied ? inFolder : Math.min(inFolder, log.applied);
     if (upTo > log.cutIndex) log.evict(upTo);
     return before - log.cachedBytes;
   }

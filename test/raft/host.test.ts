@@ -157,6 +157,21 @@ t.test('a broken invariant of the core ends its group, not the process', async (
   t.match(follower.failures, [/conflicts with the committed one/]);
 });
 
+t.test('memory: a state machine that does not go on keeps no entries in it', async (t) => {
+  const rig = new HostRig(1, { limits: { cacheBytes: 1000, applyWindowBytes: 1000 } });
+  const leader = rig.elect();
+  leader.machine.paused = true;
+  for (let i = 0; i < 100; i += 1) leader.host.propose(GROUP, bytes(`${i}`.padStart(100)), () => undefined);
+  rig.run();
+  rig.tick();
+  t.ok(leader.host.group(GROUP)!.core.log.cachedBytes < 4000, 'only a little is kept');
+  leader.machine.paused = false;
+  leader.machine.resume();
+  for (let ticks = 0; ticks < 3; ticks += 1) rig.tick();
+  t.equal(leader.machine.commands.length, 100, 'and all of it is applied');
+  t.equal(leader.machine.commands.at(-1), '99'.padStart(100), 'in order');
+});
+
 t.test('memory: entries that are applied and filed leave it, and come back for who needs them', async (t) => {
   const rig = new HostRig(3, { limits: { cacheBytes: 1000 } });
   const leader = rig.elect();

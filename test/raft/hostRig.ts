@@ -23,12 +23,24 @@ export class ListMachine implements StateMachine {
   readonly durableApplied = 0;
   readonly commands: string[] = [];
   restoredTo = 0;
+  /** Applies nothing while it is set, until `resume`. */
+  paused = false;
+  private held: (() => void)[] = [];
   /** Next outcomes, oldest first; then everything succeeds. */
   readonly outcomes: ApplyOutcome[] = [];
 
   resumeAt(): void {}
 
+  resume(): void {
+    for (const act of this.held.splice(0)) act();
+  }
+
   apply(entry: RaftEntry, done: (outcome: ApplyOutcome) => void): void {
+    if (this.paused) this.held.push(() => this.applyNow(entry, done));
+    else this.applyNow(entry, done);
+  }
+
+  private applyNow(entry: RaftEntry, done: (outcome: ApplyOutcome) => void): void {
     const outcome = this.outcomes.shift() ?? { kind: 'applied', error: null };
     if (entry.type === ENTRY_TYPE.normal && entry.data.byteLength > 0 && outcome.kind === 'applied')
       this.commands.push(Buffer.from(entry.data).toString());
