@@ -10,7 +10,7 @@ import { constants } from 'node:fs';
 import { join } from 'node:path';
 import { isMediumError } from '../storage/diskErrors.js';
 import type { Disk } from '../storage/io.js';
-import { KiB } from '../storage/layout.js';
+import { MiB } from '../storage/layout.js';
 import { type EmptyMark, listSegments, NO_MARK, readEmptyMark, type SegmentFile } from './journalFiles.js';
 import {
   type Crc32c,
@@ -54,7 +54,8 @@ interface Segment {
 
 const ENOENT = 2;
 const EIO = 5;
-const WINDOW_BYTES = 256 * KiB;
+/** Of a segment, kept in memory at a time; more for a frame that is larger. */
+const WINDOW_BYTES_MAX = MiB;
 /** Pages of a segment that cannot be read before it is given up: a dying disk may take long for each. */
 const ERRORS_MAX = 8;
 
@@ -81,7 +82,7 @@ class JournalReader {
   readonly #disk: Disk;
   readonly #crc32c: Crc32c;
   readonly #found: FoundJournal;
-  #window = new Uint8Array(WINDOW_BYTES);
+  #window = new Uint8Array(0);
   #windowStart = 0;
   #windowBytes = 0;
   /** A segment begins with a frame behind the mark, whole or torn. */
@@ -190,6 +191,8 @@ class JournalReader {
   *#wholeFrames({ path, sizeBytes }: SegmentFile, lifeMin: number): Generator<WholeFrame> {
     const fd = this.#disk.open(path, constants.O_RDONLY, 0);
     if (fd < 0) return this.#unreadable(`open ${path}: ${this.#disk.errnoText(fd)}`, fd);
+    const windowBytes = Math.min(WINDOW_BYTES_MAX, sizeBytes);
+    if (this.#window.byteLength < windowBytes) this.#window = new Uint8Array(windowBytes);
     this.#windowBytes = 0;
     try {
       let errors = 0;
