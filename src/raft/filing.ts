@@ -70,6 +70,20 @@ export class Filing {
     this.inMeta = folder.hardState;
   }
 
+  /**
+   * Makes durable what the folder holds at its opening: a Go node syncs nothing, and everything that this node will promise builds on it. `done` is called once, when it is,
+   * maybe at once.
+   */
+  begin(done: () => void): void {
+    if (!this.folder.dirty) return done();
+    this.folder.sync((result) => {
+      if (this.broken) return;
+      if (result === 0) done();
+      else if (result === -EAGAIN) this.begin(done);
+      else this.fail('sync', result);
+    });
+  }
+
   /** Nothing waits. */
   get isDone(): boolean {
     return this.waiting.length === 0;

@@ -8,6 +8,7 @@
 import { constants } from 'node:fs';
 import { join } from 'node:path';
 import type { HardState } from '../protocol/raftStructs.js';
+import { isMediumError } from '../storage/diskErrors.js';
 import type { Disk } from '../storage/io.js';
 import { MiB } from '../storage/layout.js';
 import { type FolderMeta, readFolderMeta } from './folderMeta.js';
@@ -54,7 +55,6 @@ export interface GroupRecoveryInput {
 }
 
 const ENOENT = 2;
-const EIO = 5;
 /** Log records that are appended together. */
 const BATCH_BYTES = MiB;
 
@@ -79,7 +79,8 @@ export function recoverGroup(input: GroupRecoveryInput): GroupRecovery {
   const options = input.fileBytesMax === undefined ? {} : { fileBytesMax: input.fileBytesMax };
   const opened = openGroupFolder(disk, path, { ...options, repair: { keepBelow, hardState, cut } });
   if (!opened.ok) {
-    if (opened.errno < 0 && opened.errno !== -EIO) throw new RecoveryFailure(`${path}: ${opened.reason}`);
+    if (opened.errno < 0 && !isMediumError(opened.errno))
+      throw new RecoveryFailure(`${path}: ${opened.reason}`);
     const lost = `its log could not be completed: ${opened.reason}`;
     return { ...recovery, outcome: 'refused', notes: [opened.reason], lost };
   }

@@ -58,16 +58,20 @@ export function writeEmptyMark(disk: Disk, folder: string, mark: EmptyMark, crc3
   return replaceFile(disk, join(folder, MARK_FILE), bytes, SEGMENT_MODE);
 }
 
-/** The mark of a journal, `NO_MARK` where there is none; a message when it cannot be read or is damaged. */
-export function readEmptyMark(disk: Disk, folder: string, crc32c: Crc32c): EmptyMark | string {
+/** The mark of a journal, `NO_MARK` where there is none; the reason when it cannot be read (with a negated errno) or is damaged (0). */
+export function readEmptyMark(
+  disk: Disk,
+  folder: string,
+  crc32c: Crc32c,
+): EmptyMark | { reason: string; errno: number } {
   const path = join(folder, MARK_FILE);
   const bytes = readWholeFile(disk, path, MARK_BYTES);
   if (bytes === -ENOENT) return NO_MARK;
-  if (typeof bytes === 'number') return `read ${path}: ${disk.errnoText(bytes)}`;
+  if (typeof bytes === 'number') return { reason: `read ${path}: ${disk.errnoText(bytes)}`, errno: bytes };
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (bytes.byteLength !== MARK_BYTES || view.getUint32(0) !== MAGIC)
-    return `${path} is no mark of a journal`;
-  if (view.getUint32(4) !== crc32c(bytes.subarray(8), 0)) return `${path} is damaged`;
+  const isMark = bytes.byteLength === MARK_BYTES && view.getUint32(0) === MAGIC;
+  if (!isMark || view.getUint32(4) !== crc32c(bytes.subarray(8), 0))
+    return { reason: `${path} is damaged`, errno: 0 };
   return { frame: Number(view.getBigUint64(8)), life: Number(view.getBigUint64(16)) };
 }
 

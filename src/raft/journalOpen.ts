@@ -38,7 +38,7 @@ export function openJournalFiles(options: JournalFolder, zeros: Uint8Array): Jou
   const made = makeFolders(disk, folder);
   if (made !== null) return made;
   const mark = readEmptyMark(disk, folder, crc32c);
-  if (typeof mark === 'string') return mark;
+  if ('reason' in mark) return mark.reason;
   const fds = new Map<number, number>();
   const problem = openSegments(options, mark, fds) ?? makeFirst(options, zeros, fds);
   // A file that an earlier process made has its bytes, but perhaps not yet its name.

@@ -8,6 +8,7 @@
  */
 import { constants } from 'node:fs';
 import { join } from 'node:path';
+import { isMediumError } from '../storage/diskErrors.js';
 import type { Disk } from '../storage/io.js';
 import { MiB } from '../storage/layout.js';
 import { type EmptyMark, listSegments, NO_MARK, readEmptyMark, type SegmentFile } from './journalFiles.js';
@@ -38,8 +39,10 @@ export interface FoundJournal {
   groups: Map<number, GroupReplay>;
   /** Frames that were durable and are missing, in order. */
   gaps: FrameGap[];
-  /** Something could not be read, so nobody knows what is missing. */
+  /** The medium is damaged, so nobody knows what is missing. */
   unreadable: boolean;
+  /** Why it could not be read this time, as a medium that is damaged does not explain; null. */
+  failure: string | null;
   /** What is wrong, for the operator. */
   problems: string[];
 }
@@ -51,7 +54,8 @@ interface Segment {
 
 const ENOENT = 2;
 const EIO = 5;
-const WINDOW_BYTES = MiB;
+/** Of a segment, kept in memory at a time; more for a frame that is larger. */
+const WINDOW_BYTES_MAX = MiB;
 /** Pages of a segment that cannot be read before it is given up: a dying disk may take long for each. */
 const ERRORS_MAX = 8;
 
@@ -78,7 +82,7 @@ class JournalReader {
   readonly #disk: Disk;
   readonly #crc32c: Crc32c;
   readonly #found: FoundJournal;
-  #window = new Uint8Array(WINDOW_BYTES);
+  #window = new Uint8Array(0);
   #windowStart = 0;
   #windowBytes = 0;
   /** A segment begins with a frame behind the mark, whole or torn. */
@@ -89,7 +93,7 @@ class JournalReader {
     this.#crc32c = crc32c;
     this.#found = {
       ...{ folder, isEmpty: false, mark: NO_MARK, frames: 0, last: NO_MARK, groups: new Map(), gaps: [] },
-      ...{ unreadable: false, problems: [] },
+      ...{ unreadable: false, failure: null, problems: [] },
     };
   }
 
@@ -98,7 +102,7 @@ class JournalReader {
     const { folder } = found;
     const mark = readEmptyMark(this.#disk, folder, this.#crc32c);
     // Without its mark everything counts: what was emptied was settled, or is recovered once more.
-    if (typeof mark === 'string') found.problems.push(mark);
+    if ('reason' in mark) this.#unreadable(mark.reason, mark.errno);
     else found.mark = mark;
     found.last = found.mark;
     const segments = this.#findSegments();
@@ -113,11 +117,10 @@ class JournalReader {
 
   /** Segments with frames behind the mark, oldest first. */
   #findSegments(): Segment[] {
-    const { folder, mark, problems } = this.#found;
+    const { folder, mark } = this.#found;
     const files = listSegments(this.#disk, folder);
     if (typeof files === 'number') {
-      problems.push(`readdir ${folder}: ${this.#disk.errnoText(files)}`);
-      this.#found.unreadable = true;
+      this.#unreadable(`readdir ${folder}: ${this.#disk.errnoText(files)}`, files);
       return [];
     }
     const segments: Segment[] = [];
@@ -187,7 +190,9 @@ class JournalReader {
   /** Every whole frame of a segment whose life is at least `lifeMin`, and the one at its start whatever its life. */
   *#wholeFrames({ path, sizeBytes }: SegmentFile, lifeMin: number): Generator<WholeFrame> {
     const fd = this.#disk.open(path, constants.O_RDONLY, 0);
-    if (fd < 0) return this.#unreadable(`open ${path}`, fd);
+    if (fd < 0) return this.#unreadable(`open ${path}: ${this.#disk.errnoText(fd)}`, fd);
+    const windowBytes = Math.min(WINDOW_BYTES_MAX, sizeBytes);
+    if (this.#window.byteLength < windowBytes) this.#window = new Uint8Array(windowBytes);
     this.#windowBytes = 0;
     try {
       let errors = 0;
@@ -195,7 +200,7 @@ class JournalReader {
         const frame = this.#frameAt(fd, offset, sizeBytes, offset === 0 ? 0 : lifeMin);
         if (typeof frame === 'number') {
           errors += 1;
-          this.#unreadable(`read ${path} at ${offset}`, frame);
+          this.#unreadable(`read ${path} at ${offset}: ${this.#disk.errnoText(frame)}`, frame);
         } else if (frame !== null) {
           yield frame;
           offset += frameBytes(frame.header.payloadBytes);
@@ -236,8 +241,10 @@ class JournalReader {
     return this.#window.subarray(0, length);
   }
 
+  /** `errno`: of a read that failed; 0 where what was read is damaged and nothing depends on it. */
   #unreadable(what: string, errno: number): void {
-    this.#found.unreadable = true;
-    this.#found.problems.push(`${what}: ${this.#disk.errnoText(errno)}`);
+    if (isMediumError(errno)) this.#found.unreadable = true;
+    else if (errno < 0) this.#found.failure ??= what;
+    this.#found.problems.push(what);
   }
 }

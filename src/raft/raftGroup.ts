@@ -10,6 +10,7 @@ import type { RaftEntry, SnapshotMeta } from '../protocol/raftStructs.js';
 import type { RaftCore } from './core.js';
 import { type Filed, Filing, type FilingHost } from './filing.js';
 import type { GroupFolder } from './groupFolder.js';
+import type { HostLimits } from './hostOptions.js';
 import { Readers } from './readers.js';
 import { encodeEntryRecord } from './records.js';
 import type { ApplyOutcome, CoreOutput, SnapshotVerdict, StateMachine } from './types.js';
@@ -30,23 +31,6 @@ export interface GroupHost extends FilingHost {
   failed(group: RaftGroup, reason: string): void;
   /** Entries were added to (or, below zero, removed from) what is pinned in memory. */
   pin(bytes: number): void;
-}
-
-export interface HostLimits {
-  /** Bytes of entries that are with the state machine at once, for each group. */
-  applyWindowBytes: number;
-  /** Bytes of entries kept in memory beyond those that are pinned, for all groups. */
-  cacheBytes: number;
-  /** Bytes of entries not yet durable and in the folder, for all groups; beyond it nothing new is taken in. */
-  pinnedBytesMax: number;
-  /** Proposals that wait in one group for a turn. */
-  proposalsMax: number;
-  /** Proposals that become entries in one go. */
-  proposalBatch: number;
-  /** Bytes read from the folder in one go. */
-  readBytes: number;
-  /** A leader whose oldest output has been on its way to the disk for more ticks sends no heartbeats. */
-  stalledTicks: number;
 }
 
 /** On its way to the journal. */
@@ -70,6 +54,8 @@ export class RaftGroup {
   private readonly machine: StateMachine;
   /** Waiting for the journal, oldest first. */
   private readonly pending: Pending[] = [];
+  /** What the folder held at the start is durable: before, nothing is promised that builds on it. */
+  private begun = false;
   private applyingBytes = 0;
   private fetching = false;
   private ticks = 0;
@@ -83,6 +69,10 @@ export class RaftGroup {
       if (output !== null) host.pin(-bytesOf(output.entries));
     };
     this.filing = new Filing(this.id, host, folder, filed, (reason) => this.fail(reason));
+    this.filing.begin(() => {
+      this.begun = true;
+      this.durable(host.journal.durableFrame);
+    });
   }
 
   /** Nothing is on its way to the disk, and nothing with the state machine. */
@@ -132,7 +122,12 @@ export class RaftGroup {
 
   /** The journal is durable up to `frame`. False when nothing waits for it any more. */
   durable(frame: number): boolean {
-    while (this.failure === null && this.pending.length > 0 && this.pending[0]!.frame <= frame) {
+    while (
+      this.begun &&
+      this.failure === null &&
+      this.pending.length > 0 &&
+      this.pending[0]!.frame <= frame
+    ) {
       this.settle(this.pending.shift()!);
     }
     return this.pending.length > 0;
@@ -177,11 +172,15 @@ export class RaftGroup {
     this.host.failed(this, reason);
   }
 
-  /** Drops entries from memory that are durable, filed and applied, but for the last `keep`; returns the bytes freed. */
-  evict(keep: number): number {
+  /**
+   * Drops entries from memory that are durable and filed, but for the last `keep`; `unapplied`: also those that the state machine has still to apply, which will be read
+   * again. Returns the bytes freed.
+   */
+  evict(keep: number, unapplied: boolean): number {
     const { log } = this.core;
     const before = log.cachedBytes;
-    const upTo = Math.min(this.filing.lastIndex, log.durable, log.applied, log.lastIndex - keep);
+    const inFolder = Math.min(this.filing.lastIndex, log.durable, log.lastIndex - keep);
+    const upTo = unapplied ? inFolder : Math.min(inFolder, log.applied);
     if (upTo > log.cutIndex) log.evict(upTo);
     return before - log.cachedBytes;
   }
@@ -220,9 +219,9 @@ export class RaftGroup {
     for (const message of output.messages) this.host.send(message);
     const { reset, entries, mustSync } = output;
     if (reset === null && entries.length === 0 && !mustSync) {
-      const last = this.pending.at(-1);
-      if (last === undefined) this.release(output);
-      else this.hold({ ...this.nothingAt(last.frame), output });
+      const frame = this.pending.at(-1)?.frame ?? this.host.journal.durableFrame;
+      if (this.pending.length === 0 && this.begun) this.release(output);
+      else this.hold({ ...this.nothingAt(frame), output });
       return;
     }
     const { journal } = this.host;

@@ -67,6 +67,7 @@ class DiskRecovery {
     const report = this.#report;
     const journals = readJournals(this.#disk, join(this.#root, RAFT_FOLDER), crc32c);
     if (typeof journals === 'string') return this.#failed(journals);
+    for (const { failure } of journals) if (failure !== null) return this.#failed(failure);
     const begun = journals.filter((journal) => !journal.isEmpty);
     report.journals = begun.map(({ folder, frames, problems }) => ({ folder, frames, problems }));
     for (const { folder, problems } of begun)

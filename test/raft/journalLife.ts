@@ -141,6 +141,16 @@ export class JournalLife {
     }
   }
 
+  /** One append of a group, whatever the seed says. */
+  append(id: number): void {
+    this.#append(this.groups[id - 1]!);
+  }
+
+  /** Begins a checkpoint of a group. */
+  checkpoint(id: number): void {
+    this.#checkpoint(this.groups[id - 1]!);
+  }
+
   #newGroup(id: number): LivingGroup {
     const { disk } = this;
     const partition = `${LIFE_ROOT}/datapartition_${id}_1024`;
