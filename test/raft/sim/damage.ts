@@ -61,7 +61,7 @@ export function damageLogTail(disk: SimDisk, random: Random): Damage | null {
 function neededFrames(disk: SimDisk): (Place & { number: number })[] {
   const mark = readEmptyMark(disk, JOURNAL_FOLDER, native.crc32c);
   const segments = listSegments(disk, JOURNAL_FOLDER);
-  if (typeof mark === 'string' || typeof segments === 'number') return [];
+  if ('reason' in mark || typeof segments === 'number') return [];
   const found: (Place & { number: number; tail: number })[] = [];
   for (const { path } of segments) {
     const bytes = disk.content(path);

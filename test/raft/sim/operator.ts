@@ -41,7 +41,7 @@ export class Operator {
     const { cluster } = this;
     for (const node of [...cluster.nodes.values()]) {
       if (cluster.nowMs < node.idleUntilMs) continue;
-      if (node.phase === 'up' && (node.failure !== null || Repair.isBroken(node))) node.crash('kill');
+      if (node.phase === 'up' && isPastServing(node)) node.crash('kill');
       else if (node.phase === 'down') cluster.restart(node);
     }
   }
@@ -115,6 +115,11 @@ export class Operator {
       cluster.note(leader, `${isShrinking ? 'removes' : 'adds'} ${id}: ${error ?? 'done'}`);
     leader.act(({ host }) => host.propose(GROUP, data, done, ENTRY_TYPE.configurationChange));
   }
+}
+
+/** Its group has failed, or an extent of it takes no writes any more. */
+function isPastServing(node: ClusterNode): boolean {
+  return node.failure !== null || (node.excuse !== null && Repair.isBroken(node));
 }
 
 /** The rule of `raft.md` 5.9: enough replicas are heard without this one. */

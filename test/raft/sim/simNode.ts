@@ -204,10 +204,13 @@ export class SimNode {
   turn(): void {
     const { process } = this;
     if (process === null) return;
+    const { rig, host } = process;
+    const { applies } = rig.stores;
     for (let turns = 0; turns < TURNS_MAX; turns += 1) {
-      const moved = process.rig.turn();
-      process.host.turn();
-      if (!moved && !process.rig.stores.applies.woken) return;
+      // The store has nothing to do that neither work of the disk nor raft tells it.
+      const moved = (applies.woken || rig.hasArrivals || this.disk.pending() > 0) && rig.turn();
+      host.turn();
+      if (!moved && !applies.woken) return;
     }
     assert.fail('the node does not come to rest');
   }
