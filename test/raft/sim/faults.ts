@@ -10,6 +10,7 @@ import type { Cluster } from './cluster.js';
 import type { ClusterNode, Crash } from './clusterNode.js';
 import { type Damage, damageJournal, damageLogTail } from './damage.js';
 import { CALM, type LinkFaults } from './network.js';
+import { othersAreWhole } from './repair.js';
 import { GROUP } from './simNode.js';
 
 /** All classes. Those of messages are counted message by message, those of disks when a call has failed. */
@@ -173,7 +174,7 @@ export class Storm {
   damage(turn: (node: ClusterNode) => Damage | null): boolean {
     const { cluster } = this;
     const node = this.draw(this.nodes.filter((each) => cluster.members.has(each.id)));
-    if (node === undefined || !this.othersAreWhole(node)) return false;
+    if (node === undefined || !othersAreWhole(cluster, node)) return false;
     if (node.phase !== 'down') node.crash(this.random.chance(0.5) ? 'kill' : 'power loss');
     const done = turn(node);
     if (done === null) return false;
@@ -183,16 +184,6 @@ export class Storm {
       node.damaged = true;
     }
     return true;
-  }
-
-  /** All other members serve, have their vote, and know who the members are. */
-  private othersAreWhole(node: ClusterNode): boolean {
-    const { members, memberNodes } = this.cluster;
-    const wanted = String([...members].sort((a, b) => a - b));
-    const knows = ({ sim }: ClusterNode): boolean =>
-      String(sim.group!.core.members().map(({ nodeId }) => nodeId)) === wanted;
-    const whole = memberNodes.filter((each) => each.serves && !each.damaged && knows(each));
-    return whole.filter((each) => each !== node).length === members.size - 1;
   }
 }
 
@@ -302,6 +293,7 @@ const STRIKES: Readonly<Record<FaultName, (storm: Storm) => boolean>> = {
     away.crash('kill');
     away.idleUntilMs = nowMs + storm.between(5000, 15_000);
     storm.afterwards(4000, 12_000, () => {
+      if (!othersAreWhole(storm.cluster, away)) return;
       for (const node of storm.nodes)
         if (node.serves) node.act((sim) => sim.host.compact(GROUP, sim.group!.core.log.applied));
     });

@@ -7,7 +7,7 @@ import { encodeMemberChange } from '../../../src/protocol/memberChange.js';
 import { CHANGE_TYPE, ENTRY_TYPE, encodeConfigurationChange } from '../../../src/protocol/raftStructs.js';
 import type { Cluster } from './cluster.js';
 import type { ClusterNode } from './clusterNode.js';
-import { Repair } from './repair.js';
+import { othersAreWhole, Repair } from './repair.js';
 import { GROUP } from './simNode.js';
 import { addressOf } from './template.js';
 
@@ -103,6 +103,8 @@ export class Operator {
     const ids = [...members];
     const id = isShrinking ? ids[random.below(ids.length)]! : cluster.newId();
     if (isShrinking && !mayRemove(leader, id)) return;
+    const leaving = cluster.nodes.get(id);
+    if (isShrinking && (leaving === undefined || !othersAreWhole(cluster, leaving))) return;
     const peer = { id, addr: addressOf(id) };
     const context = encodeMemberChange({
       partitionId: GROUP,

@@ -91,13 +91,13 @@ export class Repair {
     }
   }
 
-  /** All contents count as missing up to what another replica has applied, unless more was applied here meanwhile. */
+  /** All contents count as missing up to what a replica that has everything has applied, unless more was applied here meanwhile. */
   private compare(node: ClusterNode, apply: RaftApply, work: Work): void {
     const { compareFrom } = apply.missing;
     const source = this.others(node).find(
       (other) =>
         other.serves &&
-        other.sim.apply.missing.compareFrom === 0 &&
+        Repair.isWhole(other) &&
         other.sim.apply.appliedIndex >= Math.max(compareFrom, apply.appliedIndex),
     );
     if (source === undefined || this.isCut(node, source)) return;
@@ -112,6 +112,7 @@ export class Repair {
         for (const extentId of EXTENT_IDS) apply.missing.add(extentId, range);
         apply.missing.compared(compareFrom);
         this.compared += 1;
+        this.cluster.note(node, `compares with ${source.id} as of ${appliedIndex}`);
       }),
     );
   }
@@ -133,6 +134,8 @@ export class Repair {
       node.act((sim) => {
         if (!open || sim.apply !== apply) return;
         open = false;
+        const { extentId, from, to, source } = task;
+        this.cluster.note(node, `asks ${source} for ${extentId} [${from}, ${to}): ${answer.kind}`);
         if (answer.kind === 'bytes') this.fetched += 1;
         done(answer);
       });
@@ -160,6 +163,19 @@ export class Repair {
   private way(then: () => void): void {
     this.cluster.events.after(1 + this.cluster.random.below(WAY_MS_MAX), then);
   }
+}
+
+/**
+ * Whether all other members serve with all contents, have their vote, and know who the members are. Only then may this one lose something: log or contents that are lost on
+ * several replicas at a time are lost.
+ */
+export function othersAreWhole({ members, memberNodes }: Cluster, node: ClusterNode): boolean {
+  const wanted = String([...members].sort((a, b) => a - b));
+  const knows = ({ sim }: ClusterNode): boolean =>
+    String(sim.group!.core.members().map(({ nodeId }) => nodeId)) === wanted;
+  const isWhole = (other: ClusterNode): boolean =>
+    other.serves && !other.damaged && knows(other) && Repair.isWhole(other);
+  return memberNodes.length === members.size && memberNodes.every((each) => each === node || isWhole(each));
 }
 
 /** Whether nothing of these bytes is missing here, so that they may be given out. */

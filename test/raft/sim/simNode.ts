@@ -182,8 +182,11 @@ export class SimNode {
   /** 300 ms of this node's clock have passed. */
   tick(): void {
     if (this.process === null) return;
-    this.process.host.tick();
-    this.process.rig.stores.tick();
+    const { host, rig } = this.process;
+    host.tick();
+    rig.stores.tick();
+    rig.health.space.beginLook();
+    rig.health.space.endLook(this.disk.freeBytes);
     this.turn();
   }
 
