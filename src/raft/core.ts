@@ -9,7 +9,7 @@ import { RAFT_MESSAGE, type RaftMessage } from '../protocol/raftMessage.js';
 import type { RaftEntry, RaftPeer } from '../protocol/raftStructs.js';
 import { decodeConfigurationChange, ENTRY_TYPE } from '../protocol/raftStructs.js';
 import { campaign, isUpToDate } from './election.js';
-import { onAppendRequest, onCheckQuorumRequest } from './following.js';
+import { answerOldTerm, onAppendRequest, onCheckQuorumRequest } from './following.js';
 import { type CoreOptions, GroupState, type RaftState } from './groupState.js';
 import {
   type DownReplica,
@@ -20,6 +20,13 @@ import {
 } from './lease.js';
 import type { RaftLog } from './log.js';
 import { changeMembers } from './membership.js';
+import {
+  askAgain,
+  askWhetherLeading,
+  confirmedRound,
+  onCheckQuorumResponse,
+  type ReadRound,
+} from './readRounds.js';
 import { broadcastAppends, countOwnLog, onAppendResponse, sendAppend, sendToWaiting } from './replication.js';
 import { becomeFollower } from './roles.js';
 import { onRestored, onSnapshot, onSnapshotSent } from './snapshots.js';
@@ -41,6 +48,9 @@ const RESPONSES: readonly number[] = [
   RAFT_MESSAGE.electionAckResponse,
   RAFT_MESSAGE.checkQuorumResponse,
 ];
+
+/** No group gets there, and from here on a term can still rise for ages. */
+const TERM_MAX = 2 ** 52;
 
 const REFUSED = {
   notLeader: { ok: false, message: 'raft is not the leader.' },
@@ -97,6 +107,11 @@ export class RaftCore {
     return this.#group.mayVote;
   }
 
+  /** False until a replica that was added has caught up. */
+  get mayCampaign(): boolean {
+    return this.#group.mayCampaign;
+  }
+
   /** By node id. */
   members(): readonly RaftPeer[] {
     return this.#group.peers;
@@ -110,10 +125,10 @@ export class RaftCore {
     group.electionElapsed += 1;
     if (group.isLeader) {
       this.#tickLeader();
-    } else if (group.self === null || !group.mayVote) {
-      group.electionElapsed = 0;
     } else if (group.election.timedOut(group)) {
       campaign(group, false);
+      // Who cannot stand must not keep up the lease of a leader that is gone: others need its vote.
+      if (group.state === 'follower' && group.leader !== 0) becomeFollower(group, group.term, 0);
     }
   }
 
@@ -124,10 +139,15 @@ export class RaftCore {
   step(message: RaftMessage): void {
     const group = this.#group;
     if (message.type === RAFT_MESSAGE.snapshot) {
-      onSnapshot(group, message);
+      if (this.#makesSense(message)) onSnapshot(group, message);
+      else group.outbox.judge(message, false);
       return;
     }
-    if (group.restoring !== null || !this.#admits(message)) return;
+    if (group.restoring !== null || !this.#makesSense(message) || !this.#admits(message)) return;
+    if (message.term < group.term) {
+      answerOldTerm(group, message);
+      return;
+    }
     if (message.term > group.term) {
       if (message.type === RAFT_MESSAGE.voteRequest && group.election.passesOver(group, message)) return;
       // Only a leader sends these two; whoever else has a higher term is no leader for that.
@@ -144,6 +164,9 @@ export class RaftCore {
         break;
       case RAFT_MESSAGE.checkQuorumRequest:
         onCheckQuorumRequest(group, message);
+        break;
+      case RAFT_MESSAGE.checkQuorumResponse:
+        onCheckQuorumResponse(group, message);
         break;
       default:
         group.election.step(group, message);
@@ -186,6 +209,16 @@ export class RaftCore {
     log.append(data.map((bytes, i) => ({ type, term, index: firstIndex + i, data: bytes })));
     broadcastAppends(group);
     return { ok: true, firstIndex, term };
+  }
+
+  /** Begins to make sure that this node still leads; null when it knows that it does not. */
+  askWhetherLeading(): ReadRound | null {
+    return this.#group.restoring === null ? askWhetherLeading(this.#group) : null;
+  }
+
+  /** The last round of `askWhetherLeading` that is proven, in this term; 0 when this node does not lead. */
+  get confirmedRound(): number {
+    return confirmedRound(this.#group);
   }
 
   /** Tries to become leader; `forced` in spite of a living one. Nothing happens where this node may not (`raft.md` 4.3). */
@@ -290,17 +323,21 @@ export class RaftCore {
     if (group.heartbeatElapsed < group.limits.heartbeatTicks) return;
     group.heartbeatElapsed = 0;
     for (const member of group.members) member.paused = false;
+    askAgain(group);
   }
 
-  /** `raft.md` 4.2, and what no honest node sends: a message to somebody else, from itself, without a term. */
+  /** No honest node sends a message to somebody else, one from its receiver, or one without a term or with an absurd one. */
+  #makesSense({ from, to, term }: RaftMessage): boolean {
+    const { nodeId } = this.#group;
+    return to === nodeId && from !== nodeId && from !== 0 && term > 0 && term <= TERM_MAX;
+  }
+
+  /** `raft.md` 4.2: of strangers only requests, and of them votes only when their log is far enough. */
   #admits(message: RaftMessage): boolean {
     const group = this.#group;
-    const { from, term, type } = message;
-    if (message.to !== group.nodeId || from === group.nodeId || from === 0) return false;
-    if (term === 0 || term < group.term) return false;
-    if (group.member(from) !== null) return true;
-    if (RESPONSES.includes(type)) return false;
-    return type !== RAFT_MESSAGE.voteRequest || isUpToDate(group, message);
+    if (group.member(message.from) !== null) return true;
+    if (RESPONSES.includes(message.type)) return false;
+    return message.type !== RAFT_MESSAGE.voteRequest || isUpToDate(group, message);
   }
 
   #range(from: number): LogRange {

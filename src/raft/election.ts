@@ -88,12 +88,12 @@ export const leaseElection: ElectionMode = {
 };
 
 /**
- * Campaigns, unless this node leads, is no member, has no vote, or has committed configuration changes that have not taken effect here. Entries that are
+ * Campaigns, unless this node leads, cannot stand (no member, no vote, not caught up), or has committed configuration changes that have not taken effect here. Entries that are
  * not in memory count as such changes: they are on their way to the state machine.
  */
 export function campaign(group: GroupState, forced: boolean): void {
   group.electionElapsed = 0;
-  if (group.state === 'leader' || group.self === null || !group.mayVote || changeIsUnderWay(group)) return;
+  if (group.state === 'leader' || !group.mayStand || changeIsUnderWay(group)) return;
   group.election.start(group, forced);
 }
 

@@ -14,11 +14,14 @@ import { TermRuns } from './termRuns.js';
 
 /** What is to be done with the files. Nothing has been changed yet. */
 export interface FoundLog {
-  /** In order. The last one is open and loaded, and may have something behind its entries that is to be cut off. Empty: the first file is to be made. */
+  /**
+   * In order. The last one is open and loaded, and may have something behind its entries that is to be cut off. Files in front that lie below the cut were not looked at. Empty: the first
+   * file is to be made.
+   */
   kept: LogFile[];
   /** In the order in which they are to be removed. */
   dropped: LogFile[];
-  /** Terms of the entries in `kept`. */
+  /** Terms of the entries in `kept`, as far as it was looked at. */
   runs: TermRuns;
   /** What is cut off or dropped, and why. */
   notes: string[];
@@ -40,7 +43,7 @@ export function findLog(
     const walk = new LogWalk(disk, meta, keepBelow);
     const broken = walk.through(files.slice(below, count));
     const verdict = broken === null ? walk.againstMeta() : broken.damage;
-    if (verdict === null) return resultOf(walk, files, below, count, meta.cutIndex);
+    if (verdict === null) return resultOf(walk, files, below, count);
     for (const file of files) file.unload();
     // Without the files that are no use the log is shorter: is it long enough for the journal to go on?
     const shorter = broken === null || broken.damage.errno < 0 ? count : below + broken.usable;
@@ -49,32 +52,21 @@ export function findLog(
   }
 }
 
-/** How many files at the front hold nothing behind the cut (`raft.md` 6.4): an interrupted truncation has left them. */
+/** How many files at the front hold nothing behind the cut. They wait for the next truncation, and nobody reads them again (`raft.md` 6.4). */
 function countBelow(files: readonly LogFile[], cutIndex: number): number {
   let below = 0;
   while (below + 1 < files.length && files[below + 1]!.nameIndex - 1 <= cutIndex) below += 1;
   return below;
 }
 
-function resultOf(
-  walk: LogWalk,
-  files: readonly LogFile[],
-  below: number,
-  count: number,
-  cutIndex: number,
-): FoundLog {
+function resultOf(walk: LogWalk, files: readonly LogFile[], below: number, count: number): FoundLog {
   const front = files.slice(0, below);
   const behind = files.slice(count).toReversed();
-  const notes = [
-    ...front.map((file) => `${nameOf(file)}: nothing of it lies behind the cut at ${cutIndex}, removed`),
-    ...behind.map((file) => `${nameOf(file)}: the log ends before it, removed`),
-  ];
-  return {
-    kept: walk.kept,
-    dropped: [...front, ...behind, ...walk.dropped],
-    runs: walk.runs,
-    notes: [...notes, ...walk.notes],
-  };
+  const { kept, runs } = walk;
+  const notes = [...behind.map((file) => `${nameOf(file)}: the log ends before it, removed`), ...walk.notes];
+  if (kept.length > 0 || files.length === 0)
+    return { kept: [...front, ...kept], dropped: behind, runs, notes };
+  return { kept, dropped: [...behind, ...walk.dropped, ...front.toReversed()], runs, notes };
 }
 
 /** Where a walk has ended early. */
@@ -108,6 +100,12 @@ class LogWalk {
 
   /** Takes the files one after the other. Null when all of them fit. */
   through(files: readonly LogFile[]): Broken | null {
+    // A removal that a power loss has undone, beside the file that had come in its place: both hold what was replaced.
+    const twin = files.findIndex(({ seq }, at) => at > 0 && files[at - 1]!.seq === seq);
+    if (twin > 0) {
+      const reason = `two log files have number ${files[twin]!.seq}`;
+      return { damage: { reason, errno: 0 }, usable: twin - 1 };
+    }
     for (const [at, file] of files.entries()) {
       if (this.#last > 0 && file.nameIndex !== this.#last + 1) {
         const reason = `${nameOf(file)} follows entry ${this.#last}`;
@@ -131,20 +129,24 @@ class LogWalk {
   /** Whether the log and META belong together. What a snapshot has left over goes. */
   againstMeta(): Damage | null {
     const { cutIndex, cutTerm, hardState, bytes } = this.#meta;
-    // A reset, here and in the reference, leaves a META whose commit is its cut before it removes the first file.
+    const first = this.#first > 0 ? this.#first : (this.kept.at(-1)?.nameIndex ?? 1);
+    // A reset writes META first, with the commit at the cut, and then removes the files; the reference does so with zeros once more before, and removes the oldest file first.
     const resetUnderWay = bytes === FOLDER_META_BYTES && hardState.commit <= cutIndex;
     const mayGo = this.#keepBelow === null ? resetUnderWay : this.#keepBelow <= cutIndex + 1;
-    const verdict = (what: string): Damage | null =>
-      mayGo ? this.#dropAll(what) : { reason: what, errno: 0 };
-    const first = this.#first > 0 ? this.#first : (this.kept.at(-1)?.nameIndex ?? 1);
-    if (first > cutIndex + 1) return verdict(`the log begins at ${first}, and the cut is at ${cutIndex}`);
+    if (first > cutIndex + 1) {
+      const gap = `the log begins at ${first}, and the cut is at ${cutIndex}`;
+      const isExplained = mayGo && (this.#keepBelow !== null || cutIndex === 0);
+      return isExplained ? this.#dropAll(gap) : { reason: gap, errno: 0 };
+    }
     if (this.#last === 0) return null;
     if (this.#last < cutIndex)
       return this.#dropAll(`the log ends at ${this.#last}, before the cut at ${cutIndex}`);
     const contradicted =
       (first <= cutIndex && this.runs.at(cutIndex) !== cutTerm) ||
       (this.#last > cutIndex && this.runs.at(cutIndex + 1) < cutTerm);
-    return contradicted ? verdict(`the log contradicts term ${cutTerm} of the cut at ${cutIndex}`) : null;
+    if (!contradicted) return null;
+    const other = `the log contradicts term ${cutTerm} of the cut at ${cutIndex}`;
+    return mayGo ? this.#dropAll(other) : { reason: other, errno: 0 };
   }
 
   #take(index: number, term: number): string | null {

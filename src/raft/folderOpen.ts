@@ -75,7 +75,8 @@ export type OpenedFolder =
  */
 export function createGroupFolder(disk: Disk, path: string, options: FolderOptions = {}): OpenedFolder {
   const made = disk.mkdir(path, FOLDER_MODE);
-  if (made < 0 && made !== -EEXIST) return refused(disk, { reason: 'mkdir', errno: made });
+  if (made < 0 && made !== -EEXIST)
+    return refused(disk, { reason: 'the folder cannot be made', errno: made });
   const entries = disk.scan(path);
   if (typeof entries === 'number')
     return refused(disk, { reason: 'the folder cannot be listed', errno: entries });
@@ -111,8 +112,9 @@ export function openGroupFolder(disk: Disk, path: string, options: FolderOptions
   const shared = new SharedFd(disk, metaFd);
   // What an earlier process has written, names included, may not be durable either.
   sync.ownNameChanged();
-  sync.changed(shared);
-  sync.changed(log.kept.at(-1)!.shared);
+  sync.changed(FOLDER_META_NAME, shared);
+  const active = log.kept.at(-1)!;
+  sync.changed(active.path, active.shared);
   const fileBytesMax = options.fileBytesMax ?? LOG_FILE_BYTES_MAX;
   assert(fileBytesMax < 2 ** 32, 'offsets in a log file have 32 bits');
   const { kept, runs } = log;
@@ -141,9 +143,7 @@ function listFiles(disk: Disk, path: string): LogFile[] | Damage {
       return { reason: `${name} is no log file`, errno: 0 };
     files.push(new LogFile(disk, path, seq, index, sizeBytes));
   }
-  files.sort((a, b) => a.seq - b.seq);
-  const twin = files.find((file, at) => at > 0 && files[at - 1]!.seq === file.seq);
-  return twin === undefined ? files : { reason: `two log files have number ${twin.seq}`, errno: 0 };
+  return files.sort((a, b) => a.seq - b.seq || a.nameIndex - b.nameIndex);
 }
 
 /** META as the disk has it, or as the journal has it. */

@@ -13,11 +13,17 @@ import type { WhenDurable } from './types.js';
 /** The submission queue was full: nothing was tried. */
 const EAGAIN = 11;
 
+/** A file whose content may not be durable, held open: the fd that was there when it changed is the one that is told of a failed write-back. */
+interface Changed {
+  file: SharedFd;
+  change: number;
+}
+
 export class FolderSync {
   readonly #disk: Disk;
   readonly #path: string;
-  /** Files with the number of their last change. */
-  readonly #changed = new Map<SharedFd, number>();
+  /** By path: the fd and the number of the last change. */
+  readonly #changed = new Map<string, Changed>();
   #changes = 0;
   /** Number of the last change of names; 0 when they are durable. */
   #names = 0;
@@ -35,11 +41,16 @@ export class FolderSync {
     return this.#changed.size > 0 || this.#names > 0;
   }
 
-  /** The content of a file has changed. It is kept open until it is durable, or forgotten. */
-  changed(file: SharedFd): void {
-    if (!this.#changed.has(file)) file.hold();
+  /** The content of the file at `path` has changed. It is kept open until that is durable, or forgotten. */
+  changed(path: string, file: SharedFd): void {
     this.#changes += 1;
-    this.#changed.set(file, this.#changes);
+    const known = this.#changed.get(path);
+    if (known !== undefined) {
+      known.change = this.#changes;
+      return;
+    }
+    file.hold();
+    this.#changed.set(path, { file, change: this.#changes });
   }
 
   /** A file was made or removed. */
@@ -54,21 +65,23 @@ export class FolderSync {
     this.#ownName = true;
   }
 
-  /** A file is removed: its content is of no interest any more. */
-  forget(file: SharedFd): void {
-    if (this.#changed.delete(file)) file.release();
+  /** The file at `path` is removed: its content is of no interest any more. */
+  forget(path: string): void {
+    this.#changed.get(path)?.file.release();
+    this.#changed.delete(path);
   }
 
   /** Lets go of all files, which may not be durable. */
   forgetAll(): void {
-    for (const file of [...this.#changed.keys()]) this.forget(file);
+    for (const path of [...this.#changed.keys()]) this.forget(path);
     this.#names = 0;
   }
 
   /** Submits what makes durable everything that was changed before the call; `done` is called when it is, at once when nothing is to be done. */
   submit(done: WhenDurable): void {
     const works: ((done: IoDone) => void)[] = [];
-    for (const [file, change] of this.#changed) works.push((ended) => this.#submitFile(file, change, ended));
+    for (const [path, { file, change }] of this.#changed)
+      works.push((ended) => this.#submitFile(path, file, change, ended));
     for (const path of this.#changedFolders())
       works.push((ended) => this.#disk.submitFsyncFolder(path, ended));
     const names = this.#names;
@@ -89,10 +102,10 @@ export class FolderSync {
   /** The same, now. 0 or a negated errno. */
   now(): number {
     if (this.#failed < 0) return this.#failed;
-    for (const [file, change] of [...this.#changed]) {
+    for (const [path, { file, change }] of [...this.#changed]) {
       const synced = this.#ended(this.#disk.fdatasync(file.fd));
       if (synced < 0) return synced;
-      this.#durable(file, change);
+      this.#durable(path, file, change);
     }
     for (const path of this.#changedFolders()) {
       const synced = this.#ended(this.#disk.fsyncFolder(path));
@@ -102,10 +115,10 @@ export class FolderSync {
     return 0;
   }
 
-  #submitFile(file: SharedFd, change: number, ended: IoDone): void {
+  #submitFile(path: string, file: SharedFd, change: number, ended: IoDone): void {
     file.hold();
     this.#disk.submitFdatasync(file.fd, (result) => {
-      if (result.result === 0) this.#durable(file, change);
+      if (result.result === 0) this.#durable(path, file, change);
       file.release();
       ended(result);
     });
@@ -117,8 +130,9 @@ export class FolderSync {
   }
 
   /** The file is durable as of `change`. */
-  #durable(file: SharedFd, change: number): void {
-    if (this.#changed.get(file) === change) this.forget(file);
+  #durable(path: string, file: SharedFd, change: number): void {
+    const known = this.#changed.get(path);
+    if (known?.file === file && known.change === change) this.forget(path);
   }
 
   #namesDurable(names: number): void {

@@ -22,7 +22,23 @@ export function onAppendRequest(group: GroupState, append: RaftMessage): void {
     takeEntries(group, append);
     answerAppend(group, append.from, append.index + append.entries.length);
   }
-  takeVoteBack(group, append);
+  noteCaughtUp(group, append);
+}
+
+/**
+ * A message of a term that is over here. As a rule it is not answered (`raft.md` 4.2): who sent it learns the term from this node's next campaign. But from who cannot
+ * stand no campaign comes, and none reaches a node that is no member as far as this one knows; without a word the group would go on without
+ * this node, or not at all. So a leader is told by a refused append, a candidate by a refused vote.
+ */
+export function answerOldTerm(group: GroupState, message: RaftMessage): void {
+  if (message.term >= group.term || (group.mayStand && group.member(message.from) !== null)) return;
+  if (message.type === RAFT_MESSAGE.voteRequest) {
+    const answer = group.message(RAFT_MESSAGE.voteResponse, message.from);
+    answer.reject = true;
+    group.outbox.sendAfter(answer);
+  } else if (message.type === RAFT_MESSAGE.appendRequest || message.type === RAFT_MESSAGE.snapshot) {
+    refuseAppend(group, message);
+  }
 }
 
 /** A check of the quorum: data nodes send none, the answer is for completeness. */
@@ -62,14 +78,16 @@ function takeEntries(group: GroupState, append: RaftMessage): void {
 }
 
 /**
- * A replica without a vote has lost entries that it may have acknowledged. It has them again when it has an entry of a later term than the one it came back
- * with, committed by that term's leader (`docs/raft.md`, A damaged folder): such a leader counts none of the lost acknowledgements, and behind
- * its own entry lies everything that was committed before.
+ * A replica that was new or had lost entries has caught up when its log reaches a commit of which the last entry is of the leader's own term: everything
+ * that was committed before lies behind that. One that had lost entries needs a later term than the one it came back with, because a leader that
+ * has counted what it had acknowledged goes on counting it (`docs/raft.md`, A damaged folder).
  */
-function takeVoteBack(group: GroupState, append: RaftMessage): void {
-  if (group.mayVote || append.term <= group.termAtStart) return;
+function noteCaughtUp(group: GroupState, append: RaftMessage): void {
+  if (group.mayVote && group.mayCampaign) return;
   const { log } = group;
-  group.mayVote = log.committed >= append.commit && log.term(append.commit) === append.term;
+  if (log.committed < append.commit || log.term(append.commit) !== append.term) return;
+  group.mayCampaign = true;
+  if (append.term > group.termAtStart) group.mayVote = true;
 }
 
 /** Entries follow the previous one without a gap, with terms that do not fall and are not of the future. */

@@ -9,7 +9,7 @@
 import assert from 'node:assert';
 import { HARD_STATE_BYTES, type HardState, type RaftEntry } from '../protocol/raftStructs.js';
 import type { Disk } from '../storage/io.js';
-import { FOLDER_META_BYTES, type FolderMeta, writeFolderMeta } from './folderMeta.js';
+import { FOLDER_META_BYTES, FOLDER_META_NAME, type FolderMeta, writeFolderMeta } from './folderMeta.js';
 import type { FolderSync } from './folderSync.js';
 import { LogFile } from './logFile.js';
 import { RecordSource } from './recordSource.js';
@@ -54,6 +54,8 @@ export class GroupFolder {
   readonly #loadedSealed: LogFile[] = [];
   readonly #termOf = (index: number): number => this.#runs.at(index);
   #meta: FolderMeta;
+  /** META tells of a snapshot, and files of the log before it are still there. */
+  #resetUnderWay = false;
 
   constructor(parts: FolderParts) {
     this.path = parts.path;
@@ -86,7 +88,8 @@ export class GroupFolder {
 
   /** Index of the last entry, `cutIndex` when there is none behind it. */
   get lastIndex(): number {
-    return Math.max(this.#meta.cutIndex, this.#files.at(-1)?.lastIndex ?? 0);
+    if (this.#resetUnderWay) return this.cutIndex;
+    return Math.max(this.cutIndex, this.#files.at(-1)?.lastIndex ?? 0);
   }
 
   /** Terms of the entries behind the cut. */
@@ -114,7 +117,7 @@ export class GroupFolder {
     assert(firstIndex > this.cutIndex && firstIndex <= this.lastIndex + 1, 'entries follow the log');
     const bytes = entries.reduce((sum, { recordBytes }) => sum + recordBytes, 0);
     assert(bytes === records.reduce((sum, { byteLength }) => sum + byteLength, 0), 'records are whole');
-    const cut = this.#truncateBack(firstIndex);
+    const cut = this.#resetUnderWay ? this.#startOver() : this.#truncateBack(firstIndex);
     if (cut < 0) return cut;
     const source = new RecordSource(records);
     for (let next = 0; next < entries.length; ) {
@@ -147,6 +150,7 @@ export class GroupFolder {
       });
       if (written < 0) return written;
     }
+    if (this.#resetUnderWay) return this.#startOver();
     while (this.#files.length > 1 && this.#files[1]!.nameIndex - 1 <= this.cutIndex) {
       const removed = this.#remove(0);
       if (removed < 0) return removed;
@@ -165,7 +169,9 @@ export class GroupFolder {
       cutIndex: index,
       cutTerm: term,
     });
-    return written < 0 ? written : this.#startOver();
+    if (written < 0) return written;
+    this.#resetUnderWay = true;
+    return this.#startOver();
   }
 
   /** 0 or a negated errno. */
@@ -199,6 +205,24 @@ export class GroupFolder {
     return entries;
   }
 
+  /**
+   * Where to find what `read` of the same arguments will want first, in one file: to have it brought into the page cache by somebody who may wait. The holder
+   * releases `shared`. Or a negated errno.
+   */
+  place(
+    from: number,
+    to: number,
+    bytesMax: number,
+  ): { shared: SharedFd; offset: number; byteLength: number } | number {
+    assert(from > this.cutIndex && from < to && to <= this.lastIndex + 1, 'the log holds what is read');
+    const file = this.#files[this.#locate(from)]!;
+    const loaded = this.#load(file);
+    if (loaded < 0) return loaded;
+    const place = file.place(from, Math.min(to, file.lastIndex + 1), bytesMax);
+    place.shared.hold();
+    return place;
+  }
+
   /** Makes durable what was changed before the call, without waiting: `done` is called when it is, at once when nothing is dirty. A failure is for good. */
   sync(done: WhenDurable): void {
     this.#sync.submit(done);
@@ -223,7 +247,7 @@ export class GroupFolder {
   }
 
   #writeMeta(meta: FolderMeta): number {
-    this.#sync.changed(this.#metaFd);
+    this.#sync.changed(FOLDER_META_NAME, this.#metaFd);
     const written = writeFolderMeta(this.#disk, this.#metaFd.fd, meta, this.#meta.bytes);
     if (written === 0) this.#meta = meta;
     return written;
@@ -241,7 +265,7 @@ export class GroupFolder {
     if (index > file.lastIndex) return 0;
     const loaded = this.#loadActive();
     if (loaded < 0) return loaded;
-    this.#sync.changed(file.shared);
+    this.#sync.changed(file.path, file.shared);
     this.#runs.dropFrom(index);
     return file.truncate(index);
   }
@@ -252,7 +276,9 @@ export class GroupFolder {
       const removed = this.#remove(this.#files.length - 1);
       if (removed < 0) return removed;
     }
-    return this.#create(1, 1);
+    const created = this.#create(1, 1);
+    if (created === 0) this.#resetUnderWay = false;
+    return created;
   }
 
   /** Makes the active file ready for a record of `recordBytes`. The bytes that fit into it, the record's at least; or a negated errno. */
@@ -261,7 +287,7 @@ export class GroupFolder {
     if (loaded < 0) return loaded;
     const active = this.#files.at(-1)!;
     if (active.count > 0 && active.endBytes + recordBytes > this.#fileBytesMax) {
-      this.#sync.changed(active.shared);
+      this.#sync.changed(active.path, active.shared);
       const sealed = active.seal(this.#termOf);
       const created = sealed < 0 ? sealed : this.#create(active.seq + 1, active.lastIndex + 1);
       if (created < 0) return created;
@@ -284,7 +310,7 @@ export class GroupFolder {
     const active = this.#files.at(-1)!;
     let bytes = 0;
     for (let at = first; at < end; at += 1) bytes += entries[at]!.recordBytes;
-    this.#sync.changed(active.shared);
+    this.#sync.changed(active.path, active.shared);
     const written = active.write(source, bytes);
     if (written < 0) return written;
     for (let at = first; at < end; at += 1) {
@@ -310,11 +336,12 @@ export class GroupFolder {
     const removed = this.#disk.unlink(file.path);
     if (removed < 0 && removed !== -ENOENT) return removed;
     this.#sync.namesChanged();
-    if (file.loaded) this.#sync.forget(file.shared);
+    this.#sync.forget(file.path);
     this.#forgetLoaded(file);
     file.unload();
     this.#files.splice(at, 1);
-    if (at > 0 || this.#files.length === 0) this.#runs.dropFrom(file.firstIndex);
+    if (this.#files.length === 0) this.#runs.dropFrom(0);
+    else if (at > 0) this.#runs.dropFrom(file.firstIndex);
     return 0;
   }
 

@@ -60,6 +60,11 @@ export interface CoreOptions {
   random: (below: number) => number;
   /** False: follows and answers, but does not campaign and grants nothing until it has caught up (`docs/raft.md`). */
   mayVote: boolean;
+  /**
+   * False: a replica that was added to a group and has none of its log yet. It grants votes, but does not campaign before it has caught up: the members that it was
+   * told may never have been agreed on. True when absent.
+   */
+  mayCampaign?: boolean;
   limits?: Partial<CoreLimits>;
   /** A follower of a silent leader waits up to so many ticks more than the reference, so that not all campaign at once. E - 1 when absent. */
   extraLeaderTimeoutTicks?: number;
@@ -80,6 +85,7 @@ export class GroupState {
   /** 0: none known. */
   leader = 0;
   mayVote: boolean;
+  mayCampaign: boolean;
   /** Ordered by node id, this node among them unless it was removed. */
   members: Progress[] = [];
   /** The same, as others see them. */
@@ -100,6 +106,10 @@ export class GroupState {
   readonly votes = new Map<number, boolean>();
   /** Who stands by this node's election. */
   readonly acks = new Set<number>();
+  /** Rounds in which this node has asked, as leader, whether it still leads. Never used again in this process: an answer belongs to one question. */
+  readRound = 0;
+  /** Of a leader: its first own entry, with which everything before it is known to be committed. */
+  firstOfTerm = 0;
   /** A leader takes no configuration change before this index is applied. */
   changesWaitFor = 0;
   /** Header of the snapshot that the host is making durable; everything else is discarded until it has. */
@@ -118,6 +128,7 @@ export class GroupState {
     this.termAtStart = options.hardState.term;
     this.vote = options.hardState.vote;
     this.mayVote = options.mayVote;
+    this.mayCampaign = options.mayCampaign ?? true;
     this.heldHeartbeatsLeft = this.limits.heldHeartbeatsMax;
     this.#random = options.random;
     this.#extraLeaderTimeoutTicks = options.extraLeaderTimeoutTicks ?? this.limits.electionTicks - 1;
@@ -127,6 +138,11 @@ export class GroupState {
 
   get isLeader(): boolean {
     return this.state === 'leader';
+  }
+
+  /** Whether this node can be a candidate at all. */
+  get mayStand(): boolean {
+    return this.self !== null && this.mayVote && this.mayCampaign;
   }
 
   /** The member's progress, or null: a handful of members, so no table. */

@@ -41,7 +41,7 @@ interface KnownGroup {
   hardState: HardState;
   cutIndex: number;
   cutTerm: number;
-  /** A record of the group has been written since the journal was opened. */
+  /** A record of the group was added since it joined, or since its last checkpoint: what it is now stands in front of the next one otherwise. */
   told: boolean;
 }
 
@@ -142,8 +142,8 @@ export class Journal {
   }
 
   /**
-   * Tells with which state a group's folder was opened. Before its first record, and again after `end`. The journal writes it in front of that record: by it a
-   * recovery knows a folder that somebody else has written to.
+   * Tells with which state a group's folder was opened. Before its first record, and again after `end`. The journal writes what it knows of the group in front of that record,
+   * and of the first one behind each checkpoint: by it a recovery knows a folder that somebody else has written to.
    */
   join(group: number, hardState: HardState, cutIndex: number, cutTerm: number): void {
     assert(!this.#groups.has(group), 'a group joins once');
@@ -167,32 +167,39 @@ export class Journal {
   }
 
   hardState(group: number, hardState: HardState): number {
+    const number = this.#add({ kind: 'hardState', group, hardState });
     this.#known(group).hardState = hardState;
-    return this.#add({ kind: 'hardState', group, hardState });
+    return number;
   }
 
   /** The log of the group begins behind `index` from now on. */
   cut(group: number, index: number, term: number): number {
+    const number = this.#add({ kind: 'cut', group, index, term });
     const known = this.#known(group);
     known.cutIndex = index;
     known.cutTerm = term;
-    return this.#add({ kind: 'cut', group, index, term });
+    return number;
   }
 
   /** A snapshot was taken in: the log is empty behind `index`, which is the commit. */
   reset(group: number, index: number, term: number): number {
+    const number = this.#add({ kind: 'reset', group, index, term });
     const known = this.#known(group);
     known.hardState = { ...known.hardState, commit: index };
     known.cutIndex = index;
     known.cutTerm = term;
-    return this.#add({ kind: 'reset', group, index, term });
+    return number;
   }
 
   /** The group's folder is durable with everything of it in frames up to `frame`, which is durable itself. */
   checkpoint(group: number, frame: number): number {
     assert(frame <= this.#durableFrame, 'a folder holds what is durable');
-    const { hardState, cutIndex: index, cutTerm: term } = this.#known(group);
-    return this.#add({ kind: 'checkpoint', group, frame, hardState, index, term });
+    const known = this.#known(group);
+    const { hardState, cutIndex: index, cutTerm: term } = known;
+    const number = this.#add({ kind: 'checkpoint', group, frame, hardState, index, term });
+    // The segment with this record may be written again as soon as nobody else needs it.
+    known.told = false;
+    return number;
   }
 
   /** The group leaves this node. */
@@ -252,11 +259,10 @@ export class Journal {
     const { group } = record;
     const known = this.#known(group);
     if (this.#failed !== 0) return this.#queue.nextNumber;
-    if (!known.told) {
+    if (!known.told && record.kind !== 'checkpoint' && record.kind !== 'end') {
       known.told = true;
-      const { hardState, cutIndex, cutTerm } = known;
-      this.#queue.add({ kind: 'hardState', group, hardState });
-      if (cutIndex > 0) this.#queue.add({ kind: 'cut', group, index: cutIndex, term: cutTerm });
+      const { hardState, cutIndex: index, cutTerm: term } = known;
+      this.#queue.add({ kind: 'state', group, hardState, index, term });
     }
     const number = record.kind === 'entries' ? this.#queue.addEntries(record) : this.#queue.add(record);
     this.#buffer.copyAhead(this.#queue.frames[0]!);

@@ -32,6 +32,7 @@ export function segmentPath(folder: string, file: number): string {
 /** A segment of a folder. */
 export interface SegmentFile {
   file: number;
+  path: string;
   sizeBytes: number;
 }
 
@@ -41,7 +42,7 @@ export function listSegments(disk: Disk, folder: string): SegmentFile[] | number
   if (typeof entries === 'number') return entries;
   const segments = entries.flatMap(({ name, sizeBytes }) => {
     const match = SEGMENT_NAME.exec(name);
-    return match === null ? [] : [{ file: Number(match[1]), sizeBytes }];
+    return match === null ? [] : [{ file: Number(match[1]), path: join(folder, name), sizeBytes }];
   });
   return segments.sort((a, b) => a.file - b.file);
 }

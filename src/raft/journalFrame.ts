@@ -47,6 +47,8 @@ export interface EntriesRecord {
 
 /** Everything else that a group may say. */
 export type StateRecord =
+  /** What the group was before the record behind it: in front of its first one, and of the first one behind each checkpoint. */
+  | { kind: 'state'; group: number; hardState: HardState; index: number; term: number }
   | { kind: 'hardState'; group: number; hardState: HardState }
   /** All entries up to the index are gone. */
   | { kind: 'cut'; group: number; index: number; term: number }
@@ -71,11 +73,13 @@ export interface FoundEntries {
 
 export type FoundRecord = FoundEntries | StateRecord;
 
-const KIND = { entries: 1, hardState: 2, cut: 3, reset: 4, checkpoint: 5, end: 6 } as const;
+const KIND = { entries: 1, hardState: 2, cut: 3, reset: 4, checkpoint: 5, end: 6, state: 7 } as const;
 const RECORD_HEADER_BYTES = 16;
 /** First index, count, term of the last, then the log records. */
 const ENTRIES_HEAD_BYTES = 24;
-const BODY_BYTES = { entries: ENTRIES_HEAD_BYTES, hardState: 24, cut: 16, reset: 16, checkpoint: 48, end: 0 };
+const BODY_BYTES = {
+  ...{ entries: ENTRIES_HEAD_BYTES, hardState: 24, cut: 16, reset: 16, checkpoint: 48, end: 0, state: 40 },
+};
 const SAFE_MAX = BigInt(Number.MAX_SAFE_INTEGER);
 /** The smallest log record: 13 bytes around an entry without data. */
 const LOG_RECORD_BYTES_MIN = 30;
@@ -124,6 +128,8 @@ function putBody(into: Uint8Array, view: DataView, at: number, record: JournalRe
     case 'cut':
     case 'reset':
       return putPair(view, at, record.index, record.term);
+    case 'state':
+      return putPair(view, putHardState(view, at, record.hardState), record.index, record.term);
     case 'checkpoint':
       putUint64(view, at, record.frame);
       return putPair(view, putHardState(view, at + 8, record.hardState), record.index, record.term);
@@ -234,6 +240,10 @@ function readRecord(view: DataView, at: number, bodyBytes: number): FoundRecord 
     case 'cut':
     case 'reset':
       return { kind, group, index: first, term: second };
+    case 'state': {
+      const hardState = { term: first, vote: second, commit: third };
+      return { kind, group, hardState, index: fourth, term: fifth };
+    }
     case 'checkpoint': {
       const hardState = { term: second, vote: third, commit: fourth };
       return { kind, group, frame: first, hardState, index: fifth, term: sixth };

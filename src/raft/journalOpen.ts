@@ -63,8 +63,7 @@ function openSegments(options: JournalFolder, mark: EmptyMark, fds: Map<number, 
   const { disk, folder, segmentBytes, segmentsMax } = options;
   const segments = listSegments(disk, folder);
   if (typeof segments === 'number') return `readdir ${folder}: ${disk.errnoText(segments)}`;
-  for (const { file, sizeBytes } of segments) {
-    const path = segmentPath(folder, file);
+  for (const { file, path, sizeBytes } of segments) {
     const fd = disk.open(path, constants.O_RDWR, 0);
     if (fd < 0) return `open ${path}: ${disk.errnoText(fd)}`;
     const behind = beginsBehind(disk, fd, mark);

@@ -35,6 +35,8 @@ export class Progress {
   active = false;
   /** Tick at which it was last heard. */
   heardAt = 0;
+  /** The last round of a leader's question whether it still leads that this member has answered. */
+  confirmedRound = 0;
   /** Index of the snapshot on its way. */
   snapshotIndex = 0;
   /** The entries from `next` on are being read from disk. */
@@ -65,6 +67,7 @@ export class Progress {
     this.pending = false;
     this.active = false;
     this.heardAt = now;
+    this.confirmedRound = 0;
     this.waitsForLog = false;
   }
 
@@ -113,20 +116,22 @@ export class Progress {
   /**
    * It refused an append behind `index`; its log ends at `last`. Returns false for an answer to an older append, else `next` is where to try again.
    *
-   * A member that refuses what it acknowledged before has lost entries: its match falls back, so that they do not count for a commit that is still to come.
+   * A member whose log ends before its match has lost what it acknowledged, as one without fsync does at a loss of power. Its match falls back, so that those
+   * entries do not count for a commit that is still to come. The reference would take the answer for an old one, and repeat itself until the leader changes.
    */
   refused(index: number, last: number, commit: number): boolean {
+    if (this.state === 'snapshot') return false;
     if (this.state === 'replicate') {
-      this.committed = Math.max(this.committed, commit);
-      if (index <= this.match) return false;
+      if (index <= this.match && last >= this.match) return false;
+      this.match = Math.min(this.match, last);
       this.becomeProbe();
-      return true;
+    } else {
+      if (index !== this.next - 1) return false;
+      this.next = Math.max(1, Math.min(index, last + 1));
+      this.match = Math.min(this.match, this.next - 1);
+      this.paused = false;
     }
-    if (this.state === 'snapshot' || index !== this.next - 1) return false;
     this.committed = commit;
-    this.next = Math.max(1, Math.min(index, last + 1));
-    this.match = Math.min(this.match, this.next - 1);
-    this.paused = false;
     return true;
   }
 

@@ -55,6 +55,7 @@ export function becomeLeader(group: GroupState): void {
   log.append([first]);
   // Whatever changes stand in the log are behind it then, and the majority that this node leads is proven.
   group.changesWaitFor = first.index;
+  group.firstOfTerm = first.index;
 }
 
 function startRole(group: GroupState, term: number, state: GroupState['state']): void {

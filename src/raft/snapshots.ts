@@ -3,7 +3,7 @@
  */
 import { RAFT_MESSAGE, type RaftMessage } from '../protocol/raftMessage.js';
 import type { SnapshotMeta } from '../protocol/raftStructs.js';
-import { answerAppend } from './following.js';
+import { answerAppend, answerOldTerm } from './following.js';
 import type { GroupState } from './groupState.js';
 import type { Progress } from './progress.js';
 import { becomeFollower } from './roles.js';
@@ -38,6 +38,7 @@ export function onSnapshot(group: GroupState, header: RaftMessage): void {
   const isOld = header.term < group.term || (header.term === group.term && group.isLeader);
   if (isOld || group.restoring !== null || meta === null || !isWellFormed(meta, header.term)) {
     group.outbox.judge(header, false);
+    if (group.restoring === null) answerOldTerm(group, header);
     return;
   }
   if (header.term > group.term || group.state !== 'follower') becomeFollower(group, header.term, header.from);
@@ -65,7 +66,10 @@ export function onRestored(group: GroupState, ok: boolean): void {
   answerAppend(group, header.from, group.log.lastIndex);
 }
 
+/** No log gets there, and one can still go on from here. */
+const INDEX_MAX = 2 ** 52;
+
 function isWellFormed(meta: SnapshotMeta, term: number): boolean {
   const ids = new Set(meta.peers.map(({ nodeId }) => nodeId));
-  return meta.term <= term && ids.size === meta.peers.length && !ids.has(0);
+  return meta.index <= INDEX_MAX && meta.term <= term && ids.size === meta.peers.length && !ids.has(0);
 }

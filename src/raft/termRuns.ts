@@ -39,12 +39,11 @@ export class TermRuns {
     while (this.#runs.length > 0 && this.#runs.at(-1)!.from >= index) this.#runs.pop();
   }
 
-  /** Forgets the entries before `index`. */
+  /** Forgets runs that end before `index`. The one that covers it keeps its beginning. */
   dropBefore(index: number): void {
     let gone = 0;
     while (gone + 1 < this.#runs.length && this.#runs[gone + 1]!.from <= index) gone += 1;
     this.#runs.splice(0, gone);
-    if (this.#runs.length > 0 && this.#runs[0]!.from < index) this.#runs[0]!.from = index;
   }
 
   /** The runs of the entries from `index` to `last`; empty when there are none. */

@@ -44,6 +44,8 @@ export type ApplyOutcome =
 
 /** The state machine of a group, as the host sees it. Calls come in index order; each ends with one call of `done`, in order, now or later. */
 export interface StateMachine {
+  /** Once, before the first entry: where the log goes on. Not `durableApplied` when the log begins behind that (contents are to be compared then) or ends before it. */
+  resumeAt(index: number): void;
   /** Carries out a committed entry that is durable in the log here. Normal entries may be empty: nothing to do. */
   apply(entry: RaftEntry, done: (outcome: ApplyOutcome) => void): void;
   /** A snapshot replaces the state: the applied index is `meta.index` from now on, contents are to be compared with the leader's. Durable when `done` is called. */

@@ -7,8 +7,12 @@
  */
 import { constants } from 'node:fs';
 import { join } from 'node:path';
-import { native } from '../native/addon.js';
-import type { Disk } from '../storage/io.js';
+import { HARD_STATE_BYTES } from '../protocol/raftStructs.js';
+import { FOLDER_META_BYTES, FOLDER_META_NAME } from '../raft/folderMeta.js';
+import { parseLogFileName } from '../raft/logFile.js';
+import { readSealedIndex, scanRecords, type TakeEntry } from '../raft/logFileScan.js';
+import { RecordReader } from '../raft/recordReader.js';
+import type { Disk, FolderEntry } from '../storage/io.js';
 import { readWholeFile } from '../storage/wholeFile.js';
 import { shown, type Uint64, viewOf } from './uint64.js';
 
@@ -44,43 +48,24 @@ export interface RaftLogReport {
   problems: string[];
 }
 
-const HARD_STATE_BYTES = 24;
-const META_BYTES = 40;
 const META_BYTES_MAX = 4096;
-/** Type and length in front, checksum behind. */
-const RECORD_HEAD_BYTES = 9;
-const RECORD_BYTES = 13;
-const RECORD = { entry: 1, index: 2, footer: 3 } as const;
-const ENTRY_HEAD_BYTES = 17;
-const INDEX_ITEM_BYTES = 20;
-const FOOTER_DATA_BYTES = 16;
-const FOOTER_BYTES = RECORD_BYTES + FOOTER_DATA_BYTES;
-const FOOTER_MAGIC = 0xf9bf3e0ad3c5cc3fn;
-const STEP_BYTES = 128 * 1024;
-
-const LOG_NAME = /^([0-9a-f]{16})-([0-9a-f]{16})\.log$/;
 
 /** Reads the raft log folder at `folder`. A message when it cannot be listed. */
 export function readRaftLog(disk: Disk, folder: string): RaftLogReport | string {
   const entries = disk.scan(folder);
   if (typeof entries === 'number') return `readdir ${folder}: ${disk.errnoText(entries)}`;
   const problems: string[] = [];
-  const meta = readLogMeta(disk, join(folder, 'META'), problems);
-  const named = entries.flatMap((entry) => {
-    const match = LOG_NAME.exec(entry.name);
-    return match === null ? [] : [{ entry, seq: BigInt(`0x${match[1]}`), index: BigInt(`0x${match[2]}`) }];
-  });
-  named.sort((a, b) => (a.seq < b.seq ? -1 : 1));
-  const scans = named.map(({ entry }, at) => {
-    const file = new LogFile(disk, join(folder, entry.name), entry.name, entry.sizeBytes);
-    file.readAll(at === named.length - 1);
-    return file;
-  });
+  const meta = readLogMeta(disk, join(folder, FOLDER_META_NAME), problems);
+  const logs = entries.filter(({ name }) => parseLogFileName(name) !== null);
+  // Sequence numbers have all their digits.
+  logs.sort((a, b) => (a.name < b.name ? -1 : 1));
+  const reader = new RecordReader(disk);
+  const files = logs.map((entry, at) => readFile(disk, reader, folder, entry, at === logs.length - 1));
+  const active = files.at(-1);
   let lastIndex = meta.truncIndex;
-  for (const { last } of scans) if (last !== null && last > lastIndex) lastIndex = last;
-  const active = scans.at(-1);
-  const nameIndex = named.at(-1)?.index ?? 1n;
-  if (active?.last === null && named.length > 1 && nameIndex - 1n > lastIndex) lastIndex = nameIndex - 1n;
+  for (const file of files) if (file.lastIndex !== null) lastIndex = later(lastIndex, BigInt(file.lastIndex));
+  const nameIndex = active === undefined ? 0n : BigInt(`0x${active.name.slice(17, 33)}`);
+  if (active?.lastIndex === null && files.length > 1) lastIndex = later(lastIndex, nameIndex - 1n);
   if (meta.commit > lastIndex)
     problems.push(`the log ends at ${lastIndex}, before the commit ${meta.commit}`);
   return {
@@ -88,12 +73,18 @@ export function readRaftLog(disk: Disk, folder: string): RaftLogReport | string 
     metaBytes: meta.bytes,
     hardState: { term: shown(meta.term), commit: shown(meta.commit), vote: shown(meta.vote) },
     truncated: { index: shown(meta.truncIndex), term: shown(meta.truncTerm) },
-    files: scans.map((file) => file.report),
+    files,
     firstIndex: shown(meta.truncIndex + 1n),
     lastIndex: shown(lastIndex),
-    others: entries.map(({ name }) => name).filter((name) => name !== 'META' && !LOG_NAME.test(name)),
+    others: entries
+      .filter((entry) => entry.name !== FOLDER_META_NAME && !logs.includes(entry))
+      .map(({ name }) => name),
     problems,
   };
+}
+
+function later(a: bigint, b: bigint): bigint {
+  return a > b ? a : b;
 }
 
 interface LogMeta {
@@ -110,10 +101,10 @@ function readLogMeta(disk: Disk, path: string, problems: string[]): LogMeta {
   const bytes = readWholeFile(disk, path, META_BYTES_MAX);
   const found = typeof bytes === 'number' ? new Uint8Array(0) : bytes;
   if (typeof bytes === 'number') problems.push(`read ${path}: ${disk.errnoText(bytes)}`);
-  else if (![0, HARD_STATE_BYTES, META_BYTES].includes(bytes.byteLength))
+  else if (![0, HARD_STATE_BYTES, FOLDER_META_BYTES].includes(bytes.byteLength))
     problems.push(`META of the log has ${bytes.byteLength} bytes: 0, 24 or 40 are right`);
-  const full = new Uint8Array(META_BYTES);
-  full.set(found.subarray(0, META_BYTES));
+  const full = new Uint8Array(FOLDER_META_BYTES);
+  full.set(found.subarray(0, FOLDER_META_BYTES));
   const view = viewOf(full);
   const at = (offset: number): bigint => view.getBigUint64(offset);
   return {
@@ -122,132 +113,61 @@ function readLogMeta(disk: Disk, path: string, problems: string[]): LogMeta {
   };
 }
 
-/** One log file while it is read. */
-class LogFile {
-  readonly report: RaftLogFile;
-  /** Index of the last entry, null while there is none. */
-  last: bigint | null = null;
-  readonly #disk: Disk;
-  readonly #path: string;
-  readonly #buffer = new Uint8Array(STEP_BYTES);
-  readonly #head = new Uint8Array(RECORD_HEAD_BYTES + ENTRY_HEAD_BYTES);
-  #fd = -1;
-
-  constructor(disk: Disk, path: string, name: string, sizeBytes: number) {
-    this.#disk = disk;
-    this.#path = path;
-    this.report = {
-      ...{ name, sizeBytes, sealed: false, entries: 0, problem: null },
-      ...{ firstIndex: null, lastIndex: null, lastTerm: null },
-    };
-  }
-
-  /** `active`: records are read from the front; else the index at the end is taken. */
-  readAll(active: boolean): void {
-    this.#fd = this.#disk.open(this.#path, constants.O_RDONLY, 0);
-    if (this.#fd < 0) {
-      this.report.problem = `open: ${this.#disk.errnoText(this.#fd)}`;
-      return;
-    }
-    this.report.problem = active ? this.#readRecords() : this.#readSealed();
-    this.#disk.close(this.#fd);
-  }
-
-  /** All records from the front; what ended the reading before the end of the file, or null. */
-  #readRecords(): string | null {
-    const { sizeBytes } = this.report;
-    let offset = 0;
-    while (offset < sizeBytes) {
-      const record = this.#recordAt(offset);
-      if (typeof record === 'string') return record;
-      if (record.type === RECORD.index) return this.#indexAt(offset, record.dataBytes);
-      if (record.type !== RECORD.entry) return `record of type ${record.type} at ${offset}`;
-      if (record.dataBytes < ENTRY_HEAD_BYTES) return `entry of ${record.dataBytes} bytes at ${offset}`;
-      const view = viewOf(this.#head);
-      const index = view.getBigUint64(RECORD_HEAD_BYTES + 9);
-      if (this.last !== null && index !== this.last + 1n)
-        return `entry ${index} follows entry ${this.last} at ${offset}`;
-      this.#take(index, view.getBigUint64(RECORD_HEAD_BYTES + 1));
-      this.report.entries += 1;
-      offset += RECORD_BYTES + record.dataBytes;
-    }
-    return null;
-  }
-
-  #take(index: bigint, term: bigint): void {
-    this.last = index;
-    this.report.firstIndex ??= shown(index);
-    this.report.lastIndex = shown(index);
-    this.report.lastTerm = shown(term);
-  }
-
-  /** Footer, index record, its first and last item. */
-  #readSealed(): string | null {
-    const footerAt = this.report.sizeBytes - FOOTER_BYTES;
-    if (footerAt < 0) return 'a sealed file without a footer';
-    const footer = this.#recordAt(footerAt);
-    if (typeof footer === 'string' || footer.type !== RECORD.footer || footer.dataBytes !== FOOTER_DATA_BYTES)
-      return 'a sealed file without a footer';
-    const view = viewOf(this.#head);
-    if (view.getBigUint64(RECORD_HEAD_BYTES + 8) !== FOOTER_MAGIC) return 'the footer has a wrong mark';
-    const indexAt = Number(view.getBigUint64(RECORD_HEAD_BYTES));
-    if (indexAt >= footerAt) return 'the footer names no index record';
-    const record = this.#recordAt(indexAt);
-    if (typeof record === 'string') return record;
-    if (record.type !== RECORD.index) return 'the footer names no index record';
-    return this.#indexAt(indexAt, record.dataBytes);
-  }
-
-  /** The index record at `offset`, whose checksum holds. The file must end with it, or with the footer behind it. */
-  #indexAt(offset: number, dataBytes: number): string | null {
-    if (this.report.sizeBytes > offset + RECORD_BYTES + dataBytes + FOOTER_BYTES)
-      return `something follows the index at ${offset}`;
-    const count = viewOf(this.#head).getUint32(RECORD_HEAD_BYTES);
-    if (dataBytes !== 4 + count * INDEX_ITEM_BYTES) return `the index at ${offset} has a wrong count`;
-    this.report.sealed = true;
-    this.report.entries = count;
-    this.report.firstIndex = null;
-    this.last = null;
-    for (const item of count === 0 ? [] : [0, count - 1]) {
-      const bytes = this.#head.subarray(0, INDEX_ITEM_BYTES);
-      const at = offset + RECORD_HEAD_BYTES + 4 + item * INDEX_ITEM_BYTES;
-      if (this.#disk.read(this.#fd, bytes, at) !== INDEX_ITEM_BYTES)
-        return `the index at ${offset} ends early`;
-      this.#take(viewOf(bytes).getBigUint64(0), viewOf(bytes).getBigUint64(8));
-    }
-    return null;
-  }
-
-  /**
-   * Type and length of the record at `offset`, its checksum compared; the first bytes of its data are left in `#head`. A message when it is cut off or
-   * damaged.
-   */
-  #recordAt(offset: number): { type: number; dataBytes: number } | string {
-    this.#head.fill(0);
-    const got = this.#disk.read(this.#fd, this.#head, offset);
-    if (got < 0) return `read at ${offset}: ${this.#disk.errnoText(got)}`;
-    const view = viewOf(this.#head);
-    const dataBytes = Number(view.getBigUint64(1));
-    if (got < RECORD_HEAD_BYTES || offset + RECORD_BYTES + dataBytes > this.report.sizeBytes)
-      return `the record at ${offset} is cut off by the end of the file`;
-    let crc = 0;
-    const dataAt = offset + RECORD_HEAD_BYTES;
-    for (let done = 0; done < dataBytes; ) {
-      const piece = this.#buffer.subarray(0, Math.min(STEP_BYTES, dataBytes - done));
-      if (this.#disk.read(this.#fd, piece, dataAt + done) !== piece.byteLength)
-        return `the record at ${offset} cannot be read whole`;
-      crc = native.crc32c(piece, crc);
-      done += piece.byteLength;
-    }
-    const stored = this.#buffer.subarray(0, 4);
-    if (this.#disk.read(this.#fd, stored, dataAt + dataBytes) !== 4)
-      return `the record at ${offset} cannot be read whole`;
-    if (viewOf(stored).getUint32(0) !== maskedCrc(crc)) return `the record at ${offset} has a wrong checksum`;
-    return { type: this.#head[0]!, dataBytes };
-  }
+/** `active`: records are read from the front; else the index at the end is taken. */
+function readFile(
+  disk: Disk,
+  reader: RecordReader,
+  folder: string,
+  { name, sizeBytes }: FolderEntry,
+  active: boolean,
+): RaftLogFile {
+  const file: RaftLogFile = {
+    ...{ name, sizeBytes, sealed: false, entries: 0, problem: null },
+    ...{ firstIndex: null, lastIndex: null, lastTerm: null },
+  };
+  const fd = disk.open(join(folder, name), constants.O_RDONLY, 0);
+  if (fd < 0) return { ...file, problem: `open: ${disk.errnoText(fd)}` };
+  reader.use(fd, sizeBytes);
+  const end = active ? readRecords(reader, file) : readIndex(reader, file);
+  disk.close(fd);
+  file.problem =
+    end.errno < 0 && end.problem !== null ? `${end.problem}: ${disk.errnoText(end.errno)}` : end.problem;
+  return file;
 }
 
-/** The form in which the log stores a CRC-32C: rotated and offset. */
-export function maskedCrc(crc: number): number {
-  return (((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0;
+/** What ended the reading before the end of the file, or null. */
+interface ReadEnd {
+  problem: string | null;
+  errno: number;
+}
+
+/** All records from the front. */
+function readRecords(reader: RecordReader, file: RaftLogFile): ReadEnd {
+  const { kind, reason, offset, errno } = scanRecords(reader, file.sizeBytes, entryTaker(file));
+  file.sealed = kind === 'sealed';
+  const whole = kind === 'clean' || kind === 'sealed';
+  return { problem: whole ? null : `${reason}, at ${offset}`, errno };
+}
+
+/** Footer and index. */
+function readIndex(reader: RecordReader, file: RaftLogFile): ReadEnd {
+  const index = readSealedIndex(reader, file.sizeBytes, entryTaker(file));
+  if ('reason' in index) return { problem: index.reason, errno: index.errno };
+  file.sealed = true;
+  return { problem: null, errno: 0 };
+}
+
+/** Counts entries into the report, as long as one follows the other. */
+function entryTaker(file: RaftLogFile): TakeEntry {
+  let last = 0;
+  return (index, term) => {
+    if (index < 1 || term < 0) return 'an entry has no possible index and term';
+    if (last > 0 && index !== last + 1) return `entry ${index} follows entry ${last}`;
+    last = index;
+    file.entries += 1;
+    file.firstIndex ??= index;
+    file.lastIndex = index;
+    file.lastTerm = term;
+    return null;
+  };
 }

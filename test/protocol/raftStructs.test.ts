@@ -30,7 +30,7 @@ import {
   writeEntry,
 } from '../../src/protocol/raftStructs.js';
 import { Uint64Reader } from '../../src/protocol/uint64Form.js';
-import { maskedCrc } from '../../src/tools/raftLog.js';
+import { maskedCrc } from '../../src/raft/records.js';
 import { BIGINTS, type EntryFields, type PeerFields, type RaftVector, raftVectors } from './raftVectors.js';
 import { hex, unhex, utf8, viewOf } from './vectors.js';
 

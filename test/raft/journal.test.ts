@@ -46,7 +46,7 @@ t.test('what several groups say in a turn is one frame, durable as a whole', asy
   t.match(first, { number: 1, life: 1, tail: 1, segment: 'segment.0', offset: 0 });
   t.same(
     first!.found.map(({ kind, group }) => `${kind} ${group}`),
-    ['hardState 5', 'entries 5', 'hardState 6', 'hardState 6', 'cut 5'],
+    ['state 5', 'entries 5', 'state 6', 'hardState 6', 'cut 5'],
     'the state with which a group came goes in front of its first record',
   );
   t.match(second!.found, [{ kind: 'entries', group: 6, firstIndex: 1, lastIndex: 1, lastTerm: 1 }]);
@@ -114,8 +114,7 @@ t.test('a group joins before its first record, once', async (t) => {
   append(rig.journal, 1, 10, 1);
   rig.run();
   t.match(framesOn(rig.disk)[0]!.found, [
-    { kind: 'hardState', hardState: { term: 4, vote: 3, commit: 9 } },
-    { kind: 'cut', index: 7, term: 2 },
+    { kind: 'state', hardState: { term: 4, vote: 3, commit: 9 }, index: 7, term: 2 },
     { kind: 'entries' },
   ]);
   rig.journal.end(1);
@@ -140,6 +139,27 @@ t.test('a checkpoint carries hard state and cut as they are then', async (t) => 
     { group: 2, frame: 1, hardState: { term: 0, vote: 0, commit: 50 }, index: 50, term: 4 },
   ]);
 });
+
+t.test(
+  'the first record behind a checkpoint tells again what the group was, before that record',
+  async (t) => {
+    const rig = new JournalRig();
+    const journal = joined(rig, 1);
+    append(journal, 1, 1, 3);
+    journal.hardState(1, { term: 1, vote: 0, commit: 2 });
+    rig.run();
+    journal.checkpoint(1, 1);
+    journal.reset(1, 9, 5);
+    journal.cut(1, 10, 5);
+    rig.run();
+    t.match(framesOn(rig.disk)[1]!.found, [
+      { kind: 'checkpoint' },
+      { kind: 'state', hardState: { term: 1, commit: 2 }, index: 0 },
+      { kind: 'reset', index: 9 },
+      { kind: 'cut', index: 10 },
+    ]);
+  },
+);
 
 /** Fills segments with frames of one group until `room` says no. */
 function fill(rig: JournalRig, group: number): number {

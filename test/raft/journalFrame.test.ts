@@ -53,6 +53,7 @@ const record: fc.Arbitrary<JournalRecord> = fc.oneof(
     index: number,
     term: number,
   }),
+  fc.record({ kind: fc.constant('state'), group: number, hardState, index: number, term: number }),
   fc.record({ kind: fc.constant('end'), group: number }),
 ) as fc.Arbitrary<JournalRecord>;
 

@@ -97,6 +97,10 @@ export class SimDisk extends SimFiles implements Disk {
     return this.root;
   }
 
+  get regions(): readonly Uint8Array[] {
+    return this.options.regions;
+  }
+
   /** Another disk with this one's regions and options whose root is `root`, which it owns from now on. */
   withRoot(root: SimFolder, seed: number): SimDisk {
     return new SimDisk({ ...this.options, seed }, root);

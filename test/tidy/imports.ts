@@ -56,7 +56,7 @@ export const ALLOWED_IMPORTS: Readonly<Record<string, readonly string[]>> = {
     'src/workers/spin.ts',
   ],
   // The tools run the loader's own code on folders; they never meet a node.
-  'src/tools': ['src/protocol', 'src/config', 'src/native', 'src/storage', 'src/partition'],
+  'src/tools': ['src/protocol', 'src/config', 'src/native', 'src/storage', 'src/raft', 'src/partition'],
   // The embedded master is another program in the same process: it meets the node over sockets.
   'src/standalone': [
     'src/protocol',
@@ -82,6 +82,7 @@ export const ALLOWED_IMPORTS: Readonly<Record<string, readonly string[]>> = {
     'src/storage/layout.ts',
     'src/storage/metaFile.ts',
     'src/storage/nativeDisk.ts',
+    'src/raft',
     'src/server/nodeMemory.ts',
     'src/server/workerHandle.ts',
     'src/server/workerPort.ts',

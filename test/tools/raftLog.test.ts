@@ -106,7 +106,7 @@ t.test(
         { file: 'notes.txt', hex: '', size: 0 },
       ],
     });
-    t.match(report.files[0]?.problem, /^the record at 0 is cut off/);
+    t.match(report.files[0]?.problem, /^a record is cut off by the end of the file, at 0$/);
     t.equal(report.hardState.term, (2n ** 60n).toString(), 'a number past 2^53 keeps its digits');
     t.strictSame(report.problems, ['the log ends at 0, before the commit 9']);
     t.strictSame(report.others, ['notes.txt']);

@@ -1,0 +1,243 @@
+/**
+ * Reading the journals of a disk, whatever they hold: which frames are there, which are missing, what each group's records come to. Reads only, synchronously, one window of a
+ * segment in memory; never throws because of what is on the disk.
+ *
+ * A segment that begins with a frame that is void is void as a whole: another life of it would have begun there. Else its frames are those of one life in ascending
+ * order, at any page; what does not fit is what earlier lives have left. The last frame of all tells from which one on the journal is needed, and between that one and itself none
+ * may be missing. What comes behind the last whole frame was never said to be durable, or cannot be told from it.
+ */
+import { constants } from 'node:fs';
+import { join } from 'node:path';
+import type { Disk } from '../storage/io.js';
+import { MiB } from '../storage/layout.js';
+import { type EmptyMark, listSegments, NO_MARK, readEmptyMark, type SegmentFile } from './journalFiles.js';
+import {
+  type Crc32c,
+  FRAME_ALIGN_BYTES,
+  FRAME_HEADER_BYTES,
+  type FrameHeader,
+  frameBytes,
+  isWholeFrame,
+  readFrameHeader,
+  readRecords,
+} from './journalFrame.js';
+import { type FrameGap, GroupReplay } from './journalReplay.js';
+
+/** The journal of one worker. */
+export interface FoundJournal {
+  folder: string;
+  /** Up to where it was emptied. */
+  mark: EmptyMark;
+  /** Nothing was written since it was emptied, and nothing is wrong: there is nothing to do. */
+  isEmpty: boolean;
+  /** Whole frames that are needed. */
+  frames: number;
+  /** The last whole frame and life on the disk; those of the mark when there is none behind it. */
+  last: EmptyMark;
+  /** Groups with records behind their last end. */
+  groups: Map<number, GroupReplay>;
+  /** Frames that were durable and are missing, in order. */
+  gaps: FrameGap[];
+  /** Something could not be read, so nobody knows what is missing. */
+  unreadable: boolean;
+  /** What is wrong, for the operator. */
+  problems: string[];
+}
+
+interface Segment {
+  file: SegmentFile;
+  life: number;
+}
+
+const ENOENT = 2;
+const EIO = 5;
+const WINDOW_BYTES = MiB;
+/** Pages of a segment that cannot be read before it is given up: a dying disk may take long for each. */
+const ERRORS_MAX = 8;
+
+/** The journals below `raftFolder`, one a worker. Empty where there is no such folder; a message when it cannot be listed. */
+export function readJournals(disk: Disk, raftFolder: string, crc32c: Crc32c): FoundJournal[] | string {
+  const entries = disk.scan(raftFolder);
+  if (entries === -ENOENT) return [];
+  if (typeof entries === 'number') return `readdir ${raftFolder}: ${disk.errnoText(entries)}`;
+  const workers = entries.filter(({ name, kind }) => kind === 'folder' && /^\d+$/.test(name));
+  return workers
+    .map(({ name }) => name)
+    .sort((a, b) => Number(a) - Number(b))
+    .map((name) => new JournalReader(disk, join(raftFolder, name), crc32c).read());
+}
+
+/** A frame that is whole: where it is, and its payload, which must be used before the next one is asked for. */
+interface WholeFrame {
+  header: FrameHeader;
+  offset: number;
+  payload: Uint8Array;
+}
+
+class JournalReader {
+  readonly #disk: Disk;
+  readonly #crc32c: Crc32c;
+  readonly #found: FoundJournal;
+  #window = new Uint8Array(WINDOW_BYTES);
+  #windowStart = 0;
+  #windowBytes = 0;
+  /** A segment begins with a frame behind the mark, whole or torn. */
+  #begun = false;
+
+  constructor(disk: Disk, folder: string, crc32c: Crc32c) {
+    this.#disk = disk;
+    this.#crc32c = crc32c;
+    this.#found = {
+      ...{ folder, isEmpty: false, mark: NO_MARK, frames: 0, last: NO_MARK, groups: new Map(), gaps: [] },
+      ...{ unreadable: false, problems: [] },
+    };
+  }
+
+  read(): FoundJournal {
+    const found = this.#found;
+    const { folder } = found;
+    const mark = readEmptyMark(this.#disk, folder, this.#crc32c);
+    // Without its mark everything counts: what was emptied was settled, or is recovered once more.
+    if (typeof mark === 'string') found.problems.push(mark);
+    else found.mark = mark;
+    found.last = found.mark;
+    const segments = this.#findSegments();
+    const newest = segments.at(-1);
+    found.isEmpty = newest === undefined && !this.#begun && found.problems.length === 0;
+    if (newest === undefined) return found;
+    let tail = 0;
+    for (const { header } of this.#framesOf(newest)) tail = header.tail;
+    this.#readAll(segments, Math.max(tail, found.mark.frame + 1));
+    return found;
+  }
+
+  /** Segments with frames behind the mark, oldest first. */
+  #findSegments(): Segment[] {
+    const { folder, mark, problems } = this.#found;
+    const files = listSegments(this.#disk, folder);
+    if (typeof files === 'number') {
+      problems.push(`readdir ${folder}: ${this.#disk.errnoText(files)}`);
+      this.#found.unreadable = true;
+      return [];
+    }
+    const segments: Segment[] = [];
+    for (const file of files) {
+      for (const { header, offset } of this.#wholeFrames(file, mark.life)) {
+        if (header.number > mark.frame) segments.push({ file, life: header.life });
+        else if (offset > 0) continue;
+        break;
+      }
+    }
+    return segments.sort((a, b) => a.life - b.life);
+  }
+
+  #readAll(segments: readonly Segment[], tail: number): void {
+    const found = this.#found;
+    let expected = tail;
+    for (const segment of segments) {
+      for (const frame of this.#framesOf(segment)) {
+        const { number, life } = frame.header;
+        if (number < expected) continue;
+        if (number > expected) this.#miss(expected, number - 1);
+        if (!this.#take(segment, frame)) this.#miss(number, number);
+        expected = number + 1;
+        found.last = { frame: number, life };
+      }
+    }
+  }
+
+  #miss(from: number, to: number): void {
+    this.#found.gaps.push({ from, to });
+    this.#found.problems.push(`frames ${from} to ${to} are damaged or missing`);
+  }
+
+  /** False when the records are none although their checksum holds. */
+  #take(segment: Segment, { header, offset, payload }: WholeFrame): boolean {
+    const records = readRecords(payload, header.records);
+    if (typeof records === 'string') {
+      this.#found.problems.push(`${segment.file.path} at ${offset}: ${records}`);
+      return false;
+    }
+    const { groups } = this.#found;
+    const payloadOffset = offset + FRAME_HEADER_BYTES;
+    const place = { frame: header.number, segment: segment.file.file, payloadOffset };
+    for (const record of records) {
+      if (record.kind === 'end') {
+        groups.delete(record.group);
+        continue;
+      }
+      const replay = groups.get(record.group) ?? new GroupReplay();
+      groups.set(record.group, replay);
+      replay.take(record, place);
+    }
+    this.#found.frames += 1;
+    return true;
+  }
+
+  /** The frames of the segment's life behind the mark, ascending. */
+  *#framesOf({ file, life }: Segment): Generator<WholeFrame> {
+    let last = this.#found.mark.frame;
+    for (const frame of this.#wholeFrames(file, life)) {
+      if (frame.header.life !== life || frame.header.number <= last) continue;
+      last = frame.header.number;
+      yield frame;
+    }
+  }
+
+  /** Every whole frame of a segment whose life is at least `lifeMin`, and the one at its start whatever its life. */
+  *#wholeFrames({ path, sizeBytes }: SegmentFile, lifeMin: number): Generator<WholeFrame> {
+    const fd = this.#disk.open(path, constants.O_RDONLY, 0);
+    if (fd < 0) return this.#unreadable(`open ${path}`, fd);
+    this.#windowBytes = 0;
+    try {
+      let errors = 0;
+      for (let offset = 0; offset + FRAME_HEADER_BYTES <= sizeBytes && errors < ERRORS_MAX; ) {
+        const frame = this.#frameAt(fd, offset, sizeBytes, offset === 0 ? 0 : lifeMin);
+        if (typeof frame === 'number') {
+          errors += 1;
+          this.#unreadable(`read ${path} at ${offset}`, frame);
+        } else if (frame !== null) {
+          yield frame;
+          offset += frameBytes(frame.header.payloadBytes);
+          continue;
+        }
+        offset += FRAME_ALIGN_BYTES;
+      }
+    } finally {
+      this.#disk.close(fd);
+    }
+  }
+
+  /** The whole frame at `offset`; null when there is none; a negated errno. */
+  #frameAt(fd: number, offset: number, sizeBytes: number, lifeMin: number): WholeFrame | number | null {
+    const head = this.#bytesAt(fd, offset, FRAME_HEADER_BYTES);
+    if (typeof head === 'number') return head;
+    const header = readFrameHeader(head, 0);
+    if (header !== null && offset === 0 && header.number > this.#found.mark.frame) this.#begun = true;
+    if (header === null || header.life < lifeMin) return null;
+    const length = FRAME_HEADER_BYTES + header.payloadBytes;
+    if (offset + length > sizeBytes) return null;
+    const bytes = this.#bytesAt(fd, offset, length);
+    if (typeof bytes === 'number') return bytes;
+    if (!isWholeFrame(bytes, 0, header, this.#crc32c)) return null;
+    return { header, offset, payload: bytes.subarray(FRAME_HEADER_BYTES) };
+  }
+
+  /** The bytes `[offset, offset + length)` of the file, valid until the next call; a negated errno, -EIO when the file ends before. */
+  #bytesAt(fd: number, offset: number, length: number): Uint8Array | number {
+    const from = offset - this.#windowStart;
+    if (from >= 0 && from + length <= this.#windowBytes) return this.#window.subarray(from, from + length);
+    if (length > this.#window.byteLength) this.#window = new Uint8Array(length);
+    this.#windowStart = offset;
+    this.#windowBytes = 0;
+    const count = this.#disk.read(fd, this.#window, offset);
+    if (count < length) return count < 0 ? count : -EIO;
+    this.#windowBytes = count;
+    return this.#window.subarray(0, length);
+  }
+
+  #unreadable(what: string, errno: number): void {
+    this.#found.unreadable = true;
+    this.#found.problems.push(`${what}: ${this.#disk.errnoText(errno)}`);
+  }
+}

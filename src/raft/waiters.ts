@@ -1,0 +1,86 @@
+/**
+ * Proposals of one group: those that wait for a turn, and those that are entries and wait to be applied. Pure.
+ *
+ * A proposal ends once: with null when its own entry (same index *and* term) was carried out here, else with a text. `raft is not the leader.` says nothing of the
+ * outcome: the entry may still be committed by the next leader.
+ */
+
+/** Called once. `error` null: carried out here. */
+export type ProposalDone = (error: string | null) => void;
+
+export interface Proposal {
+  /** One of `ENTRY_TYPE`. */
+  type: number;
+  data: Uint8Array;
+  done: ProposalDone;
+}
+
+export const NOT_LEADER = 'raft is not the leader.';
+
+export class Waiters {
+  private readonly queued: Proposal[] = [];
+  private readonly waiting = new Map<number, { term: number; done: ProposalDone }>();
+  private term = 0;
+
+  get queuedCount(): number {
+    return this.queued.length;
+  }
+
+  get count(): number {
+    return this.queued.length + this.waiting.size;
+  }
+
+  add(proposal: Proposal): void {
+    this.queued.push(proposal);
+  }
+
+  /** The oldest proposals of one type, at most `max`: they become entries together. A configuration change goes alone. */
+  take(max: number): Proposal[] {
+    const [first] = this.queued;
+    if (first === undefined) return [];
+    if (first.type !== NORMAL) return this.queued.splice(0, 1);
+    const other = this.queued.findIndex(({ type }) => type !== NORMAL);
+    return this.queued.splice(0, Math.min(max, other < 0 ? this.queued.length : other));
+  }
+
+  /** They have become entries from `firstIndex` on. */
+  wait(batch: readonly Proposal[], firstIndex: number, term: number): void {
+    for (const [at, { done }] of batch.entries()) this.waiting.set(firstIndex + at, { term, done });
+  }
+
+  refuse(batch: readonly Proposal[], message: string): void {
+    for (const { done } of batch) done(message);
+  }
+
+  /** The entry at `index` was applied. Whoever waits for another entry there has lost it. */
+  applied(index: number, term: number, error: string | null): void {
+    const waiter = this.waiting.get(index);
+    if (waiter === undefined) return;
+    this.waiting.delete(index);
+    waiter.done(waiter.term === term ? error : NOT_LEADER);
+  }
+
+  /** Called each turn: what was proposed under a leadership that has ended is not known to come true. */
+  leadership(isLeader: boolean, term: number): void {
+    if (isLeader && term === this.term) return;
+    if (this.count > 0) this.failOlder(isLeader ? term : Number.POSITIVE_INFINITY);
+    this.term = term;
+  }
+
+  failAll(message: string): void {
+    const waiting = [...this.waiting.values()];
+    this.waiting.clear();
+    for (const { done } of [...waiting, ...this.queued.splice(0)]) done(message);
+  }
+
+  private failOlder(term: number): void {
+    if (term === Number.POSITIVE_INFINITY) return this.failAll(NOT_LEADER);
+    for (const [index, waiter] of this.waiting) {
+      if (waiter.term === term) continue;
+      this.waiting.delete(index);
+      waiter.done(NOT_LEADER);
+    }
+  }
+}
+
+const NORMAL = 0;

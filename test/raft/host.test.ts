@@ -1,0 +1,276 @@
+/**
+ * The host: what leaves when, what a failure ends, what a stop leaves.
+ */
+import assert from 'node:assert';
+import t from 'tap';
+import { RAFT_MESSAGE, type RaftMessage } from '../../src/protocol/raftMessage.js';
+import { openGroupFolder } from '../../src/raft/folderOpen.js';
+import { GROUP, HostRig, nodeDisk, RigNode } from './hostRig.js';
+
+const bytes = (text: string): Uint8Array => Buffer.from(text);
+
+t.test('three nodes elect, commit and apply alike', async (t) => {
+  const rig = new HostRig(3);
+  const leader = rig.elect();
+  const ends: (string | null)[] = [];
+  for (const text of ['a', 'b', 'c']) leader.host.propose(GROUP, bytes(text), (error) => ends.push(error));
+  rig.run();
+  t.same(ends, [null, null, null]);
+  for (const { machine } of rig.nodes) t.same(machine.commands, ['a', 'b', 'c']);
+});
+
+t.test('a follower refuses proposals; an unknown group too', async (t) => {
+  const rig = new HostRig(3);
+  const leader = rig.elect();
+  const follower = rig.nodes.find((node) => node !== leader)!;
+  const ends: (string | null)[] = [];
+  follower.host.propose(GROUP, bytes('x'), (error) => ends.push(error));
+  follower.host.propose(99, bytes('x'), (error) => ends.push(error));
+  rig.run();
+  t.same(ends, ['raft not exists.', 'raft is not the leader.']);
+});
+
+t.test('nothing that promises durability leaves before the journal is durable', async (t) => {
+  const rig = new HostRig(3);
+  const leader = rig.elect();
+  const follower = rig.nodes.find((node) => node !== leader)!;
+  leader.host.propose(GROUP, bytes('a'), () => undefined);
+  leader.host.turn();
+  const append = leader.outbox.find(
+    ({ type, to }) => type === RAFT_MESSAGE.appendRequest && to === follower.id,
+  );
+  t.ok(append, 'the leader’s own appends wait for nothing');
+  follower.host.receive(append!);
+  follower.host.turn();
+  t.equal(follower.outbox.length, 0, 'the answer waits');
+  while (follower.disk.step()) follower.disk.drainCompletions();
+  t.equal(follower.outbox.length, 1, 'and leaves');
+  t.equal(follower.outbox[0]!.index, append!.entries[0]!.index);
+});
+
+t.test('nothing is promised before what the folder held at the start is durable', async (t) => {
+  const voteRequest: RaftMessage = {
+    ...{ type: RAFT_MESSAGE.voteRequest, forceVote: false, reject: false, rejectIndex: 0, group: GROUP },
+    ...{
+      from: 1,
+      to: 2,
+      term: 1,
+      logTerm: 0,
+      index: 0,
+      commit: 0,
+      entries: [],
+      context: bytes(''),
+      snapshot: null,
+    },
+  };
+  for (const hangs of [true, false]) {
+    const disk = nodeDisk(2);
+    if (hangs) disk.addFault({ call: 'fdatasync', path: /wal_7/, hang: true, count: 10 });
+    const node = new RigNode(2, [1, 2, 3], disk);
+    node.host.receive(voteRequest);
+    node.settle();
+    t.equal(
+      node.outbox.length,
+      hangs ? 0 : 1,
+      hangs ? 'the journal is durable, the folder is not' : 'both are',
+    );
+  }
+});
+
+t.test('a lone leader commits when its own log is durable, not before', async (t) => {
+  const rig = new HostRig(1);
+  const leader = rig.elect();
+  const ends: (string | null)[] = [];
+  leader.host.propose(GROUP, bytes('a'), (error) => ends.push(error));
+  leader.host.turn();
+  t.same(ends, []);
+  rig.run();
+  t.same(ends, [null]);
+});
+
+t.test('a journal that fails ends all groups, with the reason, and answers who waits', async (t) => {
+  const rig = new HostRig(1);
+  const leader = rig.elect();
+  leader.disk.addFault({ call: 'pwrite', path: /extentd\.raft/, errno: 5, count: 1 });
+  const ends: (string | null)[] = [];
+  leader.host.propose(GROUP, bytes('a'), (error) => ends.push(error));
+  rig.run();
+  t.match(ends[0], /raft journal: errno 5/);
+  t.match(leader.failures, [/raft journal: errno 5/]);
+  leader.host.propose(GROUP, bytes('b'), (error) => ends.push(error));
+  t.match(ends[1], /raft journal: errno 5/);
+});
+
+t.test('a folder that fails ends its group; the journal keeps what it lacks', async (t) => {
+  const rig = new HostRig(1);
+  const leader = rig.elect();
+  leader.disk.addFault({ call: 'pwrite', path: /wal_7/, errno: 5, count: 1 });
+  leader.host.propose(GROUP, bytes('a'), () => undefined);
+  rig.run();
+  t.match(leader.failures, [/write of the log folder: errno 5/]);
+  const problems = stop(leader);
+  t.match(problems, [/raft log of partition 7 is not complete/]);
+});
+
+t.test('a full disk delays the folder and nothing else', async (t) => {
+  const rig = new HostRig(1);
+  const leader = rig.elect();
+  leader.disk.addFault({ call: 'pwrite', path: /wal_7/, errno: 28, count: 3 });
+  const ends: (string | null)[] = [];
+  leader.host.propose(GROUP, bytes('a'), (error) => ends.push(error));
+  rig.run();
+  t.same(ends, [null], 'it is durable in the journal');
+  for (let ticks = 0; ticks < 5; ticks += 1) rig.tick();
+  t.same(stop(leader), []);
+  t.same(leader.failures, []);
+});
+
+t.test(
+  'a clean stop leaves the folder as it would be in Go, and an empty journal; a restart goes on',
+  async (t) => {
+    const rig = new HostRig(1);
+    const leader = rig.elect();
+    for (const text of ['a', 'b']) leader.host.propose(GROUP, bytes(text), () => undefined);
+    rig.run();
+    t.same(stop(leader), []);
+    const opened = openGroupFolder(leader.disk, `/d/wal_${GROUP}`);
+    assert(opened.ok);
+    t.match(opened.state, { lastIndex: 3, hardState: { vote: 1, commit: 3 }, notes: [], shortened: false });
+    opened.folder.close();
+    const next = new RigNode(1, [1], leader.disk.processEnd(2));
+    next.settle();
+    t.same(next.machine.commands, ['a', 'b'], 'what is committed is applied anew');
+  },
+);
+
+t.test('a broken invariant of the core ends its group, not the process', async (t) => {
+  const rig = new HostRig(3);
+  const leader = rig.elect();
+  const follower = rig.nodes.find((node) => node !== leader)!;
+  const { log, term } = follower.host.group(GROUP)!.core;
+  follower.host.receive({
+    ...{ type: RAFT_MESSAGE.appendRequest, forceVote: false, reject: false, rejectIndex: 0, group: GROUP },
+    ...{ from: leader.id, to: follower.id, term: term + 1, logTerm: 0, index: 0, commit: 0 },
+    entries: [{ type: 0, term: log.lastTerm + 1, index: 1, data: bytes('other') }],
+    ...{ context: bytes(''), snapshot: null },
+  });
+  t.match(follower.failures, [/conflicts with the committed one/]);
+});
+
+t.test('memory: entries that are applied and filed leave it, and come back for who needs them', async (t) => {
+  const rig = new HostRig(3, { limits: { cacheBytes: 1000 } });
+  const leader = rig.elect();
+  const away = rig.nodes.find((node) => node !== leader)!;
+  rig.passes = ({ to }) => to !== away.id;
+  for (let i = 0; i < 100; i += 1) leader.host.propose(GROUP, bytes(`${i}`.padStart(100)), () => undefined);
+  rig.run();
+  rig.tick();
+  t.ok(leader.host.group(GROUP)!.core.log.cachedBytes < 2000, 'only a little is kept');
+  t.equal(leader.host.pinnedBytes, 0);
+  rig.passes = () => true;
+  for (let ticks = 0; ticks < 6; ticks += 1) rig.tick();
+  t.equal(away.machine.commands.length, 100);
+});
+
+t.test(
+  'too much that is not durable yet: proposals are told to try again, appends of others dropped',
+  async (t) => {
+    const rig = new HostRig(3, { limits: { pinnedBytesMax: 500 } });
+    const leader = rig.elect();
+    const ends: (string | null)[] = [];
+    leader.host.propose(GROUP, bytes('x'.repeat(600)), (error) => ends.push(error));
+    leader.host.turn();
+    leader.host.propose(GROUP, bytes('y'), (error) => ends.push(error));
+    t.same(ends, ['try again']);
+    rig.run();
+    t.same(ends, ['try again', null], 'what was taken in goes on');
+  },
+);
+
+t.test(
+  'a disk that does not read holds up the follower that needs old entries, and nobody else',
+  async (t) => {
+    const rig = new HostRig(3, { limits: { cacheBytes: 1000 } });
+    const leader = rig.elect();
+    const away = rig.nodes.find((node) => node !== leader)!;
+    rig.passes = ({ to }) => to !== away.id;
+    for (let i = 0; i < 100; i += 1) leader.host.propose(GROUP, bytes(`${i}`.padStart(100)), () => undefined);
+    rig.run();
+    rig.tick();
+    leader.disk.addFault({ call: 'pread', path: /wal_7/, hang: true, count: 1 });
+    rig.passes = () => true;
+    for (let ticks = 0; ticks < 6; ticks += 1) rig.tick();
+    const ends: (string | null)[] = [];
+    leader.host.propose(GROUP, bytes('new'), (error) => ends.push(error));
+    rig.run();
+    t.same(ends, [null]);
+    t.equal(leader.host.group(GROUP)!.core.isLeader, true);
+    t.equal(away.machine.commands.length, 0, 'its entries are still being read');
+  },
+);
+
+t.test('a leader whose disk hangs sends no heartbeats, so that another is elected', async (t) => {
+  const rig = new HostRig(3);
+  const leader = rig.elect();
+  leader.disk.addFault({ call: 'pwrite', path: /extentd\.raft/, hang: true, count: 1 });
+  leader.host.propose(GROUP, bytes('a'), () => undefined);
+  for (let ticks = 0; ticks < 20; ticks += 1) rig.tick();
+  const now = rig.leader;
+  t.ok(now !== undefined && now !== leader);
+});
+
+t.test('a read waits for a majority that says who leads, and for what is committed by then', async (t) => {
+  const rig = new HostRig(3);
+  const leader = rig.elect();
+  const ends: (string | null)[] = [];
+  const read = (): void => leader.host.confirmRead(GROUP, (error) => ends.push(error));
+  read();
+  leader.host.turn();
+  t.same(ends, [], 'not by itself');
+  rig.run();
+  t.same(ends, [null]);
+  rig.nodes.find((node) => node !== leader)!.host.confirmRead(GROUP, (error) => ends.push(error));
+  rig.run();
+  t.same(ends, [null, 'raft is not the leader.']);
+});
+
+t.test('a leader that was deposed without knowing reads nothing', async (t) => {
+  const rig = new HostRig(3);
+  const old = rig.elect();
+  rig.passes = ({ from, to }) => from !== old.id && to !== old.id;
+  const ends: (string | null)[] = [];
+  old.host.confirmRead(GROUP, (error) => ends.push(error));
+  for (let ticks = 0; ticks < 2; ticks += 1) rig.tick();
+  t.same(ends, [], 'nobody answers');
+  for (let ticks = 0; ticks < 10; ticks += 1) rig.tick();
+  t.same(ends, ['raft is not the leader.']);
+});
+
+t.test('a question or an answer that is lost is asked again', async (t) => {
+  const rig = new HostRig(3);
+  const leader = rig.elect();
+  rig.passes = ({ type }) => type !== RAFT_MESSAGE.checkQuorumRequest;
+  const ends: (string | null)[] = [];
+  leader.host.confirmRead(GROUP, (error) => ends.push(error));
+  rig.run();
+  rig.passes = () => true;
+  rig.tick();
+  t.same(ends, [null]);
+});
+
+/** Stops a node cleanly; the problems. */
+function stop(node: RigNode): string[] {
+  for (let turns = 0; turns < 100; turns += 1) {
+    const problems = node.host.stopStep();
+    if (problems !== null) return problems;
+    node.disk.step();
+    node.disk.drainCompletions();
+  }
+  throw new Error('the stop does not end');
+}
+
+t.test('a node on an empty disk has nothing to say', async (t) => {
+  const node = new RigNode(1, [1, 2, 3], nodeDisk(1));
+  node.settle();
+  t.same([node.outbox, node.lines], [[], []]);
+});

@@ -1,0 +1,218 @@
+/**
+ * One node of a simulated cluster: a disk that outlives its processes, and the process that runs now. Everything between the messages and the bytes on the disk is the
+ * production code: core, host, journal, folders, recovery, partition, applying.
+ *
+ * The node does nothing by itself: the cluster lets its disk work, its ticks come, its messages arrive, and takes away its power.
+ */
+import assert from 'node:assert';
+import { native } from '../../../src/native/addon.js';
+import type { Partition } from '../../../src/partition/partition.js';
+import { RaftApply } from '../../../src/partition/raftApply.js';
+import type { RaftMessage } from '../../../src/protocol/raftMessage.js';
+import { RaftHost } from '../../../src/raft/host.js';
+import { Journal } from '../../../src/raft/journal.js';
+import { returnVote } from '../../../src/raft/noVote.js';
+import type { RaftGroup } from '../../../src/raft/raftGroup.js';
+import { recoverDisk } from '../../../src/raft/recovery.js';
+import type { SnapshotVerdict } from '../../../src/raft/types.js';
+import type { Clock } from '../../../src/storage/io.js';
+import { rigRegions, StoreRig } from '../../partition/storeRig.js';
+import type { Random } from '../../sim/random.js';
+import { SimDisk } from '../../sim/simDisk.js';
+import type { SimFolder } from '../../sim/simFolder.js';
+
+export const GROUP = 7;
+export const DISK_ROOT = '/d';
+const JOURNAL_FOLDER = `${DISK_ROOT}/.extentd.raft/0`;
+const JOURNAL_BUFFER_BYTES = 256 * 1024;
+const SCRATCH_BYTES = 64 * 1024;
+/** Small, so that segments are reused and log files rotate within a run. */
+const SEGMENT_BYTES = 64 * 1024;
+const SEGMENTS_MAX = 6;
+const LOG_FILE_BYTES = 16 * 1024;
+const TURNS_MAX = 1000;
+
+/** Memory of one node's processes; runs of one process of the test share it. */
+export function nodeRegions(): Uint8Array[] {
+  return [...rigRegions(), new Uint8Array(new SharedArrayBuffer(JOURNAL_BUFFER_BYTES + SCRATCH_BYTES))];
+}
+
+/** What a node tells its cluster. */
+export interface NodeEvents {
+  send(message: RaftMessage): void;
+  snapshotVerdict(verdict: SnapshotVerdict): void;
+  /** The group has ended in this process, for good. */
+  groupFailed(reason: string): void;
+  /** This node was removed from the group. */
+  removed(): void;
+  log(message: string): void;
+}
+
+/** What runs between a start and the end of the process. */
+interface Process {
+  rig: StoreRig;
+  partition: Partition;
+  apply: RaftApply;
+  journal: Journal;
+  host: RaftHost;
+  /** What the host's stop has ended with. */
+  stopProblems: string[] | null;
+}
+
+export class SimNode {
+  readonly id: number;
+  disk: SimDisk;
+  readonly clock: Clock;
+  private readonly regions: Uint8Array[];
+  private readonly random: Random;
+  private readonly events: NodeEvents;
+  private process: Process | null = null;
+
+  /** @param root what the disk holds at first: a loaded partition `GROUP` below `DISK_ROOT`. The node owns it. */
+  constructor(
+    id: number,
+    root: SimFolder,
+    regions: Uint8Array[],
+    clock: Clock,
+    random: Random,
+    events: NodeEvents,
+  ) {
+    this.id = id;
+    this.regions = regions;
+    this.clock = clock;
+    this.random = random;
+    this.events = events;
+    const seed = random.below(2 ** 31);
+    this.disk = new SimDisk({ regions, seed, batchCapacity: 64, nowMs: () => clock.nowMs() }, root);
+  }
+
+  get isUp(): boolean {
+    return this.process !== null;
+  }
+
+  /** The group as the process has it; undefined while the node is down. */
+  get group(): RaftGroup | undefined {
+    return this.process?.host.group(GROUP);
+  }
+
+  get host(): RaftHost {
+    assert(this.process !== null, 'the node is up');
+    return this.process.host;
+  }
+
+  get apply(): RaftApply {
+    assert(this.process !== null, 'the node is up');
+    return this.process.apply;
+  }
+
+  get partition(): Partition {
+    assert(this.process !== null, 'the node is up');
+    return this.process.partition;
+  }
+
+  /** Starts a process on what the disk holds. A text says why the group is out of service; then there is no process. */
+  start(): string | null {
+    assert(this.process === null, 'one process at a time');
+    const { disk, events } = this;
+    const recovery = { log: (_level: string, message: string) => events.log(message) };
+    const { failures, noVote } = recoverDisk(disk, DISK_ROOT, { ...recovery, fileBytesMax: LOG_FILE_BYTES });
+    if (failures.length > 0) return failures.join('; ');
+    const rig = new StoreRig(disk, this.clock, this.regions, {
+      checksumBytesPerSecond: 0,
+      scrubBytesPerSecond: 0,
+    });
+    const partition = rig.load(DISK_ROOT).find(({ id }) => id === GROUP);
+    assert(partition !== undefined, 'the partition is loaded');
+    const journal = Journal.open({
+      ...{ disk, folder: JOURNAL_FOLDER, regions: this.regions, region: 2, bufferOffset: 0 },
+      ...{ bufferBytes: JOURNAL_BUFFER_BYTES, segmentBytes: SEGMENT_BYTES, segmentsMax: SEGMENTS_MAX },
+      crc32c: native.crc32c,
+      log: (_level, message) => events.log(message),
+    });
+    if (typeof journal === 'string') return journal;
+    const apply = RaftApply.open(rig.stores, partition, this.id, {
+      changed: () => undefined,
+      removedHere: () => events.removed(),
+    });
+    if (!apply.ok) return apply.message;
+    const scratch = { bufferOffset: JOURNAL_BUFFER_BYTES, bufferBytes: SCRATCH_BYTES };
+    const host = new RaftHost({
+      scratch: { regions: this.regions, region: 2, ...scratch },
+      ...{ disk, journal, folder: { fileBytesMax: LOG_FILE_BYTES }, nodeId: this.id },
+      random: (below) => this.random.below(below),
+      send: (message) => events.send(message),
+      snapshotVerdict: (verdict) => events.snapshotVerdict(verdict),
+      groupFailed: (_group, reason) => events.groupFailed(reason),
+      caughtUp: (group) => returnVote(disk, DISK_ROOT, group, () => undefined),
+      log: (_level, message) => events.log(message),
+    });
+    const problem = host.start({
+      ...{ group: GROUP, path: `${partition.path}/wal_${GROUP}`, machine: apply.value },
+      lost: noVote.some(({ group }) => group === GROUP),
+      peers: partition.peers.map(({ id }) => ({ type: 0, priority: 0, nodeId: id })),
+    });
+    if (problem !== null) return problem;
+    this.process = { rig, partition, apply: apply.value, journal, host, stopProblems: null };
+    this.turn();
+    return null;
+  }
+
+  /** 300 ms of this node's clock have passed. */
+  tick(): void {
+    if (this.process === null) return;
+    this.process.host.tick();
+    this.process.rig.stores.tick();
+    this.turn();
+  }
+
+  receive(message: RaftMessage): void {
+    if (this.process === null) return;
+    assert.equal(this.process.host.receive(message), null, 'nodes send what can be read');
+    this.turn();
+  }
+
+  /** Lets one piece of the disk's work end; false when there is none. */
+  work(): boolean {
+    if (!this.disk.step()) return false;
+    this.turn();
+    return true;
+  }
+
+  /** The worker's loop until nothing moves without the disk, the clock or a message. */
+  turn(): void {
+    const { process } = this;
+    if (process === null) return;
+    for (let turns = 0; turns < TURNS_MAX; turns += 1) {
+      const moved = process.rig.turn();
+      process.host.turn();
+      if (!moved && !process.rig.stores.applies.woken) return;
+    }
+    assert.fail('the node does not come to rest');
+  }
+
+  /** kill -9: what was written stays, work that is under way may or may not happen. */
+  kill(): void {
+    this.process = null;
+    this.disk = this.disk.processEnd(this.random.below(2 ** 31));
+  }
+
+  /** What was not synced may be lost, torn or there. */
+  losePower(): void {
+    this.process = null;
+    this.disk = this.disk.powerLoss(this.random.below(2 ** 31));
+  }
+
+  /** A step of a clean stop: null while it is under way, then its problems; the process is gone then. */
+  stopStep(): string[] | null {
+    const { process } = this;
+    assert(process !== null, 'the node is up');
+    process.rig.turn();
+    process.stopProblems ??= process.host.stopStep();
+    const { stopProblems: problems } = process;
+    if (problems === null || !process.apply.comeToRest() || process.rig.turn()) return null;
+    const errno = process.apply.close();
+    if (errno < 0) problems.push(`APPLY: errno ${-errno}`);
+    this.process = null;
+    return problems;
+  }
+}
