@@ -87,6 +87,7 @@ export function recoverGroup(input: GroupRecoveryInput): GroupRecovery {
   }
   recovery.notes.push(...opened.state.notes);
   try {
+    if (plan.lost !== null) syncFiles(disk, path);
     complete(input, opened.folder, plan, recovery);
   } finally {
     opened.folder.close();
@@ -162,6 +163,22 @@ function removeFiles(disk: Disk, path: string, from: number): void {
   for (const { name, index } of named.sort((a, b) => b.seq - a.seq)) {
     const removed = index >= from ? disk.unlink(join(path, name)) : 0;
     if (removed < 0) throw new RecoveryFailure(`unlink ${join(path, name)}: ${disk.errnoText(removed)}`);
+  }
+}
+
+/**
+ * Makes every log file durable. Where the journal has all that was written since the checkpoint it is written, and synced, again; where frames are missing nobody knows which files the
+ * kernel still has to write.
+ */
+function syncFiles(disk: Disk, path: string): void {
+  const entries = disk.scan(path);
+  if (typeof entries === 'number') throw new RecoveryFailure(`readdir ${path}: ${disk.errnoText(entries)}`);
+  for (const { name } of entries) {
+    if (parseLogFileName(name) === null) continue;
+    const fd = disk.open(join(path, name), constants.O_RDWR, 0);
+    const synced = fd < 0 ? fd : disk.fdatasync(fd);
+    if (fd >= 0) disk.close(fd);
+    if (synced < 0) throw new RecoveryFailure(`sync ${join(path, name)}: ${disk.errnoText(synced)}`);
   }
 }
 
