@@ -235,7 +235,9 @@ class JournalReader {
     if (length > this.#window.byteLength) this.#window = new Uint8Array(length);
     this.#windowStart = offset;
     this.#windowBytes = 0;
-    const count = this.#disk.read(fd, this.#window, offset);
+    // Of most segments of an emptied journal nothing but the first page is looked at.
+    const bytes = offset === 0 ? Math.max(length, FRAME_ALIGN_BYTES) : this.#window.byteLength;
+    const count = this.#disk.read(fd, this.#window.subarray(0, bytes), offset);
     if (count < length) return count < 0 ? count : -EIO;
     this.#windowBytes = count;
     return this.#window.subarray(0, length);
