@@ -33,6 +33,7 @@ const ROWS: readonly (readonly [groups: number, outstanding: number])[] = [
   [300, 1],
 ];
 const BUFFER_BYTES = 4 * 1024 * 1024;
+const SCRATCH_BYTES = 64 * 1024;
 const SEGMENT_BYTES = 32 * 1024 * 1024;
 const SEGMENTS_MAX = 8;
 /** The disk's work is waited for so long at most. */
@@ -93,7 +94,7 @@ class Bench {
   private frames = 0;
 
   constructor(root: string, groups: number) {
-    const regions = [new Uint8Array(new SharedArrayBuffer(BUFFER_BYTES))];
+    const regions = [new Uint8Array(new SharedArrayBuffer(BUFFER_BYTES + SCRATCH_BYTES))];
     const { doorbell } = this;
     this.disk = new NativeDisk({ device: 0, regions, doorbell, threads: 4, batchCapacity: 64 });
     const log = (_level: string, message: string): void => console.error(message);
@@ -104,7 +105,9 @@ class Bench {
     });
     assert(typeof journal !== 'string', String(journal));
     this.journal = journal;
+    const scratch = { regions, region: 0, bufferOffset: BUFFER_BYTES, bufferBytes: SCRATCH_BYTES };
     this.host = new RaftHost({
+      scratch,
       ...{ disk: this.disk, journal, folder: {}, nodeId: 1, random: (below) => Math.floor(below / 2), log },
       ...{ send: () => undefined, snapshotVerdict: () => undefined, caughtUp: () => undefined },
       groupFailed: (group, reason) => assert.fail(`group ${group}: ${reason}`),

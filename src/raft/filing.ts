@@ -5,6 +5,8 @@
  * the folder lacks, for the next start.
  */
 import type { HardState, RaftEntry } from '../protocol/raftStructs.js';
+import type { Disk } from '../storage/io.js';
+import type { BufferPlace } from './frameBuffer.js';
 import type { GroupFolder } from './groupFolder.js';
 import type { Journal } from './journal.js';
 import type { CoreOutput } from './types.js';
@@ -19,6 +21,13 @@ export interface Filed {
   hardState: HardState | null;
 }
 
+export interface FilingHost {
+  readonly disk: Disk;
+  readonly journal: Journal;
+  /** Where bytes are read to that nobody looks at. */
+  readonly scratch: BufferPlace;
+}
+
 const EAGAIN = 11;
 /** Negated errnos of a disk that is full, or of a quota. */
 const FULL: readonly number[] = [-28, -122];
@@ -29,6 +38,8 @@ export class Filing {
   /** The folder is being made durable. */
   isBusy = false;
   private readonly group: number;
+  private readonly disk: Disk;
+  private readonly scratch: BufferPlace;
   private readonly journal: Journal;
   private readonly folder: GroupFolder;
   private readonly done: (filed: Filed) => void;
@@ -42,19 +53,35 @@ export class Filing {
   /** @param done each time something is in the folder. @param failed once, when the folder takes nothing more. */
   constructor(
     group: number,
-    journal: Journal,
+    host: FilingHost,
     folder: GroupFolder,
     done: (filed: Filed) => void,
     failed: (reason: string) => void,
   ) {
     this.group = group;
-    this.journal = journal;
+    this.disk = host.disk;
+    this.scratch = host.scratch;
+    this.journal = host.journal;
     this.folder = folder;
     this.done = done;
     this.failed = failed;
     this.lastIndex = folder.lastIndex;
     this.journaled = folder.hardState;
     this.inMeta = folder.hardState;
+  }
+
+  /**
+   * Makes durable what the folder holds at its opening: a Go node syncs nothing, and everything that this node will promise builds on it. `done` is called once, when it is,
+   * maybe at once.
+   */
+  begin(done: () => void): void {
+    if (!this.folder.dirty) return done();
+    this.folder.sync((result) => {
+      if (this.broken) return;
+      if (result === 0) done();
+      else if (result === -EAGAIN) this.begin(done);
+      else this.fail('sync', result);
+    });
   }
 
   /** Nothing waits. */
@@ -102,6 +129,24 @@ export class Filing {
       if (result === -EAGAIN) return;
       if (result < 0) this.fail('sync', result);
       else this.journal.checkpoint(this.group, frame);
+    });
+  }
+
+  /**
+   * Has the bytes of those entries brought into the page cache by an I/O thread, so that `read` does not wait for the disk. `done` is called once, later or at once; it says
+   * nothing of success.
+   */
+  fetch(from: number, to: number, bytesMax: number, done: () => void): void {
+    const end = Math.min(to, this.lastIndex) + 1;
+    if (end <= from || this.broken) return done();
+    const { region, bufferOffset, bufferBytes } = this.scratch;
+    const place = this.folder.place(from, end, Math.min(bytesMax, bufferBytes));
+    if (typeof place === 'number') return done();
+    const { shared, offset, byteLength } = place;
+    // The bytes themselves are of no interest, so any number of reads may share the buffer.
+    this.disk.submitPread(shared.fd, offset, region, bufferOffset, byteLength, false, () => {
+      shared.release();
+      done();
     });
   }
 

@@ -75,7 +75,8 @@ export type OpenedFolder =
  */
 export function createGroupFolder(disk: Disk, path: string, options: FolderOptions = {}): OpenedFolder {
   const made = disk.mkdir(path, FOLDER_MODE);
-  if (made < 0 && made !== -EEXIST) return refused(disk, { reason: 'mkdir', errno: made });
+  if (made < 0 && made !== -EEXIST)
+    return refused(disk, { reason: 'the folder cannot be made', errno: made });
   const entries = disk.scan(path);
   if (typeof entries === 'number')
     return refused(disk, { reason: 'the folder cannot be listed', errno: entries });

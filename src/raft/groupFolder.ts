@@ -205,6 +205,24 @@ export class GroupFolder {
     return entries;
   }
 
+  /**
+   * Where to find what `read` of the same arguments will want first, in one file: to have it brought into the page cache by somebody who may wait. The holder
+   * releases `shared`. Or a negated errno.
+   */
+  place(
+    from: number,
+    to: number,
+    bytesMax: number,
+  ): { shared: SharedFd; offset: number; byteLength: number } | number {
+    assert(from > this.cutIndex && from < to && to <= this.lastIndex + 1, 'the log holds what is read');
+    const file = this.#files[this.#locate(from)]!;
+    const loaded = this.#load(file);
+    if (loaded < 0) return loaded;
+    const place = file.place(from, Math.min(to, file.lastIndex + 1), bytesMax);
+    place.shared.hold();
+    return place;
+  }
+
   /** Makes durable what was changed before the call, without waiting: `done` is called when it is, at once when nothing is dirty. A failure is for good. */
   sync(done: WhenDurable): void {
     this.#sync.submit(done);

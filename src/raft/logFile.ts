@@ -164,6 +164,19 @@ export class LogFile {
     return this.#write(this.endBytes, seal.byteLength, () => seal);
   }
 
+  /** Where the bytes of entries [from, to) lie, as far as `bytesMax` reaches: one record at least. */
+  place(
+    from: number,
+    to: number,
+    bytesMax: number,
+  ): { shared: SharedFd; offset: number; byteLength: number } {
+    const offsets = this.#loadedOffsets();
+    const offset = offsets.at(from - this.firstIndex);
+    const behind = to - this.firstIndex;
+    const end = behind < this.count ? offsets.at(behind) : this.endBytes;
+    return { shared: this.shared, offset, byteLength: Math.min(end - offset, bytesMax) };
+  }
+
   /**
    * Adds the entries from `from` up to `to` (exclusive) to `entries`, each compared with its checksum, its place and `termOf`: as many as fit in `bytesMax` of encoded entries, the first one
    * whatever its size when `entries` is empty. Bytes of the entries that were added, or a negated errno; -RECORD_DAMAGED when a record is not what it was.

@@ -8,17 +8,16 @@ import assert from 'node:assert';
 import type { RaftMessage } from '../protocol/raftMessage.js';
 import type { RaftEntry, SnapshotMeta } from '../protocol/raftStructs.js';
 import type { RaftCore } from './core.js';
-import { type Filed, Filing } from './filing.js';
+import { type Filed, Filing, type FilingHost } from './filing.js';
 import type { GroupFolder } from './groupFolder.js';
-import type { Journal } from './journal.js';
+import type { HostLimits } from './hostOptions.js';
 import { Readers } from './readers.js';
 import { encodeEntryRecord } from './records.js';
 import type { ApplyOutcome, CoreOutput, SnapshotVerdict, StateMachine } from './types.js';
 import { Waiters } from './waiters.js';
 
 /** What a group needs from its host. */
-export interface GroupHost {
-  readonly journal: Journal;
+export interface GroupHost extends FilingHost {
   readonly limits: HostLimits;
   /** Hands a message to the transport, which may drop it. */
   send(message: RaftMessage): void;
@@ -32,23 +31,6 @@ export interface GroupHost {
   failed(group: RaftGroup, reason: string): void;
   /** Entries were added to (or, below zero, removed from) what is pinned in memory. */
   pin(bytes: number): void;
-}
-
-export interface HostLimits {
-  /** Bytes of entries that are with the state machine at once, for each group. */
-  applyWindowBytes: number;
-  /** Bytes of entries kept in memory beyond those that are pinned, for all groups. */
-  cacheBytes: number;
-  /** Bytes of entries not yet durable and in the folder, for all groups; beyond it nothing new is taken in. */
-  pinnedBytesMax: number;
-  /** Proposals that wait in one group for a turn. */
-  proposalsMax: number;
-  /** Proposals that become entries in one go. */
-  proposalBatch: number;
-  /** Bytes read from the folder in one go. */
-  readBytes: number;
-  /** A leader whose oldest output has been on its way to the disk for more ticks sends no heartbeats. */
-  stalledTicks: number;
 }
 
 /** On its way to the journal. */
@@ -72,7 +54,10 @@ export class RaftGroup {
   private readonly machine: StateMachine;
   /** Waiting for the journal, oldest first. */
   private readonly pending: Pending[] = [];
+  /** What the folder held at the start is durable: before, nothing is promised that builds on it. */
+  private begun = false;
   private applyingBytes = 0;
+  private fetching = false;
   private ticks = 0;
 
   constructor(host: GroupHost, core: RaftCore, folder: GroupFolder, machine: StateMachine) {
@@ -83,7 +68,11 @@ export class RaftGroup {
     const filed = ({ output }: Filed): void => {
       if (output !== null) host.pin(-bytesOf(output.entries));
     };
-    this.filing = new Filing(this.id, host.journal, folder, filed, (reason) => this.fail(reason));
+    this.filing = new Filing(this.id, host, folder, filed, (reason) => this.fail(reason));
+    this.filing.begin(() => {
+      this.begun = true;
+      this.durable(host.journal.durableFrame);
+    });
   }
 
   /** Nothing is on its way to the disk, and nothing with the state machine. */
@@ -133,7 +122,12 @@ export class RaftGroup {
 
   /** The journal is durable up to `frame`. False when nothing waits for it any more. */
   durable(frame: number): boolean {
-    while (this.failure === null && this.pending.length > 0 && this.pending[0]!.frame <= frame) {
+    while (
+      this.begun &&
+      this.failure === null &&
+      this.pending.length > 0 &&
+      this.pending[0]!.frame <= frame
+    ) {
       this.settle(this.pending.shift()!);
     }
     return this.pending.length > 0;
@@ -178,11 +172,15 @@ export class RaftGroup {
     this.host.failed(this, reason);
   }
 
-  /** Drops entries from memory that are durable, filed and applied, but for the last `keep`; returns the bytes freed. */
-  evict(keep: number): number {
+  /**
+   * Drops entries from memory that are durable and filed, but for the last `keep`; `unapplied`: also those that the state machine has still to apply, which will be read
+   * again. Returns the bytes freed.
+   */
+  evict(keep: number, unapplied: boolean): number {
     const { log } = this.core;
     const before = log.cachedBytes;
-    const upTo = Math.min(this.filing.lastIndex, log.durable, log.applied, log.lastIndex - keep);
+    const inFolder = Math.min(this.filing.lastIndex, log.durable, log.lastIndex - keep);
+    const upTo = unapplied ? inFolder : Math.min(inFolder, log.applied);
     if (upTo > log.cutIndex) log.evict(upTo);
     return before - log.cachedBytes;
   }
@@ -221,9 +219,9 @@ export class RaftGroup {
     for (const message of output.messages) this.host.send(message);
     const { reset, entries, mustSync } = output;
     if (reset === null && entries.length === 0 && !mustSync) {
-      const last = this.pending.at(-1);
-      if (last === undefined) this.release(output);
-      else this.hold({ ...this.nothingAt(last.frame), output });
+      const frame = this.pending.at(-1)?.frame ?? this.host.journal.durableFrame;
+      if (this.pending.length === 0 && this.begun) this.release(output);
+      else this.hold({ ...this.nothingAt(frame), output });
       return;
     }
     const { journal } = this.host;
@@ -310,12 +308,22 @@ export class RaftGroup {
   /** Brings into memory what a follower, or the state machine, waits for. */
   private readLog(): void {
     const wanted = this.core.wantsLog;
+    if (wanted === null || this.fetching) return;
+    this.fetching = true;
+    this.filing.fetch(wanted.from, wanted.to, this.host.limits.readBytes, () => {
+      this.fetching = false;
+      this.step(() => this.load());
+    });
+  }
+
+  /** What is wanted by now, whatever was fetched: mostly the same. */
+  private load(): void {
+    const wanted = this.core.wantsLog;
     if (wanted === null) return;
     const entries = this.filing.read(wanted.from, wanted.to, this.host.limits.readBytes);
     if (entries === null) return;
     this.core.log.put(entries);
     this.core.logLoaded();
-    this.host.wake(this);
   }
 }
 

@@ -3,7 +3,7 @@
  */
 import assert from 'node:assert';
 import t from 'tap';
-import { RAFT_MESSAGE } from '../../src/protocol/raftMessage.js';
+import { RAFT_MESSAGE, type RaftMessage } from '../../src/protocol/raftMessage.js';
 import { openGroupFolder } from '../../src/raft/folderOpen.js';
 import { GROUP, HostRig, nodeDisk, RigNode } from './hostRig.js';
 
@@ -46,6 +46,35 @@ t.test('nothing that promises durability leaves before the journal is durable', 
   while (follower.disk.step()) follower.disk.drainCompletions();
   t.equal(follower.outbox.length, 1, 'and leaves');
   t.equal(follower.outbox[0]!.index, append!.entries[0]!.index);
+});
+
+t.test('nothing is promised before what the folder held at the start is durable', async (t) => {
+  const voteRequest: RaftMessage = {
+    ...{ type: RAFT_MESSAGE.voteRequest, forceVote: false, reject: false, rejectIndex: 0, group: GROUP },
+    ...{
+      from: 1,
+      to: 2,
+      term: 1,
+      logTerm: 0,
+      index: 0,
+      commit: 0,
+      entries: [],
+      context: bytes(''),
+      snapshot: null,
+    },
+  };
+  for (const hangs of [true, false]) {
+    const disk = nodeDisk(2);
+    if (hangs) disk.addFault({ call: 'fdatasync', path: /wal_7/, hang: true, count: 10 });
+    const node = new RigNode(2, [1, 2, 3], disk);
+    node.host.receive(voteRequest);
+    node.settle();
+    t.equal(
+      node.outbox.length,
+      hangs ? 0 : 1,
+      hangs ? 'the journal is durable, the folder is not' : 'both are',
+    );
+  }
 });
 
 t.test('a lone leader commits when its own log is durable, not before', async (t) => {
@@ -128,6 +157,21 @@ t.test('a broken invariant of the core ends its group, not the process', async (
   t.match(follower.failures, [/conflicts with the committed one/]);
 });
 
+t.test('memory: a state machine that does not go on keeps no entries in it', async (t) => {
+  const rig = new HostRig(1, { limits: { cacheBytes: 1000, applyWindowBytes: 1000 } });
+  const leader = rig.elect();
+  leader.machine.paused = true;
+  for (let i = 0; i < 100; i += 1) leader.host.propose(GROUP, bytes(`${i}`.padStart(100)), () => undefined);
+  rig.run();
+  rig.tick();
+  t.ok(leader.host.group(GROUP)!.core.log.cachedBytes < 4000, 'only a little is kept');
+  leader.machine.paused = false;
+  leader.machine.resume();
+  for (let ticks = 0; ticks < 3; ticks += 1) rig.tick();
+  t.equal(leader.machine.commands.length, 100, 'and all of it is applied');
+  t.equal(leader.machine.commands.at(-1), '99'.padStart(100), 'in order');
+});
+
 t.test('memory: entries that are applied and filed leave it, and come back for who needs them', async (t) => {
   const rig = new HostRig(3, { limits: { cacheBytes: 1000 } });
   const leader = rig.elect();
@@ -155,6 +199,28 @@ t.test(
     t.same(ends, ['try again']);
     rig.run();
     t.same(ends, ['try again', null], 'what was taken in goes on');
+  },
+);
+
+t.test(
+  'a disk that does not read holds up the follower that needs old entries, and nobody else',
+  async (t) => {
+    const rig = new HostRig(3, { limits: { cacheBytes: 1000 } });
+    const leader = rig.elect();
+    const away = rig.nodes.find((node) => node !== leader)!;
+    rig.passes = ({ to }) => to !== away.id;
+    for (let i = 0; i < 100; i += 1) leader.host.propose(GROUP, bytes(`${i}`.padStart(100)), () => undefined);
+    rig.run();
+    rig.tick();
+    leader.disk.addFault({ call: 'pread', path: /wal_7/, hang: true, count: 1 });
+    rig.passes = () => true;
+    for (let ticks = 0; ticks < 6; ticks += 1) rig.tick();
+    const ends: (string | null)[] = [];
+    leader.host.propose(GROUP, bytes('new'), (error) => ends.push(error));
+    rig.run();
+    t.same(ends, [null]);
+    t.equal(leader.host.group(GROUP)!.core.isLeader, true);
+    t.equal(away.machine.commands.length, 0, 'its entries are still being read');
   },
 );
 

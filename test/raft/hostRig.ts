@@ -6,7 +6,8 @@ import assert from 'node:assert';
 import { native } from '../../src/native/addon.js';
 import { RAFT_MESSAGE, type RaftMessage } from '../../src/protocol/raftMessage.js';
 import { ENTRY_TYPE, type RaftEntry, type SnapshotMeta } from '../../src/protocol/raftStructs.js';
-import { type HostOptions, RaftHost } from '../../src/raft/host.js';
+import { RaftHost } from '../../src/raft/host.js';
+import type { HostOptions } from '../../src/raft/hostOptions.js';
 import { Journal } from '../../src/raft/journal.js';
 import type { ApplyOutcome, StateMachine } from '../../src/raft/types.js';
 import { Random } from '../sim/random.js';
@@ -14,6 +15,7 @@ import { SimDisk } from '../sim/simDisk.js';
 
 export const GROUP = 7;
 const REGION_BYTES = 256 * 1024;
+const SCRATCH_BYTES = 64 * 1024;
 const SEGMENT_BYTES = 256 * 1024;
 
 /** Applies by remembering. */
@@ -21,12 +23,24 @@ export class ListMachine implements StateMachine {
   readonly durableApplied = 0;
   readonly commands: string[] = [];
   restoredTo = 0;
+  /** Applies nothing while it is set, until `resume`. */
+  paused = false;
+  private held: (() => void)[] = [];
   /** Next outcomes, oldest first; then everything succeeds. */
   readonly outcomes: ApplyOutcome[] = [];
 
   resumeAt(): void {}
 
+  resume(): void {
+    for (const act of this.held.splice(0)) act();
+  }
+
   apply(entry: RaftEntry, done: (outcome: ApplyOutcome) => void): void {
+    if (this.paused) this.held.push(() => this.applyNow(entry, done));
+    else this.applyNow(entry, done);
+  }
+
+  private applyNow(entry: RaftEntry, done: (outcome: ApplyOutcome) => void): void {
     const outcome = this.outcomes.shift() ?? { kind: 'applied', error: null };
     if (entry.type === ENTRY_TYPE.normal && entry.data.byteLength > 0 && outcome.kind === 'applied')
       this.commands.push(Buffer.from(entry.data).toString());
@@ -62,6 +76,7 @@ export class RigNode {
     assert(typeof journal !== 'string', String(journal));
     this.journal = journal;
     this.host = new RaftHost({
+      scratch: { regions: disk.regions, region: 0, bufferOffset: REGION_BYTES, bufferBytes: SCRATCH_BYTES },
       ...{ disk, journal, folder: {}, nodeId: id, random: (below) => random.below(below) },
       send: (message) => void this.outbox.push(message),
       snapshotVerdict: () => undefined,
@@ -90,7 +105,10 @@ export class RigNode {
 
 /** A disk with a folder `/d`. */
 export function nodeDisk(seed: number): SimDisk {
-  const disk = new SimDisk({ regions: [new Uint8Array(new SharedArrayBuffer(REGION_BYTES))], seed });
+  const disk = new SimDisk({
+    regions: [new Uint8Array(new SharedArrayBuffer(REGION_BYTES + SCRATCH_BYTES))],
+    seed,
+  });
   disk.mkdir('/d', 0o755);
   disk.fsyncFolder('/');
   return disk;

@@ -25,6 +25,7 @@ export const GROUP = 7;
 export const DISK_ROOT = '/d';
 const JOURNAL_FOLDER = `${DISK_ROOT}/.extentd.raft/0`;
 const JOURNAL_BUFFER_BYTES = 256 * 1024;
+const SCRATCH_BYTES = 64 * 1024;
 /** Small, so that segments are reused and log files rotate within a run. */
 const SEGMENT_BYTES = 64 * 1024;
 const SEGMENTS_MAX = 6;
@@ -33,7 +34,7 @@ const TURNS_MAX = 1000;
 
 /** Memory of one node's processes; runs of one process of the test share it. */
 export function nodeRegions(): Uint8Array[] {
-  return [...rigRegions(), new Uint8Array(new SharedArrayBuffer(JOURNAL_BUFFER_BYTES))];
+  return [...rigRegions(), new Uint8Array(new SharedArrayBuffer(JOURNAL_BUFFER_BYTES + SCRATCH_BYTES))];
 }
 
 /** What a node tells its cluster. */
@@ -134,7 +135,9 @@ export class SimNode {
       removedHere: () => events.removed(),
     });
     if (!apply.ok) return apply.message;
+    const scratch = { bufferOffset: JOURNAL_BUFFER_BYTES, bufferBytes: SCRATCH_BYTES };
     const host = new RaftHost({
+      scratch: { regions: this.regions, region: 2, ...scratch },
       ...{ disk, journal, folder: { fileBytesMax: LOG_FILE_BYTES }, nodeId: this.id },
       random: (below) => this.random.below(below),
       send: (message) => events.send(message),
