@@ -11,7 +11,7 @@ import { imageHash, wholeImage } from '../sim/crashImages.js';
 import { Random } from '../sim/random.js';
 import type { SimCall } from '../sim/simFiles.js';
 import { difference, groupPath, JournalLife, LIFE_FILE_BYTES, LIFE_ROOT } from './journalLife.js';
-import { framesOn, logRecords } from './journalRig.js';
+import { framesOn, logRecords, openJournal, RIG_BUFFER_BYTES } from './journalRig.js';
 
 const JOURNAL = `${LIFE_ROOT}/.extentd.raft/0`;
 
@@ -268,6 +268,15 @@ t.test('a journal that does not read costs votes, and what it used is never used
   t.match(report.journals, [{ problems: [/input\/output error/] }]);
   t.same(report.noVote.map(({ group }) => group).sort(), [1, 2, 3]);
   t.same(report.failures, []);
+  const region = new Uint8Array(RIG_BUFFER_BYTES);
+  const bad = disk.withRoot(wholeImage(disk.rootFolder), 1);
+  bad.addFault({ call: 'pread', path: /segment/, errno: 5, count: 1000 });
+  const opened = openJournal(bad, region);
+  t.type(opened, 'object', 'a journal is opened without the segments that do not read');
+  if (typeof opened !== 'string') {
+    t.ok(opened.nextFrame > lived.journal.nextFrame + 1000);
+    opened.close();
+  }
   const readable = disk.processEnd(1) as WatchedDisk;
   t.same(recover(readable).groups, [], 'what could not be read then is void now');
 });
@@ -360,4 +369,18 @@ t.test('a folder that was made and not used is no folder of another node', async
   if (made.ok) made.folder.close();
   t.same(outcomes(recover(disk)), ['1 recovered']);
   same(t, lived, disk, 1);
+});
+
+t.test('more groups than are open at a time', async (t) => {
+  const lived = new JournalLife(300, new Random(5));
+  for (const { id } of lived.groups) {
+    lived.append(id);
+    if (id % 10 === 0) lived.settle();
+  }
+  lived.settle();
+  const disk = killed(lived);
+  const report = recover(disk);
+  t.equal(report.groups.filter(({ outcome }) => outcome === 'recovered').length, 300);
+  same(t, lived, disk, 1, 150, 256, 257, 300);
+  t.equal(disk.openFds(), 0);
 });
