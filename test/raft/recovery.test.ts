@@ -384,3 +384,40 @@ t.test('more groups than are open at a time', async (t) => {
   same(t, lived, disk, 1, 150, 256, 257, 300);
   t.equal(disk.openFds(), 0);
 });
+
+t.test('what a group had before its end is not carried into the one that came after it', async (t) => {
+  for (const between of [0, 1, 2]) {
+    const lived = life();
+    // In the same frame, in one behind it, and when the end is all that there is.
+    lived.append(2);
+    if (between === 1) lived.settle();
+    lived.replace(2);
+    if (between !== 2) lived.append(2);
+    lived.append(3);
+    lived.settle();
+    const disk = killed(lived);
+    const report = recover(disk);
+    same(t, lived, disk, 1, 2, 3);
+    const second = report.groups.find(({ group }) => group === 2);
+    if (between === 2) t.equal(second, undefined, 'nothing is left to do for it');
+    else t.match(second, { outcome: 'recovered', firstIndex: 1, lost: null });
+  }
+});
+
+t.test('an end settles what came before it: its segments are used again', async (t) => {
+  const lived = new JournalLife(2, new Random(8));
+  lived.append(1);
+  for (let round = 0; round < 60; round += 1) {
+    lived.append(2);
+    lived.settle();
+    lived.checkpoint(2);
+    lived.settle();
+  }
+  t.equal(lived.journal.dueForCheckpoint(), 1);
+  lived.replace(1);
+  lived.settle();
+  lived.append(2);
+  lived.settle();
+  t.not(lived.journal.dueForCheckpoint(), 1);
+  t.same(lived.journal.unsettledGroups(), new Set([2]));
+});
