@@ -43,6 +43,8 @@ export class MissingRanges {
   /** Ranges that have come to cover a byte which was not missing before, since `takeGrown`: to be made durable. */
   private grown: MissingRecord[] = [];
   private readonly extents = new Map<number, MissingRange[]>();
+  /** The largest index that was told here. */
+  private newest = 0;
 
   /** Ascending, apart from each other. */
   of(extentId: number): readonly MissingRange[] {
@@ -59,14 +61,16 @@ export class MissingRanges {
 
   /** Adds a range whose index is the largest that this extent has seen. */
   add(extentId: number, added: MissingRange): void {
+    this.newest = Math.max(this.newest, added.index);
     const ranges = this.of(extentId);
     const apart = ranges.filter(({ from, to }) => to < added.from || added.to < from);
     const touched = ranges.filter(({ from, to }) => from <= added.to && added.from <= to);
-    this.set(extentId, [...apart, touched.reduce(union, added)], added.index);
+    this.set(extentId, [...apart, touched.reduce(union, added)]);
   }
 
   /** A random write of this index was carried out, or a copy of this age was written: what is not newer is not missing any more. True when something was taken away. */
   cut(extentId: number, from: number, to: number, index: number): boolean {
+    this.newest = Math.max(this.newest, index);
     const ranges = this.of(extentId);
     const cut = (range: MissingRange): boolean => range.index <= index && range.from < to && from < range.to;
     if (!ranges.some(cut)) return false;
@@ -76,14 +80,14 @@ export class MissingRanges {
       const behind = { ...range, from: to };
       return [before, behind].filter((piece) => piece.from < piece.to);
     });
-    this.set(extentId, left, index);
+    this.set(extentId, left);
     return true;
   }
 
   /** Nothing of the extent is missing: it was deleted. True when something was. */
   forget(extentId: number): boolean {
     const had = this.extents.has(extentId);
-    this.set(extentId, [], 0);
+    this.set(extentId, []);
     return had;
   }
 
@@ -95,6 +99,7 @@ export class MissingRanges {
 
   /** Every range needs a copy of this age at least. */
   raiseTo(index: number): void {
+    this.newest = Math.max(this.newest, index);
     for (const ranges of this.extents.values()) {
       for (const range of ranges) range.index = Math.max(range.index, index);
     }
@@ -106,12 +111,12 @@ export class MissingRanges {
     }
   }
 
-  /** `index`: of the moment, for what is merged across a gap. */
-  private set(extentId: number, ranges: MissingRange[], index: number): void {
+  private set(extentId: number, ranges: MissingRange[]): void {
     const before = this.of(extentId);
     this.count -= before.length;
     ranges.sort((a, b) => a.from - b.from);
-    while (ranges.length > RANGES_PER_EXTENT_MAX) mergeNearest(ranges, index);
+    // What lies between two may have been written by anything so far: a copy that takes a piece out may itself be older.
+    while (ranges.length > RANGES_PER_EXTENT_MAX) mergeNearest(ranges, this.newest);
     for (const range of ranges) {
       if (before.some(({ from, to }) => from <= range.from && range.to <= to)) continue;
       this.grown.push({ kind: MISSING_KIND.range, extentId, ...range });

@@ -103,6 +103,18 @@ t.test('an older write does not take away what a newer one is missing', async (t
   t.same([ranges.count, ranges.extentIds], [0, []]);
 });
 
+t.test('ranges that become one ask for a copy as new as the last write between them', async (t) => {
+  const ranges = new MissingRanges();
+  ranges.add(1025, { from: 90, to: 95, index: 1 });
+  for (let at = 0; at < 30; at += 1) ranges.add(1025, { from: 3 * at, to: 3 * at + 1, index: 2 + at });
+  ranges.cut(1025, 91, 92, 40);
+  t.equal(ranges.count, RANGES_PER_EXTENT_MAX);
+  t.ok(ranges.cut(1025, 93, 94, 35), 'a copy that is older than that write takes another piece out');
+  t.equal(ranges.count, RANGES_PER_EXTENT_MAX);
+  const over = ranges.of(1025).find(({ from, to }) => from <= 91 && 91 < to);
+  t.ok(over === undefined || over.index >= 40, JSON.stringify(over));
+});
+
 function encoded(records: readonly MissingRecord[]): Uint8Array {
   const bytes = new Uint8Array(records.length * MISSING_RECORD_BYTES);
   for (const [at, record] of records.entries()) encodeMissingRecord(bytes, at * MISSING_RECORD_BYTES, record);
