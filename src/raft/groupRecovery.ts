@@ -25,7 +25,7 @@ export interface GroupRecovery {
   folder: string | null;
   /**
    * `recovered`: the folder is complete. `foreign`: another node has written to it, the records are void. `gone`: there is no folder for them. `refused`: the folder is
-   * damaged below what the journal has, or does not read; it is as it was.
+   * damaged below what the journal has, or does not read; of the journal it got term and vote at most.
    */
   outcome: 'recovered' | 'foreign' | 'gone' | 'refused';
   /** Entries that were brought in: the first, and how many. */
@@ -134,6 +134,7 @@ export class GroupCompletion {
     }
     if (opened.errno < 0 && !isMediumError(opened.errno))
       throw new RecoveryFailure(`${path}: ${opened.reason}`);
+    if (opened.errno === 0) keepHardState(this.#input);
     this.#end('refused', opened.reason, `its log could not be completed: ${opened.reason}`);
   }
 
@@ -165,6 +166,20 @@ export class GroupCompletion {
     const { disk, path } = this.#input;
     return new RecoveryFailure(`${what} of ${path}: ${disk.errnoText(errno)}`);
   }
+}
+
+/**
+ * What the journal has cannot follow what is left of the folder. Its term and vote count all the same, and are gone with the journal: META gets them, above a log that ends
+ * where it is damaged. A folder that is refused for itself stays as it is.
+ */
+function keepHardState({ disk, path, plan, fileBytesMax }: GroupRecoveryInput): void {
+  const { hardState, cut } = plan;
+  const options = fileBytesMax === undefined ? {} : { fileBytesMax };
+  const rest = openGroupFolder(disk, path, { ...options, repair: { keepBelow: null, hardState, cut } });
+  if (!rest.ok) return;
+  const synced = rest.folder.syncNow();
+  rest.folder.close();
+  if (synced < 0) throw new RecoveryFailure(`sync of ${path}: ${disk.errnoText(synced)}`);
 }
 
 function recoveryOf(group: number, folder: string, { hardState, cut, lost }: GroupPlan): GroupRecovery {

@@ -6,7 +6,7 @@
 import { join } from 'node:path';
 import type { Disk } from '../storage/io.js';
 import { readWholeFile, replaceFile } from '../storage/wholeFile.js';
-import { type Crc32c, FRAME_HEADER_BYTES, readFrameHeader } from './journalFrame.js';
+import { type Crc32c, FRAME_HEADER_BYTES, isWholeFrame, readFrameHeader } from './journalFrame.js';
 
 /** Everything up to this frame, and in segments up to this life, is void. */
 export interface EmptyMark {
@@ -75,11 +75,17 @@ export function readEmptyMark(
   return { frame: Number(view.getBigUint64(8)), life: Number(view.getBigUint64(16)) };
 }
 
-/** Whether the segment of an open file begins with a frame behind the mark, or cannot be read (a negated errno). */
-export function beginsBehind(disk: Disk, fd: number, mark: EmptyMark): boolean | number {
+/**
+ * Whether the segment of an open file begins with a whole frame behind the mark, or cannot be read (a negated errno). A head without its frame is damaged, or torn: its
+ * number says nothing.
+ */
+export function beginsBehind(disk: Disk, fd: number, mark: EmptyMark, crc32c: Crc32c): boolean | number {
   const head = new Uint8Array(FRAME_HEADER_BYTES);
   const count = disk.read(fd, head, 0);
   if (count < 0) return count;
   const header = readFrameHeader(head.subarray(0, count), 0);
-  return header !== null && header.number > mark.frame;
+  if (header === null || header.number <= mark.frame) return false;
+  const frame = new Uint8Array(FRAME_HEADER_BYTES + header.payloadBytes);
+  const read = disk.read(fd, frame, 0);
+  return read < 0 ? read : read === frame.byteLength && isWholeFrame(frame, 0, header, crc32c);
 }

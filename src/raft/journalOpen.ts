@@ -61,13 +61,13 @@ function makeFolders(disk: Disk, folder: string): string | null {
 
 /** Opens the segments of the right length, as many as there may be; the others are removed. */
 function openSegments(options: JournalFolder, mark: EmptyMark, fds: Map<number, number>): string | null {
-  const { disk, folder, segmentBytes, segmentsMax } = options;
+  const { disk, folder, segmentBytes, segmentsMax, crc32c } = options;
   const segments = listSegments(disk, folder);
   if (typeof segments === 'number') return `readdir ${folder}: ${disk.errnoText(segments)}`;
   for (const { file, path, sizeBytes } of segments) {
     const fd = disk.open(path, constants.O_RDWR, 0);
     if (fd < 0) return `open ${path}: ${disk.errnoText(fd)}`;
-    const behind = beginsBehind(disk, fd, mark);
+    const behind = beginsBehind(disk, fd, mark, crc32c);
     const isKept = behind === false && sizeBytes === segmentBytes && fds.size < segmentsMax;
     if (isKept) fds.set(file, fd);
     else disk.close(fd);

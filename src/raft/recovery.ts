@@ -229,7 +229,7 @@ function isNewer({ hardState: a }: GroupSummary, { hardState: b }: GroupSummary)
 }
 
 /** Walks over the records of a journal but for the ends of groups. Throws a `RecoveryFailure` when it is no longer what it was. */
-function walkRecords(
+export function walkRecords(
   journal: FoundJournal,
   visit: (group: number, record: GroupRecord, place: RecordPlace, payload: Uint8Array) => void,
 ): void {

@@ -11,10 +11,10 @@ import { OP } from '../../src/protocol/opcodes.js';
 import { CHANGE_TYPE, ENTRY_TYPE, encodeConfigurationChange } from '../../src/protocol/raftStructs.js';
 import { EXTENT_FLAG } from '../../src/storage/extentTable.js';
 import { BLOCK_BYTES } from '../../src/storage/layout.js';
-import { decodeMeta, encodeMeta, readMeta } from '../../src/storage/metaFile.js';
+import { decodeMeta, encodeMeta, formatCreateTime, readMeta } from '../../src/storage/metaFile.js';
 import { packageRoot } from '../packageRoot.js';
 import { Random } from '../sim/random.js';
-import { ApplyRig } from './applyRig.js';
+import { ApplyRig, NODE_ID } from './applyRig.js';
 import { ROOT, SimRig } from './simRig.js';
 import { NEW_PARTITION, pattern } from './storeRig.js';
 import { slotsOf, wrongTrustedSlots } from './trustedSlots.js';
@@ -263,7 +263,7 @@ t.test('a member change is in META when its entry ends, and makes a partition a 
     hosts: [...NEW_PARTITION.hosts, '10.0.0.5:17310'],
     createType: 0,
     lastTruncateId: 0,
-    createTime: '2019-11-13 10:20:30',
+    createTime: formatCreateTime(rig.rig.simClock.nowMs()),
   };
   const saved = readMeta(rig.rig.sim.powerLoss(1), rig.partition.path);
   t.match(saved, { ok: true, value: expected });
@@ -358,4 +358,20 @@ t.test('what the leader would not carry out it does not propose', async (t) => {
   t.equal(rig.apply.proposalRefusal(write), 'partition(7) disk(/d) err(no space left on device)');
   rig.rig.health.status = -1;
   t.equal(rig.apply.proposalRefusal(write), 'disk has broken');
+});
+
+t.test('members that a snapshot tells are in META, durably, before it is taken', async (t) => {
+  const rig = ApplyRig.start([]);
+  const peers = [NODE_ID, 9].map((nodeId) => ({ type: 0, priority: 0, nodeId }));
+  t.equal(rig.apply.keepMembers(peers), null);
+  t.equal(rig.apply.keepMembers(peers), null, 'again: nothing to do');
+  t.same(rig.members, ['changed']);
+  const next = rig.next(rig.rig.sim.powerLoss(1));
+  t.same(
+    next.partition.peers.map(({ id }) => id),
+    [NODE_ID, 9],
+  );
+  rig.rig.sim.addFault({ call: 'pwrite', path: /meta/i, errno: 28, count: 1 });
+  t.match(rig.apply.keepMembers(peers.slice(0, 1)), /write .*META: no space left/);
+  t.equal(rig.partition.peers.length, 2);
 });

@@ -10,6 +10,7 @@ import {
   framesOn,
   JournalRig,
   logRecords,
+  openJournal,
   plannedOf,
   RIG_FOLDER,
   rigDisk,
@@ -112,6 +113,16 @@ t.test('the first frame of a segment, a whole segment, a name: all of it is a ga
     [{ from: 1, to: second[0]!.number - 1 }],
     'the tail tells that it was needed',
   );
+});
+
+t.test('the number in a damaged head does not keep an emptied journal from being opened', async (t) => {
+  const rig = written(2);
+  rig.journal.checkpoint(1, rig.journal.durableFrame);
+  rig.run();
+  t.equal(rig.journal.stop(), 0);
+  overwrite(rig.disk, `${RIG_FOLDER}/segment.0`, 8, new Uint8Array([0, 0, 1]));
+  const again = openJournal(rig.disk, rig.region);
+  t.not(typeof again, 'string', String(again));
 });
 
 t.test('a disk that does not read: what is missing is not known', async (t) => {

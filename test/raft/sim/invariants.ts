@@ -130,7 +130,7 @@ export class Invariants {
     watched.promises.changed(node, change, watched.log.lastIndex);
     if (core.isLeader) this.#leads(node, term, watched.log);
     this.#commit(node, watched, log.committed);
-    this.#apply(node, watched);
+    if (watched.handed.length > 0 || watched.told.length > 0) this.#apply(node, watched);
   }
 
   #leads(node: number, term: number, log: LogCopy): void {
