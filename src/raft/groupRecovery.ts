@@ -5,6 +5,7 @@
  * there is looked at: files that begin at or behind the first index that a record has touched go, and the one before is cut at it. Only a folder that says more than the journal has
  * ever known is left alone: somebody else has written to it.
  */
+import { constants } from 'node:fs';
 import { join } from 'node:path';
 import type { HardState } from '../protocol/raftStructs.js';
 import { isMediumError } from '../storage/diskErrors.js';
@@ -130,6 +131,7 @@ export class GroupCompletion {
     if (opened.ok) {
       this.#folder = opened.folder;
       this.recovery.notes.push(...opened.state.notes);
+      if (plan.lost !== null) syncFiles(disk, path);
       return;
     }
     if (opened.errno < 0 && !isMediumError(opened.errno))
@@ -234,6 +236,7 @@ function removeFiles(disk: Disk, path: string, from: number): void {
   }
 }
 
+<<<<<<< HEAD
 /** The entries from `first` on, and their records; a text when the bytes are not the log records of `found`. */
 function entriesIn(
   bytes: Uint8Array,
@@ -252,6 +255,22 @@ function entriesIn(
     at = end;
   }
   return { entries, records: bytes.subarray(from, at) };
+=======
+/**
+ * Makes every log file durable. Where the journal has all that was written since the checkpoint it is written, and synced, again; where frames are missing nobody knows which files the
+ * kernel still has to write.
+ */
+function syncFiles(disk: Disk, path: string): void {
+  const entries = disk.scan(path);
+  if (typeof entries === 'number') throw new RecoveryFailure(`readdir ${path}: ${disk.errnoText(entries)}`);
+  for (const { name } of entries) {
+    if (parseLogFileName(name) === null) continue;
+    const fd = disk.open(join(path, name), constants.O_RDWR, 0);
+    const synced = fd < 0 ? fd : disk.fdatasync(fd);
+    if (fd >= 0) disk.close(fd);
+    if (synced < 0) throw new RecoveryFailure(`sync ${join(path, name)}: ${disk.errnoText(synced)}`);
+  }
+>>>>>>> cluster
 }
 
 /** End of the record at `at`, as its head says. */

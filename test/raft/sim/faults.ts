@@ -295,8 +295,9 @@ const STRIKES: Readonly<Record<FaultName, (storm: Storm) => boolean>> = {
     away.idleUntilMs = nowMs + storm.between(5000, 15_000);
     storm.afterwards(4000, 12_000, () => {
       if (!othersAreWhole(storm.cluster, away)) return;
-      for (const node of storm.nodes)
-        if (node.serves) node.act((sim) => sim.host.compact(GROUP, sim.group!.core.log.applied));
+      const others = storm.cluster.memberNodes.filter((node) => node !== away);
+      const index = Math.min(...others.map(({ sim }) => sim.apply.durableApplied));
+      for (const node of others) node.act(({ host }) => host.compact(GROUP, index));
     });
     return true;
   },
