@@ -236,7 +236,6 @@ function removeFiles(disk: Disk, path: string, from: number): void {
   }
 }
 
-<<<<<<< HEAD
 /** The entries from `first` on, and their records; a text when the bytes are not the log records of `found`. */
 function entriesIn(
   bytes: Uint8Array,
@@ -255,7 +254,8 @@ function entriesIn(
     at = end;
   }
   return { entries, records: bytes.subarray(from, at) };
-=======
+}
+
 /**
  * Makes every log file durable. Where the journal has all that was written since the checkpoint it is written, and synced, again; where frames are missing nobody knows which files the
  * kernel still has to write.
@@ -270,7 +270,6 @@ function syncFiles(disk: Disk, path: string): void {
     if (fd >= 0) disk.close(fd);
     if (synced < 0) throw new RecoveryFailure(`sync ${join(path, name)}: ${disk.errnoText(synced)}`);
   }
->>>>>>> cluster
 }
 
 /** End of the record at `at`, as its head says. */
