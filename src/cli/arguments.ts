@@ -18,6 +18,7 @@ export const USAGE = `extentd: a data node for CubeFS (ChubaoFS) clusters
   extentd inspect DIR             print what a partition folder or a disk holds; "extentd inspect --help"
   extentd verify DIR              compare every block with its checksum; "extentd verify --help"
   extentd check -c FILE           tell what would come of a start, without one; "extentd check --help"
+  extentd recover DIR             complete the raft logs of a disk after a crash; "extentd recover --help"
   extentd -v                      print the version
 
   -c FILE   JSON config file, the Go data node's own; see docs/configuration.md

@@ -5,7 +5,7 @@ import { parseArgs } from 'node:util';
 
 /** What an operator asked a tool for. */
 export interface ToolRequest {
-  readonly tool: 'inspect' | 'verify' | 'check';
+  readonly tool: 'inspect' | 'verify' | 'check' | 'recover';
   /** DIR, or the config file of `check`. */
   readonly target: string;
   readonly json: boolean;
@@ -46,6 +46,15 @@ partition folder whether the node would load it, and why not. Nothing is written
   --json    one JSON object
 
 Exit codes: 0 all of it would be served; 1 something would not; 2 bad flags, or a stop signal.
+`,
+  recover: `extentd recover DIR [--json]
+
+Completes the raft logs of a disk from its journals, as a start of the node would, and empties the journals. To be run after a crash or a loss of power before a Go node
+takes the disk. Takes the disk's lock: refused while a node serves it. May be killed and run again.
+
+  --json    one JSON object
+
+Exit codes: 0 complete; 1 complete, but something is lost, or another node has written to a log; 2 not done: bad flags, no disk, in use, a disk that refuses.
 `,
 };
 

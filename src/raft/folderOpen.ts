@@ -97,8 +97,9 @@ export function openGroupFolder(disk: Disk, path: string, options: FolderOptions
   const log = findLog(disk, files, meta, options.repair?.keepBelow ?? null);
   if ('reason' in log) return refused(disk, log);
   notes.push(...log.notes);
-  const state = stateOf(meta, log, notes);
-  // What a journal will add may be all that the stored commit is missing: it is not lowered before that.
+  const found = stateOf(meta, log, [...notes]);
+  // What a journal will add may be all that the stored commit is missing: it is not lowered before that, and nothing is said about it.
+  const state = options.repair === undefined ? found : { ...found, notes };
   const startMeta = options.repair === undefined ? { ...meta, hardState: state.hardState } : meta;
   const metaFd =
     options.repair === undefined ? openFolderMeta(disk, path) : rewriteMeta(disk, path, startMeta);

@@ -8,6 +8,10 @@ import type { HardState } from '../protocol/raftStructs.js';
 
 /** What the files say. */
 export interface StoredState {
+  nodeId: number;
+  /** As META has it. */
+  stored: HardState;
+  /** With a term not below that of the last entry. */
   hardState: HardState;
   cutIndex: number;
   lastIndex: number;
@@ -28,7 +32,8 @@ export interface StartState {
 }
 
 /** Brings the files' statements together. */
-export function startState({ hardState, cutIndex, lastIndex, applied, lost }: StoredState): StartState {
+export function startState(state: StoredState): StartState {
+  const { hardState, cutIndex, lastIndex, applied, lost } = state;
   const notes: string[] = [];
   let mayVote = !lost;
   if (lost) notes.push('entries or a vote that were durable here are lost: no vote until caught up');
@@ -40,7 +45,9 @@ export function startState({ hardState, cutIndex, lastIndex, applied, lost }: St
   // A Go node's log that is shorter than its commit is clamped, as that node does: after a rack has lost its power all replicas may be so.
   const stored = clamp('commit', hardState.commit, cutIndex, lastIndex, notes);
   const commit = Math.max(stored, appliedNow);
-  return { term: hardState.term, vote: hardState.vote, commit, applied: appliedNow, mayVote, notes };
+  // Of a term that only the log knows there was a leader, and this node may have voted for it: no other gets the vote.
+  const vote = hardState.term > state.stored.term ? state.nodeId : hardState.vote;
+  return { term: hardState.term, vote, commit, applied: appliedNow, mayVote, notes };
 }
 
 function clamp(name: string, value: number, low: number, high: number, notes: string[]): number {

@@ -2,6 +2,7 @@
  * What the core of one group knows, and the smallest steps on it. The rules stand in the files named after them (election, replication, membership, ...); they
  * change this state and nothing else. Nobody outside of the core touches it.
  */
+import assert from 'node:assert';
 import type { RaftMessage } from '../protocol/raftMessage.js';
 import type { HardState, RaftPeer } from '../protocol/raftStructs.js';
 import type { ElectionMode } from './election.js';
@@ -49,7 +50,7 @@ export interface CoreOptions {
   group: number;
   /** Members as of `applied`. */
   peers: readonly RaftPeer[];
-  /** As stored; a commit outside of the log is brought back into it. */
+  /** As stored; a commit outside of the log is brought back into it. The term is not below that of the last entry. */
   hardState: HardState;
   /** Freshly opened, of nobody else. */
   log: RaftLog;
@@ -118,15 +119,17 @@ export class GroupState {
   readonly #extraLeaderTimeoutTicks: number;
 
   constructor(options: CoreOptions) {
+    const { hardState, log } = options;
+    assert(hardState.term >= log.lastTerm, `term ${hardState.term}, but the log ends in ${log.lastTerm}`);
     this.nodeId = options.nodeId;
     this.group = options.group;
     this.limits = { ...CORE_LIMITS, ...options.limits };
     this.election = options.election;
-    this.log = options.log;
-    this.outbox = new Outbox(options.hardState);
-    this.term = options.hardState.term;
-    this.termAtStart = options.hardState.term;
-    this.vote = options.hardState.vote;
+    this.log = log;
+    this.outbox = new Outbox(hardState);
+    this.term = hardState.term;
+    this.termAtStart = hardState.term;
+    this.vote = hardState.vote;
     this.mayVote = options.mayVote;
     this.mayCampaign = options.mayCampaign ?? true;
     this.heldHeartbeatsLeft = this.limits.heldHeartbeatsMax;

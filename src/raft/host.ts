@@ -6,72 +6,36 @@
  * A group that cannot go on ends alone; a journal that has failed ends all groups of the disk.
  */
 import { RAFT_MESSAGE, type RaftMessage } from '../protocol/raftMessage.js';
-import { ENTRY_TYPE, type HardState, type RaftPeer } from '../protocol/raftStructs.js';
+import { ENTRY_TYPE, type HardState } from '../protocol/raftStructs.js';
 import type { Disk } from '../storage/io.js';
 import { RaftCore } from './core.js';
 import { leaseElection } from './election.js';
-import { createGroupFolder, type FolderOptions, openGroupFolder } from './folderOpen.js';
+import { createGroupFolder, openGroupFolder } from './folderOpen.js';
 import type { BufferPlace } from './frameBuffer.js';
 import type { GroupFolder } from './groupFolder.js';
 import { startState } from './groupStart.js';
 import { heartbeatRequests, hostedGroups, onHeartbeat } from './heartbeats.js';
+import { type GroupStart, HOST_LIMITS, type HostLimits, type HostOptions } from './hostOptions.js';
 import type { Journal } from './journal.js';
 import { RaftLog } from './log.js';
-import { type GroupHost, type HostLimits, RaftGroup } from './raftGroup.js';
+import { type GroupHost, RaftGroup } from './raftGroup.js';
 import type { ReaderDone } from './readers.js';
 import type { RaftStatus } from './status.js';
-import type { SnapshotVerdict, StateMachine } from './types.js';
+import type { SnapshotVerdict } from './types.js';
 import type { ProposalDone } from './waiters.js';
-
-export const HOST_LIMITS: HostLimits = {
-  applyWindowBytes: 1024 * 1024,
-  cacheBytes: 32 * 1024 * 1024,
-  pinnedBytesMax: 64 * 1024 * 1024,
-  proposalsMax: 256,
-  proposalBatch: 64,
-  readBytes: 1024 * 1024,
-  stalledTicks: 3,
-};
 
 /** Proposals beyond the bounds; the text that makes a client try again (`raft.md` 5.2). */
 export const TRY_AGAIN = 'try again';
 /** Folders that are made durable at once: enough to keep a disk's queue filled, few enough to leave room for the journal. */
 const CHECKPOINTS_AT_A_TIME = 16;
-/** Of each group, unless memory is short: what followers that are a little behind will ask for. */
-const KEPT_ENTRIES = 64;
+/** What leaves the memory first: of each group the last entries stay, which followers that are a little behind will ask for. Last what is not applied yet. */
+const EVICTIONS = [
+  { keep: 64, unapplied: false },
+  { keep: 0, unapplied: false },
+  { keep: 0, unapplied: true },
+] as const;
 const NOT_EXISTS = 'raft not exists.';
 const ALREADY_EXISTS = 'raft already exists.';
-
-export interface HostOptions {
-  disk: Disk;
-  journal: Journal;
-  /** Where bytes of the log are read to that nobody looks at: 64 KiB or more. */
-  scratch: BufferPlace;
-  folder: FolderOptions;
-  nodeId: number;
-  limits?: Partial<HostLimits>;
-  /** An integer in [0, below). */
-  random(below: number): number;
-  /** Hands a message to the transport, which may drop it. */
-  send(message: RaftMessage): void;
-  /** A snapshot header was taken (its stream is to be acknowledged) or refused (closed). */
-  snapshotVerdict(verdict: SnapshotVerdict): void;
-  /** A group has ended for good in this process; its partition may still be read. */
-  groupFailed(group: number, reason: string): void;
-  /** A replica that had no vote has caught up. */
-  caughtUp(group: number): void;
-  log(level: 'info' | 'warn' | 'error', message: string, fields?: Record<string, string | number>): void;
-}
-
-export interface GroupStart {
-  group: number;
-  /** The folder `wal_<group>`; it is made when it is missing. */
-  path: string;
-  peers: readonly RaftPeer[];
-  machine: StateMachine;
-  /** Recovery has found that durable entries or votes are gone. */
-  lost: boolean;
-}
 
 export class RaftHost implements GroupHost {
   readonly disk: Disk;
@@ -85,8 +49,8 @@ export class RaftHost implements GroupHost {
   private awake: RaftGroup[] = [];
   /** Groups with outputs that wait for the journal. */
   private readonly waiting = new Set<RaftGroup>();
-  /** Groups without a vote, to be looked at until they have caught up. */
-  private readonly voteless = new Set<RaftGroup>();
+  /** Groups that may not vote, or not campaign, to be looked at until they have caught up. */
+  private readonly behind = new Set<RaftGroup>();
   /** Groups whose folders are being made durable. */
   private readonly busy = new Set<RaftGroup>();
   private stopping: 'no' | 'draining' | 'settling' = 'no';
@@ -107,7 +71,7 @@ export class RaftHost implements GroupHost {
   }
 
   /** Opens a group's folder, or makes it, and starts it as a follower. A text says why it is out of service. */
-  start({ group, path, peers, machine, lost }: GroupStart): string | null {
+  start({ group, path, peers, machine, lost, added = false }: GroupStart): string | null {
     if (this.groups.has(group)) return ALREADY_EXISTS;
     const { disk, folder: folderOptions } = this.options;
     const exists = typeof disk.scan(path) !== 'number';
@@ -118,7 +82,10 @@ export class RaftHost implements GroupHost {
     const { folder, state } = opened;
     const { cutIndex, cutTerm, lastIndex, runs } = state;
     const applied = machine.durableApplied;
-    const start = startState({ hardState: state.hardState, cutIndex, lastIndex, applied, lost });
+    const start = startState({
+      ...{ nodeId: this.options.nodeId, stored: state.stored, hardState: state.hardState },
+      ...{ cutIndex, lastIndex, applied, lost },
+    });
     for (const note of [...state.notes, ...start.notes]) this.options.log('warn', note, { group });
     const log = new RaftLog({ cutIndex, cutTerm, lastIndex, runs });
     const hardState = { term: start.term, vote: start.vote, commit: start.commit };
@@ -126,13 +93,14 @@ export class RaftHost implements GroupHost {
     if (errno < 0) return `write of the log folder: ${disk.errnoText(errno)}`;
     const core = new RaftCore({
       ...{ nodeId: this.options.nodeId, group, peers, log, election: leaseElection },
-      ...{ hardState, applied: start.applied, mayVote: start.mayVote, random: this.options.random },
+      ...{ hardState, applied: start.applied, random: this.options.random },
+      ...{ mayVote: start.mayVote, mayCampaign: !added },
     });
     machine.resumeAt(start.applied);
     this.journal.join(group, hardState, cutIndex, cutTerm);
     const running = new RaftGroup(this, core, folder, machine);
     this.groups.set(group, running);
-    if (!start.mayVote) this.voteless.add(running);
+    if (!start.mayVote || added) this.behind.add(running);
     this.wake(running);
     return null;
   }
@@ -142,7 +110,7 @@ export class RaftHost implements GroupHost {
     const running = this.groups.get(group);
     if (running === undefined) return 0;
     this.groups.delete(group);
-    this.voteless.delete(running);
+    this.behind.delete(running);
     return running.remove();
   }
 
@@ -154,6 +122,10 @@ export class RaftHost implements GroupHost {
     const group = this.groups.get(message.group);
     if (group === undefined || group.failure !== null) {
       if (type === RAFT_MESSAGE.snapshot) this.options.snapshotVerdict({ header: message, accepted: false });
+      return null;
+    }
+    if (type === RAFT_MESSAGE.snapshot && !group.keepMembers(message)) {
+      this.options.snapshotVerdict({ header: message, accepted: false });
       return null;
     }
     // The leader sends them again; nothing was promised.
@@ -225,7 +197,7 @@ export class RaftHost implements GroupHost {
         group.turn();
       }
     }
-    this.lookForVotes();
+    this.lookWhoCaughtUp();
     for (const group of this.busy) if (!group.isBusy) this.busy.delete(group);
     this.checkpoint();
     this.journal.flush();
@@ -288,9 +260,13 @@ export class RaftHost implements GroupHost {
 
   failed(group: RaftGroup, reason: string): void {
     this.waiting.delete(group);
-    this.voteless.delete(group);
+    this.behind.delete(group);
     this.options.log('error', `raft stops for this partition: ${reason}`, { group: group.id });
     this.options.groupFailed(group.id, reason);
+  }
+
+  refused(group: RaftGroup, reason: string): void {
+    this.options.log('warn', `a snapshot is not taken: ${reason}`, { group: group.id });
   }
 
   pin(bytes: number): void {
@@ -367,11 +343,11 @@ export class RaftHost implements GroupHost {
     }
   }
 
-  private lookForVotes(): void {
-    for (const group of this.voteless) {
-      if (!group.core.mayVote) continue;
-      this.voteless.delete(group);
-      this.options.log('info', 'caught up: this replica votes again', { group: group.id });
+  private lookWhoCaughtUp(): void {
+    for (const group of this.behind) {
+      if (!group.core.mayVote || !group.core.mayCampaign) continue;
+      this.behind.delete(group);
+      this.options.log('info', 'caught up: this replica takes part in elections', { group: group.id });
       this.options.caughtUp(group.id);
     }
   }
@@ -380,10 +356,10 @@ export class RaftHost implements GroupHost {
     let cached = 0;
     for (const { core } of this.groups.values()) cached += core.log.cachedBytes;
     let excess = cached - this.pinnedBytes - this.limits.cacheBytes;
-    for (const keep of [KEPT_ENTRIES, 0]) {
+    for (const { keep, unapplied } of EVICTIONS) {
       for (const group of this.groups.values()) {
         if (excess <= 0) return;
-        excess -= group.evict(keep);
+        excess -= group.evict(keep, unapplied);
       }
     }
   }

@@ -232,15 +232,19 @@ export class Journal {
   }
 
   /**
-   * Empties the journal durably and closes it, when nothing waits and each group's records are settled by a checkpoint that is durable. 0, or a negated errno: then
-   * it is closed and a start recovers it. Synchronous.
+   * Empties the journal durably and closes it, when nothing waits and each group's records are settled by a checkpoint that is durable. 0, or a negated errno, of an earlier failure
+   * too: then it is closed and a start recovers it. Synchronous.
    */
   stop(): number {
+    if (this.#failed !== 0) {
+      this.close();
+      return this.#failed;
+    }
     assert(this.#underWay === null && this.#queue.frames.length === 0, 'a journal at rest is stopped');
     assert(this.#segments.unsettled().size === 0, 'no group needs the journal any more');
     const { disk, folder, crc32c } = this.#options;
     const mark = { frame: this.#durableFrame, life: this.#lastLife };
-    const result = this.#failed !== 0 ? this.#failed : writeEmptyMark(disk, folder, mark, crc32c);
+    const result = writeEmptyMark(disk, folder, mark, crc32c);
     this.close();
     return result;
   }

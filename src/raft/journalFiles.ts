@@ -6,7 +6,7 @@
 import { join } from 'node:path';
 import type { Disk } from '../storage/io.js';
 import { readWholeFile, replaceFile } from '../storage/wholeFile.js';
-import { type Crc32c, FRAME_HEADER_BYTES, readFrameHeader } from './journalFrame.js';
+import { type Crc32c, FRAME_HEADER_BYTES, isWholeFrame, readFrameHeader } from './journalFrame.js';
 
 /** Everything up to this frame, and in segments up to this life, is void. */
 export interface EmptyMark {
@@ -58,24 +58,34 @@ export function writeEmptyMark(disk: Disk, folder: string, mark: EmptyMark, crc3
   return replaceFile(disk, join(folder, MARK_FILE), bytes, SEGMENT_MODE);
 }
 
-/** The mark of a journal, `NO_MARK` where there is none; a message when it cannot be read or is damaged. */
-export function readEmptyMark(disk: Disk, folder: string, crc32c: Crc32c): EmptyMark | string {
+/** The mark of a journal, `NO_MARK` where there is none; the reason when it cannot be read (with a negated errno) or is damaged (0). */
+export function readEmptyMark(
+  disk: Disk,
+  folder: string,
+  crc32c: Crc32c,
+): EmptyMark | { reason: string; errno: number } {
   const path = join(folder, MARK_FILE);
   const bytes = readWholeFile(disk, path, MARK_BYTES);
   if (bytes === -ENOENT) return NO_MARK;
-  if (typeof bytes === 'number') return `read ${path}: ${disk.errnoText(bytes)}`;
+  if (typeof bytes === 'number') return { reason: `read ${path}: ${disk.errnoText(bytes)}`, errno: bytes };
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (bytes.byteLength !== MARK_BYTES || view.getUint32(0) !== MAGIC)
-    return `${path} is no mark of a journal`;
-  if (view.getUint32(4) !== crc32c(bytes.subarray(8), 0)) return `${path} is damaged`;
+  const isMark = bytes.byteLength === MARK_BYTES && view.getUint32(0) === MAGIC;
+  if (!isMark || view.getUint32(4) !== crc32c(bytes.subarray(8), 0))
+    return { reason: `${path} is damaged`, errno: 0 };
   return { frame: Number(view.getBigUint64(8)), life: Number(view.getBigUint64(16)) };
 }
 
-/** Whether the segment of an open file begins with a frame behind the mark, or cannot be read (a negated errno). */
-export function beginsBehind(disk: Disk, fd: number, mark: EmptyMark): boolean | number {
+/**
+ * Whether the segment of an open file begins with a whole frame behind the mark, or cannot be read (a negated errno). A head without its frame is damaged, or torn: its
+ * number says nothing.
+ */
+export function beginsBehind(disk: Disk, fd: number, mark: EmptyMark, crc32c: Crc32c): boolean | number {
   const head = new Uint8Array(FRAME_HEADER_BYTES);
   const count = disk.read(fd, head, 0);
   if (count < 0) return count;
   const header = readFrameHeader(head.subarray(0, count), 0);
-  return header !== null && header.number > mark.frame;
+  if (header === null || header.number <= mark.frame) return false;
+  const frame = new Uint8Array(FRAME_HEADER_BYTES + header.payloadBytes);
+  const read = disk.read(fd, frame, 0);
+  return read < 0 ? read : read === frame.byteLength && isWholeFrame(frame, 0, header, crc32c);
 }

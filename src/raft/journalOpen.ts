@@ -3,6 +3,7 @@
  */
 import { constants } from 'node:fs';
 import { dirname } from 'node:path';
+import { isMediumError } from '../storage/diskErrors.js';
 import type { Disk } from '../storage/io.js';
 import { FOLDER_MODE } from '../storage/layout.js';
 import { writeFully } from '../storage/wholeFile.js';
@@ -38,7 +39,7 @@ export function openJournalFiles(options: JournalFolder, zeros: Uint8Array): Jou
   const made = makeFolders(disk, folder);
   if (made !== null) return made;
   const mark = readEmptyMark(disk, folder, crc32c);
-  if (typeof mark === 'string') return mark;
+  if ('reason' in mark) return mark.reason;
   const fds = new Map<number, number>();
   const problem = openSegments(options, mark, fds) ?? makeFirst(options, zeros, fds);
   // A file that an earlier process made has its bytes, but perhaps not yet its name.
@@ -60,18 +61,20 @@ function makeFolders(disk: Disk, folder: string): string | null {
 
 /** Opens the segments of the right length, as many as there may be; the others are removed. */
 function openSegments(options: JournalFolder, mark: EmptyMark, fds: Map<number, number>): string | null {
-  const { disk, folder, segmentBytes, segmentsMax } = options;
+  const { disk, folder, segmentBytes, segmentsMax, crc32c } = options;
   const segments = listSegments(disk, folder);
   if (typeof segments === 'number') return `readdir ${folder}: ${disk.errnoText(segments)}`;
   for (const { file, path, sizeBytes } of segments) {
     const fd = disk.open(path, constants.O_RDWR, 0);
     if (fd < 0) return `open ${path}: ${disk.errnoText(fd)}`;
-    const behind = beginsBehind(disk, fd, mark);
+    const behind = beginsBehind(disk, fd, mark, crc32c);
     const isKept = behind === false && sizeBytes === segmentBytes && fds.size < segmentsMax;
     if (isKept) fds.set(file, fd);
     else disk.close(fd);
-    if (typeof behind === 'number') return `read ${path}: ${disk.errnoText(behind)}`;
-    if (behind) return `${path} holds frames that were not recovered`;
+    // Recovery came before and has told of it; whatever is there is void, and the file is no good.
+    const damaged = typeof behind === 'number' && isMediumError(behind);
+    if (typeof behind === 'number' && !damaged) return `read ${path}: ${disk.errnoText(behind)}`;
+    if (behind === true) return `${path} holds frames that were not recovered`;
     const removed = isKept ? 0 : disk.unlink(path);
     if (removed < 0) return `unlink ${path}: ${disk.errnoText(removed)}`;
   }

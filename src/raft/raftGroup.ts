@@ -10,6 +10,7 @@ import type { RaftEntry, SnapshotMeta } from '../protocol/raftStructs.js';
 import type { RaftCore } from './core.js';
 import { type Filed, Filing, type FilingHost } from './filing.js';
 import type { GroupFolder } from './groupFolder.js';
+import type { HostLimits } from './hostOptions.js';
 import { Readers } from './readers.js';
 import { encodeEntryRecord } from './records.js';
 import type { ApplyOutcome, CoreOutput, SnapshotVerdict, StateMachine } from './types.js';
@@ -28,25 +29,10 @@ export interface GroupHost extends FilingHost {
   waits(group: RaftGroup): void;
   /** The group has ended for the reason told. */
   failed(group: RaftGroup, reason: string): void;
+  /** A snapshot could not be taken for the reason told. */
+  refused(group: RaftGroup, reason: string): void;
   /** Entries were added to (or, below zero, removed from) what is pinned in memory. */
   pin(bytes: number): void;
-}
-
-export interface HostLimits {
-  /** Bytes of entries that are with the state machine at once, for each group. */
-  applyWindowBytes: number;
-  /** Bytes of entries kept in memory beyond those that are pinned, for all groups. */
-  cacheBytes: number;
-  /** Bytes of entries not yet durable and in the folder, for all groups; beyond it nothing new is taken in. */
-  pinnedBytesMax: number;
-  /** Proposals that wait in one group for a turn. */
-  proposalsMax: number;
-  /** Proposals that become entries in one go. */
-  proposalBatch: number;
-  /** Bytes read from the folder in one go. */
-  readBytes: number;
-  /** A leader whose oldest output has been on its way to the disk for more ticks sends no heartbeats. */
-  stalledTicks: number;
 }
 
 /** On its way to the journal. */
@@ -124,6 +110,14 @@ export class RaftGroup {
     this.host.wake(this);
   }
 
+  /** What a snapshot header says of members is kept before the log that it replaces is gone. False: it could not be, and the snapshot is not to be taken. */
+  keepMembers(header: RaftMessage): boolean {
+    if (!this.core.wouldRestore(header)) return true;
+    const problem = this.machine.keepMembers(header.snapshot!.peers);
+    if (problem !== null) this.host.refused(this, problem);
+    return problem === null;
+  }
+
   /** One turn: proposals become entries, outputs go to the journal, committed entries to the state machine. */
   turn(): void {
     if (this.failure !== null) return;
@@ -188,11 +182,15 @@ export class RaftGroup {
     this.host.failed(this, reason);
   }
 
-  /** Drops entries from memory that are durable, filed and applied, but for the last `keep`; returns the bytes freed. */
-  evict(keep: number): number {
+  /**
+   * Drops entries from memory that are durable and filed, but for the last `keep`; `unapplied`: also those that the state machine has still to apply, which will be read
+   * again. Returns the bytes freed.
+   */
+  evict(keep: number, unapplied: boolean): number {
     const { log } = this.core;
     const before = log.cachedBytes;
-    const upTo = Math.min(this.filing.lastIndex, log.durable, log.applied, log.lastIndex - keep);
+    const inFolder = Math.min(this.filing.lastIndex, log.durable, log.lastIndex - keep);
+    const upTo = unapplied ? inFolder : Math.min(inFolder, log.applied);
     if (upTo > log.cutIndex) log.evict(upTo);
     return before - log.cachedBytes;
   }

@@ -59,3 +59,11 @@ const FAILING = new Set(ERRNO_MEANINGS.filter(({ failingDisk }) => failingDisk).
 export function isDiskError(errno: number): boolean {
   return FAILING.has(Math.abs(errno));
 }
+
+/** Errnos that a part of a medium gives when it is damaged, while others may still be read. */
+const MEDIUM = new Set([5, 61, 74, 117]);
+
+/** Whether an errno of a read, plain or negated, can mean that what was read is lost. The other ones may not be given again a moment later. */
+export function isMediumError(errno: number): boolean {
+  return MEDIUM.has(Math.abs(errno));
+}

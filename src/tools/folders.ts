@@ -8,6 +8,7 @@ import {
   isDeletedFolderName,
   LOCK_FILE,
   parsePartitionFolderName,
+  RAFT_FOLDER,
   SCRUB_FILE_PREFIX,
 } from '../storage/layout.js';
 
@@ -24,7 +25,7 @@ export interface ToolTarget {
 
 /** Files that tell a partition folder whose name was changed, in a backup say. */
 const MARKS = new Set<string>([FILE.meta, FILE.extentMeta, FILE.extentCrc]);
-const DISK_NAMES = new Set<string>([LOCK_FILE, '.diskStatus']);
+const DISK_NAMES = new Set<string>([LOCK_FILE, RAFT_FOLDER, '.diskStatus']);
 
 /** Looks at DIR. Without a partition in it counts as an empty disk. A message when it cannot be listed. */
 export function findTarget(disk: Disk, dir: string): ToolTarget | string {

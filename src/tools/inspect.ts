@@ -5,6 +5,7 @@
 import { findTarget } from './folders.js';
 import { partitionText, targetText } from './inspectText.js';
 import { reportPartition } from './partitionReport.js';
+import { journalsText, reportJournals } from './raftJournals.js';
 import { ReadOnlyDisk } from './readOnlyDisk.js';
 import { EXIT, type ExitCode, JsonStream, shallEnd, type ToolContext } from './toolContext.js';
 
@@ -17,8 +18,10 @@ export async function inspect(dir: string, json: boolean, context: ToolContext):
     return EXIT.failed;
   }
   const { kind, path, leftovers, others } = target;
-  const stream = json ? new JsonStream(context, { path, kind, leftovers, others }, 'partitions') : null;
+  const raft = kind === 'disk' ? reportJournals(disk, path) : null;
+  const stream = json ? new JsonStream(context, { path, kind, leftovers, others, raft }, 'partitions') : null;
   if (stream === null) context.out(targetText(target));
+  if (stream === null && raft !== null) context.out(journalsText(raft));
   let exitCode: ExitCode = EXIT.fine;
   for (const folder of target.partitions) {
     if (await shallEnd(context)) {

@@ -3,6 +3,7 @@
  */
 import { check } from './check.js';
 import { inspect } from './inspect.js';
+import { recover } from './recover.js';
 import type { ExitCode, ToolContext } from './toolContext.js';
 import { verify } from './verify.js';
 
@@ -13,7 +14,7 @@ export interface ToolRun {
   readonly json: boolean;
 }
 
-const TOOLS = { inspect, verify, check } as const;
+const TOOLS = { inspect, verify, check, recover } as const;
 
 /** Streams of a process, and whether a stop signal has come. */
 export interface ToolStreams {

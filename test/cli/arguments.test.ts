@@ -59,6 +59,10 @@ t.test('a tool takes what follows its name, and reads it by itself', async (t) =
   t.match(parseToolLine('inspect', ['-h']), { kind: 'help', text: /^extentd inspect DIR/ });
   for (const args of [[], ['a', 'b'], ['a', '--jsonx'], ['a', '--json=1'], ['-c', 'a'], ['a', '-c', 'b']])
     t.match(parseToolLine('inspect', args), { kind: 'error', message: /^inspect: .*--help/ }, args.join(' '));
+  t.strictSame(parseToolLine('recover', ['a']), {
+    kind: 'request',
+    request: { tool: 'recover', target: 'a', json: false },
+  });
   t.strictSame(parseToolLine('check', ['-c', 'x.json']), {
     kind: 'request',
     request: { tool: 'check', target: 'x.json', json: false },

@@ -14,7 +14,7 @@ import { BLOCK_BYTES } from '../../src/storage/layout.js';
 import { decodeMeta, encodeMeta, formatCreateTime, readMeta } from '../../src/storage/metaFile.js';
 import { packageRoot } from '../packageRoot.js';
 import { Random } from '../sim/random.js';
-import { ApplyRig } from './applyRig.js';
+import { ApplyRig, NODE_ID } from './applyRig.js';
 import { ROOT, SimRig } from './simRig.js';
 import { NEW_PARTITION, pattern } from './storeRig.js';
 import { slotsOf, wrongTrustedSlots } from './trustedSlots.js';
@@ -358,4 +358,20 @@ t.test('what the leader would not carry out it does not propose', async (t) => {
   t.equal(rig.apply.proposalRefusal(write), 'partition(7) disk(/d) err(no space left on device)');
   rig.rig.health.status = -1;
   t.equal(rig.apply.proposalRefusal(write), 'disk has broken');
+});
+
+t.test('members that a snapshot tells are in META, durably, before it is taken', async (t) => {
+  const rig = ApplyRig.start([]);
+  const peers = [NODE_ID, 9].map((nodeId) => ({ type: 0, priority: 0, nodeId }));
+  t.equal(rig.apply.keepMembers(peers), null);
+  t.equal(rig.apply.keepMembers(peers), null, 'again: nothing to do');
+  t.same(rig.members, ['changed']);
+  const next = rig.next(rig.rig.sim.powerLoss(1));
+  t.same(
+    next.partition.peers.map(({ id }) => id),
+    [NODE_ID, 9],
+  );
+  rig.rig.sim.addFault({ call: 'pwrite', path: /meta/i, errno: 28, count: 1 });
+  t.match(rig.apply.keepMembers(peers.slice(0, 1)), /write .*META: no space left/);
+  t.equal(rig.partition.peers.length, 2);
 });

@@ -205,6 +205,11 @@ export class StoreRig implements StoreHost {
     throw new Error('the store never settles');
   }
 
+  /** Operations wait for the next turn. */
+  get hasArrivals(): boolean {
+    return this.arrivals.length > 0;
+  }
+
   get unanswered(): number {
     return this.sent.size;
   }

@@ -72,6 +72,19 @@ t.test('an append with a gap, a falling term or one of the future is passed over
   t.equal(core.log.lastIndex, 5);
 });
 
+t.test('of an append only what is not there yet is stored', async (t) => {
+  const core = startCore();
+  core.step(
+    message(RAFT_MESSAGE.appendRequest, 2, {
+      ...{ term: 2, index: 2, logTerm: 1 },
+      entries: [entry(3, 1), entry(4, 1), entry(5, 2)],
+    }),
+  );
+  const output = core.takeOutput();
+  t.strictSame(output.entries, [entry(5, 2)]);
+  t.match(output.messagesAfter, [{ index: 5, reject: false }]);
+});
+
 t.test('with equal logs the vote depends on the priorities; a stranger has the highest', async (t) => {
   const ask = (from: number): RaftMessage =>
     message(RAFT_MESSAGE.voteRequest, from, { term: 2, index: 4, logTerm: 1 });

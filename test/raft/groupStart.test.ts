@@ -5,6 +5,7 @@ import t from 'tap';
 import { type StoredState, startState } from '../../src/raft/groupStart.js';
 
 const STORED: StoredState = {
+  ...{ nodeId: 9, stored: { term: 3, vote: 2, commit: 8 } },
   ...{ hardState: { term: 3, vote: 2, commit: 8 }, cutIndex: 4, lastIndex: 10, applied: 6, lost: false },
 };
 
@@ -14,7 +15,15 @@ t.test('files that agree are taken as they are', async (t) => {
 
 t.test('an empty folder starts at nothing, and says nothing', async (t) => {
   const hardState = { term: 0, vote: 0, commit: 0 };
-  const state = startState({ hardState, cutIndex: 0, lastIndex: 0, applied: 0, lost: false });
+  const state = startState({
+    nodeId: 9,
+    stored: hardState,
+    hardState,
+    cutIndex: 0,
+    lastIndex: 0,
+    applied: 0,
+    lost: false,
+  });
   t.same(state, { term: 0, vote: 0, commit: 0, applied: 0, mayVote: true, notes: [] });
 });
 
@@ -40,6 +49,11 @@ t.test('applied above the log’s end proves a loss: no vote until caught up', a
   const { commit, applied, mayVote, notes } = startState({ ...STORED, applied: 12 });
   t.same({ commit, applied, mayVote }, { commit: 10, applied: 10, mayVote: false });
   t.match(notes.join('\n'), /applied 12 is above the end 10/);
+});
+
+t.test('a term that only the log knows: the vote is taken, by this node itself', async (t) => {
+  const { term, vote } = startState({ ...STORED, stored: { term: 2, vote: 4, commit: 8 } });
+  t.same({ term, vote }, { term: 3, vote: 9 });
 });
 
 t.test('what recovery has proved lost takes the vote', async (t) => {

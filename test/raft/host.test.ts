@@ -157,6 +157,21 @@ t.test('a broken invariant of the core ends its group, not the process', async (
   t.match(follower.failures, [/conflicts with the committed one/]);
 });
 
+t.test('memory: a state machine that does not go on keeps no entries in it', async (t) => {
+  const rig = new HostRig(1, { limits: { cacheBytes: 1000, applyWindowBytes: 1000 } });
+  const leader = rig.elect();
+  leader.machine.paused = true;
+  for (let i = 0; i < 100; i += 1) leader.host.propose(GROUP, bytes(`${i}`.padStart(100)), () => undefined);
+  rig.run();
+  rig.tick();
+  t.ok(leader.host.group(GROUP)!.core.log.cachedBytes < 4000, 'only a little is kept');
+  leader.machine.paused = false;
+  leader.machine.resume();
+  for (let ticks = 0; ticks < 3; ticks += 1) rig.tick();
+  t.equal(leader.machine.commands.length, 100, 'and all of it is applied');
+  t.equal(leader.machine.commands.at(-1), '99'.padStart(100), 'in order');
+});
+
 t.test('memory: entries that are applied and filed leave it, and come back for who needs them', async (t) => {
   const rig = new HostRig(3, { limits: { cacheBytes: 1000 } });
   const leader = rig.elect();
@@ -274,3 +289,35 @@ t.test('a node on an empty disk has nothing to say', async (t) => {
   node.settle();
   t.same([node.outbox, node.lines], [[], []]);
 });
+
+t.test(
+  'the members of a snapshot are kept before its log is taken; without them it is refused',
+  async (t) => {
+    const verdicts: boolean[] = [];
+    const snapshotVerdict = ({ accepted }: { accepted: boolean }): void => void verdicts.push(accepted);
+    const node = new RigNode(1, [1, 2], nodeDisk(1), { snapshotVerdict });
+    const peers = [1, 2, 3].map((nodeId) => ({ type: 0, priority: 0, nodeId }));
+    const header = {
+      ...{ type: RAFT_MESSAGE.snapshot, forceVote: false, reject: false, rejectIndex: 0, group: GROUP },
+      ...{ from: 2, to: 1, term: 4, logTerm: 0, index: 0, commit: 0, entries: [], context: bytes('') },
+      snapshot: { index: 20, term: 3, peers },
+    };
+    const { core } = node.host.group(GROUP)!;
+    node.machine.keepsNobody = 'no space left on device';
+    node.host.receive(header);
+    node.settle();
+    t.same([verdicts, core.term, core.log.cutIndex, core.members().length], [[false], 0, 0, 2]);
+    node.machine.keepsNobody = null;
+    node.host.receive({ ...header });
+    t.same([node.machine.members, verdicts.length], [[[1, 2, 3]], 1], 'kept, and nothing is durable yet');
+    node.settle();
+    t.same([verdicts, core.log.cutIndex, core.members().length], [[false, true], 20, 3]);
+    node.host.receive({ ...header });
+    node.settle();
+    t.same(
+      [verdicts, node.machine.members.length],
+      [[false, true, true], 1],
+      'what is known replaces nothing',
+    );
+  },
+);

@@ -5,8 +5,14 @@
 import assert from 'node:assert';
 import { native } from '../../src/native/addon.js';
 import { RAFT_MESSAGE, type RaftMessage } from '../../src/protocol/raftMessage.js';
-import { ENTRY_TYPE, type RaftEntry, type SnapshotMeta } from '../../src/protocol/raftStructs.js';
-import { type HostOptions, RaftHost } from '../../src/raft/host.js';
+import {
+  ENTRY_TYPE,
+  type RaftEntry,
+  type RaftPeer,
+  type SnapshotMeta,
+} from '../../src/protocol/raftStructs.js';
+import { RaftHost } from '../../src/raft/host.js';
+import type { HostOptions } from '../../src/raft/hostOptions.js';
 import { Journal } from '../../src/raft/journal.js';
 import type { ApplyOutcome, StateMachine } from '../../src/raft/types.js';
 import { Random } from '../sim/random.js';
@@ -22,16 +28,37 @@ export class ListMachine implements StateMachine {
   readonly durableApplied = 0;
   readonly commands: string[] = [];
   restoredTo = 0;
+  /** Members that snapshots have told, and why they cannot be kept. */
+  readonly members: number[][] = [];
+  keepsNobody: string | null = null;
+  /** Applies nothing while it is set, until `resume`. */
+  paused = false;
+  private held: (() => void)[] = [];
   /** Next outcomes, oldest first; then everything succeeds. */
   readonly outcomes: ApplyOutcome[] = [];
 
   resumeAt(): void {}
 
+  resume(): void {
+    for (const act of this.held.splice(0)) act();
+  }
+
   apply(entry: RaftEntry, done: (outcome: ApplyOutcome) => void): void {
+    if (this.paused) this.held.push(() => this.applyNow(entry, done));
+    else this.applyNow(entry, done);
+  }
+
+  private applyNow(entry: RaftEntry, done: (outcome: ApplyOutcome) => void): void {
     const outcome = this.outcomes.shift() ?? { kind: 'applied', error: null };
     if (entry.type === ENTRY_TYPE.normal && entry.data.byteLength > 0 && outcome.kind === 'applied')
       this.commands.push(Buffer.from(entry.data).toString());
     done(outcome);
+  }
+
+  keepMembers(peers: readonly RaftPeer[]): string | null {
+    if (this.keepsNobody !== null) return this.keepsNobody;
+    this.members.push(peers.map(({ nodeId }) => nodeId));
+    return null;
   }
 
   restore(meta: SnapshotMeta, done: (outcome: ApplyOutcome) => void): void {

@@ -258,8 +258,20 @@ for (const call of ['pwrite', 'fdatasync'] as const) {
     t.same([rig.failures, rig.durable, journal.queuedBytes], [[-5], [1], 0]);
     t.match(rig.lines, [/a durable write failed: input\/output error/]);
     t.equal(journal.dueForCheckpoint(), null);
+    t.equal(journal.stop(), -5);
+    t.equal(rig.disk.openFds(), 0);
   });
 }
+
+t.test('a frame that the full queue of the I/O threads refused is submitted again', async (t) => {
+  const rig = new JournalRig();
+  const journal = joined(rig, 1);
+  rig.disk.addFault({ call: 'pwrite', path: /segment/, errno: 11, count: 3 });
+  append(journal, 1, 1, 1);
+  journal.flush();
+  rig.settle();
+  t.same([rig.durable, rig.failures], [[1], []]);
+});
 
 t.test('a frame that hangs holds up the next one, and closing does not wait for it', async (t) => {
   const rig = new JournalRig();

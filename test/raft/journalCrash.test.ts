@@ -5,6 +5,8 @@
  * `CRASH_IMAGES=n` looks at more images.
  */
 import t from 'tap';
+import { native } from '../../src/native/addon.js';
+import { readJournals } from '../../src/raft/journalReader.js';
 import { recoverDisk } from '../../src/raft/recovery.js';
 import { readRaftLog } from '../../src/tools/raftLog.js';
 import { WatchedDisk } from '../crash/watchedDisk.js';
@@ -20,7 +22,7 @@ import {
   type LifeCounts,
 } from './journalLife.js';
 
-const IMAGES = Number(process.env['CRASH_IMAGES'] ?? 4000);
+const IMAGES = Number(process.env['CRASH_IMAGES'] ?? 1500);
 const PER_MOMENT = 6;
 const GROUPS = 3;
 
@@ -33,8 +35,9 @@ function problemOf(life: JournalLife, image: SimFolder, candidates: readonly num
   if (odd !== undefined) return `${odd.group} ${odd.outcome}: ${odd.notes.join()}`;
   if (report.noVote.length > 0) return `no vote for ${report.noVote.map(({ group }) => group).join()}`;
   if (disk.openFds() > 0) return `${disk.openFds()} files are open`;
-  const again = recoverDisk(disk, LIFE_ROOT, { log: () => undefined, fileBytesMax: LIFE_FILE_BYTES });
-  if (again.journals.length > 0) return 'the journal is not empty afterwards';
+  const left = readJournals(disk, `${LIFE_ROOT}/.extentd.raft`, native.crc32c);
+  if (typeof left === 'string' || left.some(({ isEmpty }) => !isEmpty))
+    return 'a journal is not empty afterwards';
   return formatProblem(disk, life) ?? closest(disk, life, candidates);
 }
 
@@ -133,6 +136,8 @@ function crashRecovery(
   recoverDisk(watched, LIFE_ROOT, { log: () => undefined, fileBytesMax: LIFE_FILE_BYTES });
 }
 
+t.setTimeout(240_000 + IMAGES * 30);
+
 t.test(
   'every image of a crashed journal recovers to what was durable',
   { timeout: 240_000 + IMAGES * 30 },
@@ -141,7 +146,7 @@ t.test(
     t.same(found.problems, []);
     t.ok(found.images >= IMAGES);
     t.ok(found.recoveryImages > found.recoveries, 'recovery was crashed in the middle');
-    for (const [name, count] of Object.entries(found.counts)) t.ok(count > 20, `${name}: ${count}`);
+    for (const [name, count] of Object.entries(found.counts)) t.ok(count > 10, `${name}: ${count}`);
     t.ok(found.frames > 60, `segments were used again: ${found.frames} frames`);
     t.comment(JSON.stringify({ ...found, problems: undefined }));
   },

@@ -115,6 +115,8 @@ t.test('word of a write counts for the log it was made from', async (t) => {
   t.equal(log.take().length, 2);
   log.durableTo(5, last);
   t.equal(log.durable, 5);
+  log.append([entry(4, 4)]);
+  t.strictSame([log.durable, log.given], [3, 3], 'nor is what was durable and is replaced');
 });
 
 t.test('what is committed is never replaced, and nothing leaves a gap', async (t) => {

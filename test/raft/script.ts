@@ -8,7 +8,7 @@
  * | `nodes 1 2 3 [limit=N ...]` | everything anew: nodes that are members of one group |
  * | `node 4 of 1 2 3 4` | starts a node with a list of members of its own |
  * | `draws 2 1` | what node 2 draws for its time-outs from its next role on |
- * | `tick 1 [N]` | N ticks of node 1 |
+ * | `tick 1 [N]` | N ticks of node 1; says at which of several something happens |
  * | `round [N]` | N times: every node ticks, leaders send heartbeats, everything is delivered |
  * | `heartbeat 1` | node 1 sends its heartbeats if it leads |
  * | `hears 1 2` | node 1 hears a heartbeat of 2, whoever that is |
@@ -93,7 +93,7 @@ class Script {
     draws: ([id, value]) => {
       this.#node(id).draws = Number(value);
     },
-    tick: ([id, count = '1']) => times(count, () => this.#do(id, (node) => node.core.tick())),
+    tick: ([id, count = '1']) => this.#tick(id, Number(count)),
     round: ([count = '1']) => times(count, () => this.#round()),
     heartbeat: ([id]) => this.#heartbeat(this.#node(id)),
     hears: ([id, from]) => this.#do(id, (node) => node.core.heartbeatRequest(Number(from))),
@@ -237,6 +237,15 @@ class Script {
   #heartbeat(node: ScriptNode): void {
     if (!node.core.isLeader) return;
     for (const request of heartbeatRequests(node.id, [node.core])) this.#post(request);
+  }
+
+  /** Of several ticks, says at which something happened. */
+  #tick(id: string | undefined, count: number): void {
+    for (let tick = 1; tick <= count; tick += 1) {
+      const before = this.#lines.length;
+      this.#do(id, (node) => node.core.tick());
+      if (count > 1 && this.#lines.length > before) this.#lines.splice(before, 0, `at tick ${tick}:`);
+    }
   }
 
   #round(): void {

@@ -89,7 +89,7 @@ export class SimDisk extends SimFiles implements Disk {
   powerLoss(seed: number): SimDisk {
     const random = new Random(seed);
     this.finishSome(random);
-    return new SimDisk({ ...this.options, seed }, this.root.afterPowerLoss(random));
+    return this.successor({ ...this.options, seed }, this.root.afterPowerLoss(random));
   }
 
   /** The root as it is now: for the images that a power loss may leave (`crashImages.ts`). */

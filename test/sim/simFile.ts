@@ -67,9 +67,7 @@ export class SimFile {
       const at = (offset + done) % SIM_PAGE_BYTES;
       const step = Math.min(SIM_PAGE_BYTES - at, from.byteLength - done);
       const index = Math.floor((offset + done) / SIM_PAGE_BYTES);
-      const page = (this.pages.get(index) ?? new Uint8Array(SIM_PAGE_BYTES)).slice();
-      page.set(from.subarray(done, done + step), at);
-      this.setPage(index, page);
+      this.setPage(index, this.pageWith(index, at, from.subarray(done, done + step)));
       done += step;
     }
     this.size = Math.max(this.size, offset + from.byteLength);
@@ -196,6 +194,14 @@ export class SimFile {
     file.dirty.clear();
     file.durableSize = file.size;
     return file;
+  }
+
+  /** The page's present content with `bytes` at `at`, in a new page. */
+  private pageWith(index: number, at: number, bytes: Uint8Array): Uint8Array {
+    if (bytes.byteLength === SIM_PAGE_BYTES) return bytes.slice();
+    const page = this.pages.get(index)?.slice() ?? new Uint8Array(SIM_PAGE_BYTES);
+    page.set(bytes, at);
+    return page;
   }
 
   private setPage(index: number, page: Uint8Array): void {

@@ -66,9 +66,16 @@ export interface SimFault {
   count: number;
 }
 
+/** The power goes in the middle of synchronous work: whoever catches it may do nothing more with that disk than to ask what is left of it. */
+export class PowerCut extends Error {}
+
 export class SimFiles {
   /** What happened, in order: `<call> <path> [offset length]`, at the moment when it happened. */
   readonly trace: string[] = [];
+  /** Without it nothing is noted: a trace of a long run would fill the memory. */
+  tracing = true;
+  /** How many calls are still done; the one after them throws a `PowerCut`. */
+  callsToPowerCut = Number.POSITIVE_INFINITY;
   /** Bytes by which files may still grow: a write that does not fit is cut short, or answered with ENOSPC when nothing of it fits. */
   freeBytes = Number.POSITIVE_INFINITY;
   protected readonly root: SimFolder;
@@ -118,7 +125,7 @@ export class SimFiles {
       if ((flags & constants.O_CREAT) === 0) return -ERRNO.ENOENT;
       node = new SimFile(this.nowMs());
       folder.link(name, node);
-      this.trace.push(`create ${path}`);
+      this.note(`create ${path}`);
     }
     if (node.kind === 'folder') return -ERRNO.EISDIR;
     if ((flags & constants.O_TRUNC) !== 0) node.truncate(0);
@@ -133,7 +140,7 @@ export class SimFiles {
     if (open === undefined) return -ERRNO.EBADF;
     if (open.node.kind === 'file' && open.node.lockedBy === fd) open.node.lockedBy = -1;
     this.fds.delete(fd);
-    this.trace.push(`close ${open.path}`);
+    this.note(`close ${open.path}`);
     return 0;
   }
 
@@ -172,7 +179,7 @@ export class SimFiles {
     if (fault?.errno !== undefined) return -fault.errno;
     if (punch) {
       file.punch(offset, length);
-      this.trace.push(`punch ${path} ${offset} ${length}`);
+      this.note(`punch ${path} ${offset} ${length}`);
     }
     return 0;
   }
@@ -195,7 +202,7 @@ export class SimFiles {
     const there = target.folder.entries.get(target.name);
     if (there?.kind === 'folder' && there.entries.size > 0) return -ERRNO.ENOTEMPTY;
     source.folder.rename(source.name, target.name);
-    this.trace.push(`rename ${from} ${to}`);
+    this.note(`rename ${from} ${to}`);
     return 0;
   }
 
@@ -207,7 +214,7 @@ export class SimFiles {
     if (folder === undefined || node === undefined) return -ERRNO.ENOENT;
     if (node.kind === 'folder') return -ERRNO.EISDIR;
     folder.unlink(name);
-    this.trace.push(`unlink ${path}`);
+    this.note(`unlink ${path}`);
     return 0;
   }
 
@@ -227,7 +234,7 @@ export class SimFiles {
     const { folder, name } = this.parent(path);
     if (folder?.entries.has(name) !== true) return -ERRNO.ENOENT;
     folder.unlink(name);
-    this.trace.push(`removeTree ${path}`);
+    this.note(`removeTree ${path}`);
     return 0;
   }
 
@@ -287,7 +294,7 @@ export class SimFiles {
     const room = write ? this.roomFor(file, offset, bytes.byteLength) : bytes.byteLength;
     if (room === 0 && bytes.byteLength > 0) return { result: -ERRNO.ENOSPC, crc: 0 };
     const moved = bytes.subarray(0, Math.min(room, fault?.shortBytes ?? bytes.byteLength));
-    if (write) this.trace.push(`pwrite ${path} ${offset} ${moved.byteLength}`);
+    if (write) this.note(`pwrite ${path} ${offset} ${moved.byteLength}`);
     const result = write ? file.write(offset, moved, this.nowMs()) : file.read(offset, moved);
     return { result, crc: crcWanted ? crc32(moved.subarray(0, result)) : 0 };
   }
@@ -322,7 +329,7 @@ export class SimFiles {
       return -fault.errno;
     }
     file.makeDurable(point);
-    this.trace.push(`fdatasync ${path}`);
+    this.note(`fdatasync ${path}`);
     return 0;
   }
 
@@ -332,11 +339,14 @@ export class SimFiles {
     const folder = this.node(path);
     if (folder?.kind !== 'folder') return -ERRNO.ENOENT;
     folder.makeDurable(point);
-    this.trace.push(`fsyncFolder ${path}`);
+    this.note(`fsyncFolder ${path}`);
     return 0;
   }
 
   protected fault(call: SimCall, path: string): SimFault | undefined {
+    this.callsToPowerCut -= 1;
+    if (this.callsToPowerCut < 0) throw new PowerCut();
+    if (this.faults.length === 0) return undefined;
     const found = this.faults.find(
       (f) => f.hang !== true && f.call === call && f.count > 0 && f.path.test(path),
     );
@@ -368,6 +378,10 @@ export class SimFiles {
     const cut = path.lastIndexOf('/');
     const folder = this.node(path.slice(0, cut));
     return { folder: folder?.kind === 'folder' ? folder : undefined, name: path.slice(cut + 1) };
+  }
+
+  private note(what: string): void {
+    if (this.tracing) this.trace.push(what);
   }
 
   protected nowMs(): number {

@@ -169,7 +169,7 @@ export class LogCopy {
     if (view.cutIndex !== this.cutIndex) this.#moveCut(view);
     let kept = Math.min(this.lastIndex, view.lastIndex);
     while (kept > this.cutIndex && this.at(kept)!.term !== view.term(kept)) kept -= 1;
-    this.#entries.length = kept - this.cutIndex;
+    if (kept < lastBefore) this.#entries.length = kept - this.cutIndex;
     for (let index = kept + 1; index <= view.lastIndex; index += 1) this.#add(view, index);
     return { keptTo: kept, truncated: kept < lastBefore };
   }

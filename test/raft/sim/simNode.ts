@@ -6,24 +6,26 @@
  */
 import assert from 'node:assert';
 import { native } from '../../../src/native/addon.js';
+import { closePartition } from '../../../src/partition/diskLoad.js';
 import type { Partition } from '../../../src/partition/partition.js';
 import { RaftApply } from '../../../src/partition/raftApply.js';
 import type { RaftMessage } from '../../../src/protocol/raftMessage.js';
+import type { RaftEntry } from '../../../src/protocol/raftStructs.js';
 import { RaftHost } from '../../../src/raft/host.js';
 import { Journal } from '../../../src/raft/journal.js';
 import { returnVote } from '../../../src/raft/noVote.js';
 import type { RaftGroup } from '../../../src/raft/raftGroup.js';
 import { recoverDisk } from '../../../src/raft/recovery.js';
-import type { SnapshotVerdict } from '../../../src/raft/types.js';
+import type { SnapshotVerdict, StateMachine } from '../../../src/raft/types.js';
 import type { Clock } from '../../../src/storage/io.js';
 import { rigRegions, StoreRig } from '../../partition/storeRig.js';
 import type { Random } from '../../sim/random.js';
-import { SimDisk } from '../../sim/simDisk.js';
+import { SimDisk, type SimDiskOptions } from '../../sim/simDisk.js';
 import type { SimFolder } from '../../sim/simFolder.js';
 
 export const GROUP = 7;
 export const DISK_ROOT = '/d';
-const JOURNAL_FOLDER = `${DISK_ROOT}/.extentd.raft/0`;
+export const JOURNAL_FOLDER = `${DISK_ROOT}/.extentd.raft/0`;
 const JOURNAL_BUFFER_BYTES = 256 * 1024;
 const SCRATCH_BYTES = 64 * 1024;
 /** Small, so that segments are reused and log files rotate within a run. */
@@ -39,6 +41,12 @@ export function nodeRegions(): Uint8Array[] {
 
 /** What a node tells its cluster. */
 export interface NodeEvents {
+  /** The state machine goes on behind this index; gets an entry; takes a snapshot. */
+  resumed(index: number): void;
+  handedOver(entry: RaftEntry): void;
+  restored(index: number, term: number): void;
+  /** A process runs, and has not had its first turn. */
+  started(node: SimNode): void;
   send(message: RaftMessage): void;
   snapshotVerdict(verdict: SnapshotVerdict): void;
   /** The group has ended in this process, for good. */
@@ -47,6 +55,8 @@ export interface NodeEvents {
   removed(): void;
   log(message: string): void;
 }
+
+export type MakeDisk = (options: SimDiskOptions, root: SimFolder) => SimDisk;
 
 /** What runs between a start and the end of the process. */
 interface Process {
@@ -68,7 +78,10 @@ export class SimNode {
   private readonly events: NodeEvents;
   private process: Process | null = null;
 
-  /** @param root what the disk holds at first: a loaded partition `GROUP` below `DISK_ROOT`. The node owns it. */
+  /**
+   * @param root what the disk holds at first: a loaded partition `GROUP` below `DISK_ROOT`. The node owns it.
+   * @param makeDisk for disks with a planted bug.
+   */
   constructor(
     id: number,
     root: SimFolder,
@@ -76,6 +89,7 @@ export class SimNode {
     clock: Clock,
     random: Random,
     events: NodeEvents,
+    makeDisk: MakeDisk = (options, folder) => new SimDisk(options, folder),
   ) {
     this.id = id;
     this.regions = regions;
@@ -83,7 +97,8 @@ export class SimNode {
     this.random = random;
     this.events = events;
     const seed = random.below(2 ** 31);
-    this.disk = new SimDisk({ regions, seed, batchCapacity: 64, nowMs: () => clock.nowMs() }, root);
+    this.disk = makeDisk({ regions, seed, batchCapacity: 64, nowMs: () => clock.nowMs() }, root);
+    this.disk.tracing = false;
   }
 
   get isUp(): boolean {
@@ -103,6 +118,12 @@ export class SimNode {
   get apply(): RaftApply {
     assert(this.process !== null, 'the node is up');
     return this.process.apply;
+  }
+
+  /** The store's worker, for what is asked of a node beside raft. */
+  get rig(): StoreRig {
+    assert(this.process !== null, 'the node is up');
+    return this.process.rig;
   }
 
   get partition(): Partition {
@@ -147,12 +168,13 @@ export class SimNode {
       log: (_level, message) => events.log(message),
     });
     const problem = host.start({
-      ...{ group: GROUP, path: `${partition.path}/wal_${GROUP}`, machine: apply.value },
+      ...{ group: GROUP, path: `${partition.path}/wal_${GROUP}`, machine: this.told(apply.value) },
       lost: noVote.some(({ group }) => group === GROUP),
       peers: partition.peers.map(({ id }) => ({ type: 0, priority: 0, nodeId: id })),
     });
     if (problem !== null) return problem;
     this.process = { rig, partition, apply: apply.value, journal, host, stopProblems: null };
+    events.started(this);
     this.turn();
     return null;
   }
@@ -160,8 +182,11 @@ export class SimNode {
   /** 300 ms of this node's clock have passed. */
   tick(): void {
     if (this.process === null) return;
-    this.process.host.tick();
-    this.process.rig.stores.tick();
+    const { host, rig } = this.process;
+    host.tick();
+    rig.stores.tick();
+    rig.health.space.beginLook();
+    rig.health.space.endLook(this.disk.freeBytes);
     this.turn();
   }
 
@@ -182,10 +207,13 @@ export class SimNode {
   turn(): void {
     const { process } = this;
     if (process === null) return;
+    const { rig, host } = process;
+    const { applies } = rig.stores;
     for (let turns = 0; turns < TURNS_MAX; turns += 1) {
-      const moved = process.rig.turn();
-      process.host.turn();
-      if (!moved && !process.rig.stores.applies.woken) return;
+      // The store has nothing to do that neither work of the disk nor raft tells it.
+      const moved = (applies.woken || rig.hasArrivals || this.disk.pending() > 0) && rig.turn();
+      host.turn();
+      if (!moved && !applies.woken) return;
     }
     assert.fail('the node does not come to rest');
   }
@@ -194,25 +222,51 @@ export class SimNode {
   kill(): void {
     this.process = null;
     this.disk = this.disk.processEnd(this.random.below(2 ** 31));
+    this.disk.tracing = false;
   }
 
   /** What was not synced may be lost, torn or there. */
   losePower(): void {
     this.process = null;
     this.disk = this.disk.powerLoss(this.random.below(2 ** 31));
+    this.disk.tracing = false;
   }
 
   /** A step of a clean stop: null while it is under way, then its problems; the process is gone then. */
   stopStep(): string[] | null {
     const { process } = this;
     assert(process !== null, 'the node is up');
-    process.rig.turn();
+    const { rig, partition } = process;
+    rig.turn();
     process.stopProblems ??= process.host.stopStep();
     const { stopProblems: problems } = process;
-    if (problems === null || !process.apply.comeToRest() || process.rig.turn()) return null;
-    const errno = process.apply.close();
-    if (errno < 0) problems.push(`APPLY: errno ${-errno}`);
+    if (problems === null || !rig.stores.stop() || rig.turn() || this.disk.pending() > 0) return null;
+    const closed = closePartition(rig.stores, partition);
+    if (!closed.ok) problems.push(closed.message);
     this.process = null;
     return problems;
+  }
+
+  /** The state machine, with what it is given told to the cluster. */
+  private told(apply: RaftApply): StateMachine {
+    const { events } = this;
+    return {
+      get durableApplied(): number {
+        return apply.durableApplied;
+      },
+      resumeAt(index) {
+        events.resumed(index);
+        apply.resumeAt(index);
+      },
+      apply(entry, done) {
+        events.handedOver(entry);
+        apply.apply(entry, done);
+      },
+      keepMembers: (peers) => apply.keepMembers(peers),
+      restore(meta, done) {
+        events.restored(meta.index, meta.term);
+        apply.restore(meta, done);
+      },
+    };
   }
 }

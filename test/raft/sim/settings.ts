@@ -1,0 +1,32 @@
+/**
+ * The settings in which clusters are simulated. `stormy` looks for bugs: a fault every second or two, members that come and go, busy clients. `calm` looks at time: weeks in
+ * which hardly anything happens, and little goes wrong at once.
+ */
+import type { FaultName } from './faults.js';
+import type { Setting } from './run.js';
+
+const WEIGHTS: Record<FaultName, number> = {
+  ...{ kill: 4, powerLoss: 4, blackout: 1, cleanStop: 3, crashAtStart: 3 },
+  ...{ oneWayCut: 4, isolation: 4, delaySpike: 3, loss: 2, duplication: 2, reordering: 2 },
+  ...{ clockSkew: 2, wallClockJump: 2, pause: 4, hungDisk: 3, fullDisk: 2 },
+  ...{ journalError: 2, logError: 2, extentError: 2, applyError: 2 },
+  ...{ forcedElection: 3, logCut: 3, snapshotFailure: 1, journalDamage: 2, logDamage: 2 },
+};
+
+export const STORMY: Setting = {
+  name: 'stormy',
+  durationMs: 40_000,
+  storm: { everyMs: 1500, weights: WEIGHTS },
+  operator: { changeEveryMs: 8000, compactEveryMs: 12_000 },
+  clients: { clients: 4, thinkMs: 700, readShare: 0.4, wideShare: 0.02, syncShare: 0.2 },
+};
+
+export const CALM: Setting = {
+  name: 'calm',
+  durationMs: 3_600_000,
+  storm: { everyMs: 300_000, weights: WEIGHTS },
+  operator: { changeEveryMs: 1_200_000, compactEveryMs: 60_000 },
+  clients: { clients: 2, thinkMs: 60_000, readShare: 0.5, wideShare: 0.02, syncShare: 0.2 },
+};
+
+export const SETTINGS: Readonly<Record<string, Setting>> = { stormy: STORMY, calm: CALM };
