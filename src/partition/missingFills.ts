@@ -92,7 +92,7 @@ export class MissingFills implements OperationOwner {
     fill.lane = null;
     if (problem === null) {
       this.of.changed(extentId);
-      this.of.missing.cut(extentId, extentOffset, extentOffset + size, fill.copy.appliedIndex);
+      this.of.missing.copied(extentId, extentOffset, extentOffset + size, fill.copy.appliedIndex);
       fill.writtenBytes += size;
     } else {
       if (afterFailure(ioError) === 'stop') this.of.halt(problem);
