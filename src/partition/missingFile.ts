@@ -94,6 +94,12 @@ export class MissingFile {
     this.note(this.ranges.takeGrown());
   }
 
+  /** As `MissingRanges.copied`. */
+  copied(extentId: number, from: number, to: number, index: number): void {
+    this.ranges.copied(extentId, from, to, index);
+    this.note(this.ranges.takeGrown());
+  }
+
   /** All contents are to be compared, as of `index`. */
   wantComparison(index: number): void {
     this.compareFrom = Math.max(this.compareFrom, index, 1);
