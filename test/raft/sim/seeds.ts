@@ -1,0 +1,48 @@
+/**
+ * The slice of seeds that CI runs, in parts that fit a test file each: what is asserted of each run, and of the sum.
+ */
+import t from 'tap';
+import { FAULT_NAMES, type FaultName } from './faults.js';
+import { RunFailed, runSeed } from './run.js';
+import { STORMY } from './settings.js';
+import { Totals } from './totals.js';
+
+/** Seeds of one part; there are four. */
+export const SEEDS_A_PART = 500;
+
+/** Hits in a part, at least: far below what is seen, far above an accident. */
+const HITS_MIN = 100;
+/** Faults that need something else to have happened before. */
+const RARE: Partial<Record<FaultName, number>> = { snapshotFailure: 0, journalDamage: 20, logDamage: 15 };
+
+/** Runs a part, from 0, and looks at what it came to. */
+export function runPart(part: number): void {
+  const from = 1 + part * SEEDS_A_PART;
+  t.test(`seeds ${from} to ${from + SEEDS_A_PART - 1}: nothing that must hold is broken`, async (t) => {
+    const totals = new Totals();
+    const startedAt = performance.now();
+    for (let seed = from; seed < from + SEEDS_A_PART; seed += 1) {
+      try {
+        totals.add(runSeed(seed, { setting: STORMY }));
+      } catch (error) {
+        if (!(error instanceof RunFailed)) throw error;
+        for (const line of error.lines) t.comment(line);
+        t.fail(error.message);
+        return;
+      }
+    }
+    for (const line of totals.lines()) t.comment(line);
+    const speed = totals.simulatedMs / (performance.now() - startedAt);
+    t.comment(`${speed.toFixed(0)} simulated hours an hour`);
+    t.ok(totals.simulatedMs > 5 * 3_600_000, 'simulated hours');
+    t.ok(totals.elections > 2000, `${totals.elections} elections`);
+    t.ok(totals.restarts > 3000, `${totals.restarts} restarts`);
+    t.ok(totals.changes > 250, `${totals.changes} membership changes`);
+    t.ok(totals.snapshots > 5, `${totals.snapshots} snapshots`);
+    t.ok(totals.answered > 15_000, `${totals.answered} operations answered`);
+    t.ok(totals.fetched > 3000, `${totals.fetched} pieces fetched`);
+    for (const name of FAULT_NAMES) {
+      t.ok(totals.faults[name] >= (RARE[name] ?? HITS_MIN), `${name} ${totals.faults[name]}`);
+    }
+  });
+}
