@@ -62,7 +62,7 @@ export class MissingRanges {
     const ranges = this.of(extentId);
     const apart = ranges.filter(({ from, to }) => to < added.from || added.to < from);
     const touched = ranges.filter(({ from, to }) => from <= added.to && added.from <= to);
-    this.set(extentId, [...apart, touched.reduce(union, added)], added.index);
+    this.set(extentId, [...apart, touched.reduce(union, { ...added })], added.index);
   }
 
   /** A random write of this index was carried out, or a copy of this age was written: what is not newer is not missing any more. True when something was taken away. */
