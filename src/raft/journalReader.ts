@@ -11,7 +11,14 @@ import { join } from 'node:path';
 import { isMediumError } from '../storage/diskErrors.js';
 import type { Disk } from '../storage/io.js';
 import { MiB } from '../storage/layout.js';
-import { type EmptyMark, listSegments, NO_MARK, readEmptyMark, type SegmentFile } from './journalFiles.js';
+import {
+  type EmptyMark,
+  type FramePlace,
+  listSegments,
+  NO_MARK,
+  readEmptyMark,
+  type SegmentFile,
+} from './journalFiles.js';
 import {
   type Crc32c,
   type FoundRecord,
@@ -39,6 +46,8 @@ export interface FoundJournal {
   frames: number;
   /** The last whole frame and life on the disk; those of the mark when there is none behind it. */
   last: EmptyMark;
+  /** Where that frame is; null when there is none behind the mark. */
+  lastPlace: FramePlace | null;
   /** Groups that have not ended. */
   groups: Map<number, GroupSummary>;
   /** Frames that were durable and are missing, in order. */
@@ -85,6 +94,7 @@ interface WholeFrame {
 }
 
 interface NeededFrame {
+  place: FramePlace;
   frame: number;
   life: number;
   records: FoundRecord[] | null;
@@ -112,7 +122,13 @@ class JournalReader {
     this.#crc32c = crc32c;
     this.#found = {
       ...{ folder, isEmpty: false, mark: NO_MARK, frames: 0, last: NO_MARK, groups: new Map(), gaps: [] },
-      ...{ unreadable: false, failure: null, problems: [], walk: (visit) => this.#walkAgain(visit) },
+      ...{
+        lastPlace: null,
+        unreadable: false,
+        failure: null,
+        problems: [],
+        walk: (visit) => this.#walkAgain(visit),
+      },
     };
   }
 
@@ -131,12 +147,13 @@ class JournalReader {
     this.#tail = found.mark.frame + 1;
     for (const { header } of this.#framesOf(newest)) this.#tail = Math.max(found.mark.frame + 1, header.tail);
     let expected = this.#tail;
-    for (const { frame, life, records } of this.#neededFrames()) {
+    for (const { frame, life, records, place } of this.#neededFrames()) {
       if (frame > expected) this.#miss(expected, frame - 1);
       if (records === null) this.#miss(frame, frame);
       else this.#summarize(frame, records);
       expected = frame + 1;
       found.last = { frame, life };
+      found.lastPlace = place;
     }
     return found;
   }
@@ -174,12 +191,13 @@ class JournalReader {
   *#neededFrames(): Generator<NeededFrame> {
     let last = this.#tail - 1;
     for (const segment of this.#segments) {
-      for (const { header, payload } of this.#framesOf(segment)) {
+      for (const { header, payload, offset } of this.#framesOf(segment)) {
         const { number: frame, life } = header;
         if (frame <= last) continue;
         last = frame;
         const records = readRecords(payload, header.records);
-        yield { frame, life, records: typeof records === 'string' ? null : records, payload };
+        const place = { path: segment.file.path, offset, bytes: frameBytes(header.payloadBytes) };
+        yield { place, frame, life, records: typeof records === 'string' ? null : records, payload };
       }
     }
   }

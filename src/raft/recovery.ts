@@ -10,7 +10,7 @@ import { crc32c } from '../storage/crc32c.js';
 import type { Disk } from '../storage/io.js';
 import { parsePartitionFolderName, RAFT_FOLDER } from '../storage/layout.js';
 import { GroupCompletion, type GroupRecovery, RecoveryFailure } from './groupRecovery.js';
-import { writeEmptyMark } from './journalFiles.js';
+import { writeAgain, writeEmptyMark } from './journalFiles.js';
 import { type FoundJournal, readJournals } from './journalReader.js';
 import { GroupPlan, type GroupRecord, type GroupSummary, type RecordPlace } from './journalReplay.js';
 import { type NoVote, readNoVotes, returnVoteNow, takeVote } from './noVote.js';
@@ -78,6 +78,8 @@ class DiskRecovery {
     if (listed !== null) return this.#failed(listed);
     const sources = this.#sourcesOf(begun);
     for (const journal of begun) this.#doubt(journal, sources);
+    for (const journal of begun) this.#makeLastDurable(journal);
+    if (report.failures.length > 0) return report;
     for (const journal of begun)
       this.#recover(
         journal,
@@ -116,6 +118,15 @@ class DiskRecovery {
       }
     }
     return sources;
+  }
+
+  /**
+   * Only the last frame can be one whose write has failed or was never waited for: the next one starts when it is durable. It is made so before anything follows from it, since a folder
+   * that says more than the journal would count as another node's.
+   */
+  #makeLastDurable({ lastPlace }: FoundJournal): void {
+    const written = lastPlace === null ? 0 : writeAgain(this.#disk, lastPlace);
+    if (written < 0) this.#failed(`write ${lastPlace!.path}: ${this.#disk.errnoText(written)}`);
   }
 
   /** Any group of the disk may have had records in frames that are missing, unless a later checkpoint or another journal shows that it had none. */
