@@ -1,6 +1,0 @@
-/**
- * Part 1 of the simulated clusters of CI.
- */
-import { runPart } from './seeds.js';
-
-runPart(0);

@@ -1,6 +1,0 @@
-/**
- * Part 2 of the simulated clusters of CI.
- */
-import { runPart } from './seeds.js';
-
-runPart(1);
