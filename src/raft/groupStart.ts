@@ -35,13 +35,14 @@ export interface StartState {
 export function startState(state: StoredState): StartState {
   const { hardState, cutIndex, lastIndex, applied, lost } = state;
   const notes: string[] = [];
-  let mayVote = !lost;
   if (lost) notes.push('entries or a vote that were durable here are lost: no vote until caught up');
-  if (applied > lastIndex) {
+  if (applied > lastIndex)
     notes.push(`applied ${applied} is above the end ${lastIndex} of the log: no vote until caught up`);
-    mayVote = false;
-  }
-  const appliedNow = clamp('applied', applied, cutIndex, lastIndex, notes);
+  const mayVote = !lost && applied <= lastIndex;
+  // Behind the commit a log that has lost entries may hold others than those that were applied. They are applied again when a leader has sent them.
+  const believed = mayVote ? applied : Math.min(applied, hardState.commit);
+  if (believed < applied) notes.push(`applied ${applied} is lowered to the commit ${believed}`);
+  const appliedNow = clamp('applied', believed, cutIndex, lastIndex, notes);
   // A Go node's log that is shorter than its commit is clamped, as that node does: after a rack has lost its power all replicas may be so.
   const stored = clamp('commit', hardState.commit, cutIndex, lastIndex, notes);
   const commit = Math.max(stored, appliedNow);

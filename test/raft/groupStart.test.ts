@@ -47,8 +47,16 @@ t.test('a commit above the log’s end is lowered, as a Go node does, and the re
 
 t.test('applied above the log’s end proves a loss: no vote until caught up', async (t) => {
   const { commit, applied, mayVote, notes } = startState({ ...STORED, applied: 12 });
-  t.same({ commit, applied, mayVote }, { commit: 10, applied: 10, mayVote: false });
+  t.same({ commit, applied, mayVote }, { commit: 8, applied: 8, mayVote: false });
   t.match(notes.join('\n'), /applied 12 is above the end 10/);
+});
+
+t.test('where entries are lost, those behind the commit need not be those that were applied', async (t) => {
+  const { commit, applied, notes } = startState({ ...STORED, applied: 10, lost: true });
+  t.same({ commit, applied }, { commit: 8, applied: 8 });
+  t.match(notes.join('\n'), /applied 10 is lowered to the commit 8/);
+  const cut = startState({ ...STORED, hardState: { term: 3, vote: 2, commit: 0 }, applied: 10, lost: true });
+  t.same([cut.commit, cut.applied], [4, 4], 'up to the cut everything is committed and applied');
 });
 
 t.test('a term that only the log knows: the vote is taken, by this node itself', async (t) => {
