@@ -192,7 +192,7 @@ export class SimNode {
 
   receive(message: RaftMessage): void {
     if (this.process === null) return;
-    assert.equal(this.process.host.receive(message), null, 'nodes send what can be read');
+    assert(this.process.host.receive(message) === null, 'nodes send what can be read');
     this.turn();
   }
 
