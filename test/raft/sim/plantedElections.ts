@@ -1,0 +1,140 @@
+/**
+ * Bugs planted in elections and in what a node remembers of them (`plantedRaftBugs.ts`).
+ */
+import { RAFT_MESSAGE, type RaftMessage } from '../../../src/protocol/raftMessage.js';
+import { RaftCore } from '../../../src/raft/core.js';
+import { leaseElection } from '../../../src/raft/election.js';
+import { GroupReplay } from '../../../src/raft/journalReplay.js';
+import { RaftLog } from '../../../src/raft/log.js';
+import { Outbox } from '../../../src/raft/outbox.js';
+import type { PlantedRaftBug } from './plantedRaftBugs.js';
+
+const TWO_VOTES = /election safety: a node votes for \d+ in term \d+, and voted for \d+/;
+const TWO_LEADERS = /election safety: nodes \d+ and \d+ both lead in term \d+/;
+const FORGOTTEN = /durability: a node (in term \d+ comes back|that voted for \d+ in term)/;
+const INCOMPLETE = /leader completeness|conflicts with the committed|others have one of term/;
+/** Nobody has it. */
+const PHANTOM = -1;
+
+const isGrant = ({ type, reject }: RaftMessage): boolean => type === RAFT_MESSAGE.voteResponse && !reject;
+
+export const ELECTION_BUGS: readonly PlantedRaftBug[] = [
+  {
+    name: 'vote-given-twice',
+    breaks: 'a node votes in a term in which it has voted',
+    planted: '`leaseElection.step`: the vote is forgotten when the next request comes',
+    finding: TWO_VOTES,
+    seed: 1,
+    patch(patches) {
+      patches.method(leaseElection, 'step', (original) => (group, message) => {
+        if (message.type === RAFT_MESSAGE.voteRequest) group.vote = 0;
+        original(group, message);
+      });
+    },
+  },
+  {
+    name: 'vote-not-journaled',
+    breaks: 'term and vote are told before they are in the journal',
+    planted: '`Outbox.take`: never says that an output must be synced',
+    finding: FORGOTTEN,
+    seed: 1,
+    patch(patches) {
+      patches.method(Outbox.prototype, 'take', (original) => {
+        return function (this: Outbox, term, vote, log) {
+          return { ...original.call(this, term, vote, log), mustSync: false };
+        };
+      });
+    },
+  },
+  {
+    name: 'vote-lost-at-restart',
+    breaks: 'recovery brings the term back and not the vote',
+    planted: '`GroupReplay.plan`: the vote is 0',
+    finding: FORGOTTEN,
+    seed: 1,
+    patch(patches) {
+      patches.method(GroupReplay.prototype, 'plan', (original) => {
+        return function (this: GroupReplay, gaps) {
+          const plan = original.call(this, gaps);
+          return { ...plan, hardState: plan.hardState && { ...plan.hardState, vote: 0 } };
+        };
+      });
+    },
+  },
+  {
+    name: 'vote-counted-twice',
+    breaks: 'one grant counts as two',
+    planted: '`leaseElection.step`: each grant is put down under a second name',
+    finding: TWO_LEADERS,
+    seed: 1,
+    patch(patches) {
+      patches.method(leaseElection, 'step', (original) => (group, message) => {
+        if (isGrant(message)) group.votes.set(-message.from, true);
+        original(group, message);
+      });
+    },
+  },
+  {
+    name: 'vote-quorum-too-small',
+    breaks: 'a candidate wins with one vote less than a majority, and leads with one ack less',
+    planted: '`leaseElection.step`: a node that is not there votes for everybody',
+    finding: TWO_LEADERS,
+    seed: 1,
+    patch(patches) {
+      patches.method(leaseElection, 'step', (original) => (group, message) => {
+        if (group.state === 'candidate') group.votes.set(PHANTOM, true);
+        if (group.state === 'electionAck') group.acks.add(PHANTOM);
+        original(group, message);
+      });
+    },
+  },
+  {
+    name: 'old-vote-counted',
+    breaks: 'a grant of an earlier term counts',
+    planted: '`RaftCore.step`: grants get the term of the present campaign',
+    finding: TWO_LEADERS,
+    seed: 1,
+    patch(patches) {
+      patches.method(RaftCore.prototype, 'step', (original) => {
+        return function (this: RaftCore, message) {
+          const isOld = isGrant(message) && message.term < this.term;
+          original.call(this, isOld ? { ...message, term: this.term } : message);
+        };
+      });
+    },
+  },
+  {
+    name: 'log-not-compared',
+    breaks: 'a candidate whose log is behind gets votes',
+    planted: '`RaftLog.compareEnd`: every log is far enough',
+    finding: INCOMPLETE,
+    seed: 1,
+    patch(patches) {
+      patches.method(RaftLog.prototype, 'compareEnd', () => () => 1);
+    },
+  },
+  {
+    name: 'lost-replica-votes',
+    breaks: 'a replica that may have lost entries votes at once',
+    planted: '`GroupState`: may vote, whatever the host says',
+    finding: INCOMPLETE,
+    seed: 1,
+    patch(patches) {
+      patches.watchStates((state) => {
+        state.mayVote = true;
+      });
+    },
+  },
+  {
+    name: 'lost-replica-votes-early',
+    breaks: 'a replica that has lost entries votes again at a commit of the term in which it came back',
+    planted: '`GroupState`: the term of the start counts as 0',
+    finding: INCOMPLETE,
+    seed: 1,
+    patch(patches) {
+      patches.watchStates((state) => {
+        Object.assign(state, { termAtStart: 0 });
+      });
+    },
+  },
+];
