@@ -53,6 +53,10 @@ class NoMachine implements StateMachine {
     done({ kind: 'applied', error: null });
   }
 
+  keepMembers(): null {
+    return null;
+  }
+
   restore(_meta: unknown, done: (outcome: ApplyOutcome) => void): void {
     done({ kind: 'stopped', reason: 'a lone member gets no snapshot' });
   }

@@ -47,8 +47,16 @@ export class ApplyQueue {
   push(item: Pick<Applying, 'index' | 'done'> & Partial<Applying>): void {
     const last = this.items.at(-1)?.index ?? this.appliedIndex;
     assert(item.index > last, 'entries come in index order');
-    const rest = { command: null, act: null, phase: 'waiting', written: 0, lane: null, error: null } as const;
-    this.items.push({ ...rest, ...item });
+    this.items.push({
+      index: item.index,
+      command: item.command ?? null,
+      act: item.act ?? null,
+      done: item.done,
+      phase: item.phase ?? 'waiting',
+      written: 0,
+      lane: null,
+      error: item.error ?? null,
+    });
     this.settle();
   }
 

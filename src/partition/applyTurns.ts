@@ -62,14 +62,13 @@ export class ApplyTurns {
     this.appliers.add(applier);
   }
 
+  /** No more ticks. What is under way goes on to its end. */
   detach(applier: Applier): void {
     this.appliers.delete(applier);
-    this.due.delete(applier);
   }
 
   /** `applier` is asked at the next `advance`. */
   wake(applier: Applier): void {
-    if (!this.appliers.has(applier)) return;
     this.due.add(applier);
     this.woken = true;
   }

@@ -19,6 +19,23 @@ export type MembersAfter =
   /** This node is no member any more: its replica is to be taken away. */
   | { kind: 'removedHere' };
 
+/**
+ * What the members that a snapshot tells make of `members`; null when they are the same. It tells ids alone: the address of one that is not known here is empty until
+ * its own change, or somebody else, tells it.
+ */
+export function membersOfSnapshot(
+  ids: readonly number[],
+  members: Members,
+): { peers: MetaPeer[]; hosts: string[] } | null {
+  const known = new Map(members.peers.map((peer) => [peer.id, peer]));
+  if (ids.length === known.size && ids.every((id) => known.has(id))) return null;
+  const peers = ids.map((id) => known.get(id) ?? { id, addr: '' });
+  const gone = members.peers.filter(({ id }) => !ids.includes(id)).map(({ addr }) => addr);
+  // Fewer hosts than members would pass for a partition with fewer replicas.
+  const unknown = peers.some(({ addr }) => addr === '');
+  return { peers, hosts: members.hosts.filter((host) => unknown || !gone.includes(host)) };
+}
+
 const SAME: MembersAfter = { kind: 'same', problem: null };
 
 /** What the data of an entry of type 1 makes of `members`. `nodeId`: this node's. */
@@ -28,18 +45,18 @@ export function membersAfter(data: Uint8Array, members: Members, nodeId: number)
   const context = decodeMemberChange(change.value.context);
   if (!context.ok) return { kind: 'same', problem: context.message };
   const { addPeer, removePeer } = context.value;
-  const isMember = (id: number): boolean => members.peers.some((peer) => peer.id === id);
   switch (change.value.type) {
     case CHANGE_TYPE.add: {
-      if (addPeer.id === 0 || isMember(addPeer.id)) return SAME;
+      const known = members.peers.find(({ id }) => id === addPeer.id);
+      if (addPeer.id === 0 || addPeer.addr === known?.addr || (known?.addr ?? '') !== '') return SAME;
       return {
         kind: 'changed',
-        peers: [...members.peers, addPeer],
+        peers: [...members.peers.filter((peer) => peer !== known), addPeer],
         hosts: [...members.hosts, addPeer.addr],
       };
     }
     case CHANGE_TYPE.remove: {
-      if (!isMember(removePeer.id)) return SAME;
+      if (!members.peers.some(({ id }) => id === removePeer.id)) return SAME;
       if (removePeer.id === nodeId) return { kind: 'removedHere' };
       return {
         kind: 'changed',

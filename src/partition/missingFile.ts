@@ -54,8 +54,8 @@ export class MissingFile {
   private replacement: MissingRecord[] | null = null;
 
   /**
-   * Reads the file of the partition's `folder`; one that is not there names nothing. `appliedIndex`: the applied index of this start. A file that is damaged, or
-   * too long, asks for a comparison; one that cannot be read is a `problem` that keeps the replica from applying.
+   * Reads the file of the partition's `folder`; one that is not there names nothing. `appliedIndex`: the applied index of this start. A file that is damaged
+   * asks for a comparison; one that cannot be read, or is too long, is a `problem` that keeps the replica from applying.
    */
   constructor(disk: Disk, folder: string, appliedIndex: number) {
     this.path = join(folder, FILE.raftMissing);
@@ -68,9 +68,11 @@ export class MissingFile {
     this.records = found.bytes / MISSING_RECORD_BYTES;
     for (const record of found.records) this.take(record);
     this.ranges.raiseTo(appliedIndex);
-    // Everything taken stands in the file, but what lies behind the damage.
     this.ranges.takeGrown();
-    if (found.damaged) this.wantComparison(appliedIndex);
+    if (!found.damaged) return;
+    // What stands behind the damage is written over by what comes next.
+    this.note([...this.ranges.records()]);
+    this.wantComparison(appliedIndex);
   }
 
   /** A range of a random write of this index, the largest that the extent has seen. Durable when `save` says so. */

@@ -7,7 +7,7 @@
  */
 import assert from 'node:assert';
 import { ERROR_TEXT } from '../protocol/errors.js';
-import { ENTRY_TYPE, type RaftEntry, type SnapshotMeta } from '../protocol/raftStructs.js';
+import { ENTRY_TYPE, type RaftEntry, type RaftPeer, type SnapshotMeta } from '../protocol/raftStructs.js';
 import type { StateMachine } from '../raft/types.js';
 import { wholeBlocks } from '../storage/crcFile.js';
 import { FILE, isTinyExtent } from '../storage/layout.js';
@@ -25,8 +25,8 @@ import { type ApplyDone, type Applying, ApplyQueue } from './applyQueue.js';
 import { ApplySave, type SavesFor } from './applySave.js';
 import type { Applier, ApplyLane, ApplyTurns } from './applyTurns.js';
 import type { ExtentStore } from './extentStore.js';
+import { GroupMembers, type MembersListener } from './groupMembers.js';
 import { reportDiskError } from './ioErrors.js';
-import { membersAfter } from './memberChange.js';
 import { MissingFile } from './missingFile.js';
 import { type Copy, type CopyDone, type FillsFor, MissingFills } from './missingFills.js';
 import type { Operation, OperationOwner } from './operation.js';
@@ -37,14 +37,6 @@ import type { StoreHost } from './storeHost.js';
 /** Entries behind the oldest one that are looked at for one that can start. */
 const WINDOW = 32;
 
-/** Who is told of changes of members. */
-export interface MembersListener {
-  /** META has other members. */
-  changed(): void;
-  /** This node was removed from the group: group, log and folder are to go. META is as before. */
-  removedHere(): void;
-}
-
 export class RaftApply implements StateMachine, Applier, OperationOwner, SavesFor, FillsFor {
   readonly store: ExtentStore;
   readonly missing: MissingFile;
@@ -52,8 +44,7 @@ export class RaftApply implements StateMachine, Applier, OperationOwner, SavesFo
   private readonly stores: StoreGroup;
   private readonly host: StoreHost;
   private readonly turns: ApplyTurns;
-  private readonly nodeId: number;
-  private readonly listener: MembersListener;
+  private readonly members: GroupMembers;
   private readonly save: ApplySave;
   private readonly fills: MissingFills;
   private readonly queue: ApplyQueue;
@@ -79,8 +70,7 @@ export class RaftApply implements StateMachine, Applier, OperationOwner, SavesFo
     this.partition = partition;
     this.store = partition.store;
     this.missing = missing;
-    this.nodeId = nodeId;
-    this.listener = listener;
+    this.members = new GroupMembers(partition, nodeId, listener);
     this.queue = new ApplyQueue(partition.appliedIndex);
     this.save = new ApplySave(stores, missing, this, partition.appliedIndex);
     this.fills = new MissingFills(stores, this);
@@ -138,6 +128,10 @@ export class RaftApply implements StateMachine, Applier, OperationOwner, SavesFo
     if ('command' in decoded) return this.push({ index, command: decoded.command, done });
     const error = applyError(index, this.partition.id, null, decoded.cause);
     this.push({ index, phase: 'ended', error, done });
+  }
+
+  keepMembers(peers: readonly RaftPeer[]): string | null {
+    return this.members.keep(peers);
   }
 
   restore(meta: SnapshotMeta, done: ApplyDone): void {
@@ -360,18 +354,9 @@ export class RaftApply implements StateMachine, Applier, OperationOwner, SavesFo
   }
 
   private changeMembers(item: Applying, data: Uint8Array): void {
-    const after = membersAfter(data, this.partition, this.nodeId);
-    const where = { partition: this.partition.id, index: item.index };
-    if (after.kind === 'same' && after.problem !== null) {
-      this.host.log('error', `a member change cannot be read, nothing changes: ${after.problem}`, where);
-    }
-    if (after.kind === 'changed') {
-      const result = this.partition.setMembers(after.peers, after.hosts);
-      if (result < 0) return this.holdUpAt(FILE.meta, result);
-      this.listener.changed();
-    }
-    if (after.kind === 'removedHere') this.listener.removedHere();
-    this.queue.end(item, null);
+    const result = this.members.change(data, item.index);
+    if (result < 0) this.holdUpAt(FILE.meta, result);
+    else this.queue.end(item, null);
   }
 
   private holdUpAt(file: string, errno: number): void {

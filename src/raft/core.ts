@@ -29,7 +29,7 @@ import {
 } from './readRounds.js';
 import { broadcastAppends, countOwnLog, onAppendResponse, sendAppend, sendToWaiting } from './replication.js';
 import { becomeFollower } from './roles.js';
-import { onRestored, onSnapshot, onSnapshotSent } from './snapshots.js';
+import { onRestored, onSnapshot, onSnapshotSent, replacesLog } from './snapshots.js';
 import { type RaftStatus, statusOf } from './status.js';
 import type { CoreOutput } from './types.js';
 
@@ -232,6 +232,11 @@ export class RaftCore {
     if (last === undefined) return;
     this.log.durableTo(last.index, output.generation);
     countOwnLog(this.#group);
+  }
+
+  /** Whether this snapshot header would take the place of the log. Its members are to be durable before it is stepped. */
+  wouldRestore(header: RaftMessage): boolean {
+    return replacesLog(this.#group, header);
   }
 
   /** The reset of an output is durable and the state machine has taken it, or has failed: then this core stays silent for good. */

@@ -26,7 +26,7 @@ export interface GroupRecovery {
   folder: string | null;
   /**
    * `recovered`: the folder is complete. `foreign`: another node has written to it, the records are void. `gone`: there is no folder for them. `refused`: the folder is
-   * damaged below what the journal has, or does not read; it is as it was.
+   * damaged below what the journal has, or does not read; of the journal it got term and vote at most.
    */
   outcome: 'recovered' | 'foreign' | 'gone' | 'refused';
   /** Entries that were brought in: the first, and how many. */
@@ -82,15 +82,33 @@ export function recoverGroup(input: GroupRecoveryInput): GroupRecovery {
     if (opened.errno < 0 && !isMediumError(opened.errno))
       throw new RecoveryFailure(`${path}: ${opened.reason}`);
     const lost = `its log could not be completed: ${opened.reason}`;
+    if (opened.errno === 0) keepHardState(input, plan);
     return { ...recovery, outcome: 'refused', notes: [opened.reason], lost };
   }
   recovery.notes.push(...opened.state.notes);
   try {
+    if (plan.lost !== null) syncFiles(disk, path);
     complete(input, opened.folder, plan, recovery);
   } finally {
     opened.folder.close();
   }
   return recovery;
+}
+
+/**
+ * What the journal has cannot follow what is left of the folder. Its term and vote count all the same, and are gone with the journal: META gets them, above a log that ends
+ * where it is damaged. A folder that is refused for itself stays as it is.
+ */
+function keepHardState(
+  { disk, path, fileBytesMax }: GroupRecoveryInput,
+  { hardState, cut }: GroupPlan,
+): void {
+  const options = fileBytesMax === undefined ? {} : { fileBytesMax };
+  const rest = openGroupFolder(disk, path, { ...options, repair: { keepBelow: null, hardState, cut } });
+  if (!rest.ok) return;
+  const synced = rest.folder.syncNow();
+  rest.folder.close();
+  if (synced < 0) throw new RecoveryFailure(`sync of ${path}: ${disk.errnoText(synced)}`);
 }
 
 function recoveryOf(group: number, folder: string, { hardState, cut, lost }: GroupPlan): GroupRecovery {
@@ -145,6 +163,22 @@ function removeFiles(disk: Disk, path: string, from: number): void {
   for (const { name, index } of named.sort((a, b) => b.seq - a.seq)) {
     const removed = index >= from ? disk.unlink(join(path, name)) : 0;
     if (removed < 0) throw new RecoveryFailure(`unlink ${join(path, name)}: ${disk.errnoText(removed)}`);
+  }
+}
+
+/**
+ * Makes every log file durable. Where the journal has all that was written since the checkpoint it is written, and synced, again; where frames are missing nobody knows which files the
+ * kernel still has to write.
+ */
+function syncFiles(disk: Disk, path: string): void {
+  const entries = disk.scan(path);
+  if (typeof entries === 'number') throw new RecoveryFailure(`readdir ${path}: ${disk.errnoText(entries)}`);
+  for (const { name } of entries) {
+    if (parseLogFileName(name) === null) continue;
+    const fd = disk.open(join(path, name), constants.O_RDWR, 0);
+    const synced = fd < 0 ? fd : disk.fdatasync(fd);
+    if (fd >= 0) disk.close(fd);
+    if (synced < 0) throw new RecoveryFailure(`sync ${join(path, name)}: ${disk.errnoText(synced)}`);
   }
 }
 

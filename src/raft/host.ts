@@ -124,6 +124,10 @@ export class RaftHost implements GroupHost {
       if (type === RAFT_MESSAGE.snapshot) this.options.snapshotVerdict({ header: message, accepted: false });
       return null;
     }
+    if (type === RAFT_MESSAGE.snapshot && !group.keepMembers(message)) {
+      this.options.snapshotVerdict({ header: message, accepted: false });
+      return null;
+    }
     // The leader sends them again; nothing was promised.
     if (type === RAFT_MESSAGE.appendRequest && message.entries.length > 0 && !this.takesEntries())
       return null;
@@ -259,6 +263,10 @@ export class RaftHost implements GroupHost {
     this.behind.delete(group);
     this.options.log('error', `raft stops for this partition: ${reason}`, { group: group.id });
     this.options.groupFailed(group.id, reason);
+  }
+
+  refused(group: RaftGroup, reason: string): void {
+    this.options.log('warn', `a snapshot is not taken: ${reason}`, { group: group.id });
   }
 
   pin(bytes: number): void {

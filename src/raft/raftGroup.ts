@@ -29,6 +29,8 @@ export interface GroupHost extends FilingHost {
   waits(group: RaftGroup): void;
   /** The group has ended for the reason told. */
   failed(group: RaftGroup, reason: string): void;
+  /** A snapshot could not be taken for the reason told. */
+  refused(group: RaftGroup, reason: string): void;
   /** Entries were added to (or, below zero, removed from) what is pinned in memory. */
   pin(bytes: number): void;
 }
@@ -106,6 +108,14 @@ export class RaftGroup {
     if (this.failure !== null) return;
     this.run(step);
     this.host.wake(this);
+  }
+
+  /** What a snapshot header says of members is kept before the log that it replaces is gone. False: it could not be, and the snapshot is not to be taken. */
+  keepMembers(header: RaftMessage): boolean {
+    if (!this.core.wouldRestore(header)) return true;
+    const problem = this.machine.keepMembers(header.snapshot!.peers);
+    if (problem !== null) this.host.refused(this, problem);
+    return problem === null;
   }
 
   /** One turn: proposals become entries, outputs go to the journal, committed entries to the state machine. */

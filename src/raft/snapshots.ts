@@ -34,9 +34,8 @@ export function onSnapshotSent(group: GroupState, to: number, ok: boolean): void
  * what it stands for; else the log is emptied, and the answer waits for the host.
  */
 export function onSnapshot(group: GroupState, header: RaftMessage): void {
-  const meta = header.snapshot;
-  const isOld = header.term < group.term || (header.term === group.term && group.isLeader);
-  if (isOld || group.restoring !== null || meta === null || !isWellFormed(meta, header.term)) {
+  const meta = admitted(group, header);
+  if (meta === null) {
     group.outbox.judge(header, false);
     if (group.restoring === null) answerOldTerm(group, header);
     return;
@@ -44,7 +43,7 @@ export function onSnapshot(group: GroupState, header: RaftMessage): void {
   if (header.term > group.term || group.state !== 'follower') becomeFollower(group, header.term, header.from);
   else group.follow(header.from);
   const { log } = group;
-  if (meta.index <= log.committed || log.term(meta.index) === meta.term) {
+  if (isKnown(group, meta)) {
     log.commitTo(Math.max(meta.index, log.committed));
     answerAppend(group, header.from, log.committed);
     group.outbox.judge(header, true);
@@ -54,6 +53,24 @@ export function onSnapshot(group: GroupState, header: RaftMessage): void {
   group.setMembers(meta.peers);
   group.outbox.reset = meta;
   group.restoring = header;
+}
+
+/** Whether a header would take the place of what is here. */
+export function replacesLog(group: GroupState, header: RaftMessage): boolean {
+  const meta = admitted(group, header);
+  return meta !== null && !isKnown(group, meta);
+}
+
+/** Its meta, when the header is neither old nor malformed, and no other one is being taken. */
+function admitted(group: GroupState, { term, snapshot }: RaftMessage): SnapshotMeta | null {
+  const isOld = term < group.term || (term === group.term && group.isLeader);
+  if (isOld || group.restoring !== null || snapshot === null) return null;
+  return isWellFormed(snapshot, term) ? snapshot : null;
+}
+
+/** The log has what the snapshot stands for. */
+function isKnown({ log }: GroupState, meta: SnapshotMeta): boolean {
+  return meta.index <= log.committed || log.term(meta.index) === meta.term;
 }
 
 /** The host is done with the snapshot. When it has failed this replica cannot go on: it stays silent until the host takes it out of service. */

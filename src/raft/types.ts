@@ -2,7 +2,7 @@
  * What the parts of raft say to each other. Types only.
  */
 import type { RaftMessage } from '../protocol/raftMessage.js';
-import type { HardState, RaftEntry, SnapshotMeta } from '../protocol/raftStructs.js';
+import type { HardState, RaftEntry, RaftPeer, SnapshotMeta } from '../protocol/raftStructs.js';
 
 /** What one turn of a group's core asks for. Empty lists and nulls where there is nothing. */
 export interface CoreOutput {
@@ -48,6 +48,11 @@ export interface StateMachine {
   resumeAt(index: number): void;
   /** Carries out a committed entry that is durable in the log here. Normal entries may be empty: nothing to do. */
   apply(entry: RaftEntry, done: (outcome: ApplyOutcome) => void): void;
+  /**
+   * Before a snapshot takes the place of the log: its members are the members from now on, durably when null is returned, since the log that told of them will be gone. A text says why they
+   * could not be kept; then the snapshot is not taken.
+   */
+  keepMembers(peers: readonly RaftPeer[]): string | null;
   /** A snapshot replaces the state: the applied index is `meta.index` from now on, contents are to be compared with the leader's. Durable when `done` is called. */
   restore(meta: SnapshotMeta, done: (outcome: ApplyOutcome) => void): void;
   /** The applied index that a restart will find. */

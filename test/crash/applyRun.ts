@@ -46,8 +46,8 @@ class ApplyRun {
   private readonly random: Random;
   /** Committed and durable in the log. */
   private readonly log: Uint8Array[] = [];
-  /** By extent: what the leader has when it has applied the whole log; only bytes that are promised here. */
-  private readonly leader = new Map<number, Uint8Array>();
+  /** By extent: what the leader has, after each index. */
+  private readonly leader = new Map<number, Uint8Array[]>();
   /** Bytes of each extent whose append was acknowledged here after a sync. */
   private readonly promised = new Map<number, number>();
   private seenBefore = '';
@@ -68,46 +68,61 @@ class ApplyRun {
     this.rig = new ApplyRig(rig);
     rig.threaded = seed % 2 === 0;
     for (const [number, bytes] of SIZES.entries()) this.exists(1025 + number, pattern(bytes, 100 + number));
-    this.leader.set(LATE.extentId, pattern(LATE.bytes, 300));
+    this.leader.set(LATE.extentId, [pattern(LATE.bytes, 300)]);
     this.disk.onBarrier = () => this.crash('power');
     this.disk.onWrite = () => this.crash('kill');
   }
 
   run(): void {
     this.writes(8);
-    this.pass(11);
+    this.beginSave();
     this.writes(6);
     this.lateExtent();
+    this.beginSave();
     this.writes(6);
-    this.pass(11);
+    this.settle();
+    // Nothing is missing any more, and the file is replaced: while copies, and entries of what is missing again, are on their way.
+    this.rig.apply.missing.ranges.forget(UNKNOWN);
+    if (this.seed % 3 === 0) this.settle();
+    this.beginSave();
     this.copyMissing();
-    this.writes(6);
-    this.pass(11);
-    this.writes(2);
+    if (this.seed % 3 === 1) this.settle();
+    this.beginSave();
+    this.writes(8);
+    this.beginSave();
     this.settle();
   }
 
   private exists(extentId: number, bytes: Uint8Array): void {
-    if (!this.leader.has(extentId)) this.leader.set(extentId, bytes.slice());
+    this.leader.set(extentId, [bytes]);
     this.promised.set(extentId, bytes.length);
   }
 
-  /** Entries to all extents, some sync. */
+  /** What the leader has of an extent when it has applied so much. */
+  private leaderAt(extentId: number, index: number): Uint8Array {
+    return this.leader.get(extentId)![index]!;
+  }
+
+  /** Entries to all extents, some sync. Those to the late one overlap. */
   private writes(count: number): void {
     for (let each = 0; each < count; each += 1) {
       const number = this.log.length;
       const extentId = [1025, 1027, 1026, LATE.extentId, 1028, 1029, 1025, UNKNOWN][number % 8]!;
-      const end = this.leader.get(extentId)?.length ?? 5000;
+      const end = this.leader.get(extentId)?.at(0)?.length ?? 5000;
       const body = pattern([1000, 700, 100, 512, 1400][number % 5]!, 500 + number);
       const write: Write = {
         extentId,
-        at: (number * 1237) % (end - body.length),
+        at: extentId === LATE.extentId ? Math.floor(number / 8) * 300 : (number * 1237) % (end - body.length),
         body,
         sync: number % 5 === 4,
       };
       const data = commandOf(write);
       this.log.push(data);
-      this.leader.get(extentId)?.set(body, write.at);
+      for (const [id, contents] of this.leader) {
+        const content = id === extentId ? contents.at(-1)!.slice() : contents.at(-1)!;
+        if (id === extentId) content.set(body, write.at);
+        contents.push(content);
+      }
       this.rig.entry(data);
       if (this.random.chance(0.6)) this.turn();
     }
@@ -129,11 +144,10 @@ class ApplyRun {
   private copyMissing(): void {
     const { extentId, bytes } = LATE;
     for (const from of [0, bytes / 2]) {
-      const copy = this.leader.get(extentId)!.slice(from, from + bytes / 2);
+      const copy = this.leaderAt(extentId, this.log.length).slice(from, from + bytes / 2);
       this.rig.apply.fill({ extentId, from, bytes: copy, appliedIndex: this.log.length }, () => undefined);
       if (this.random.chance(0.5)) this.turn();
     }
-    this.settle();
   }
 
   private turn(): void {
@@ -153,12 +167,11 @@ class ApplyRun {
     this.crash('power');
   }
 
-  private pass(seconds: number): void {
-    for (let second = 0; second < seconds; second += 1) {
-      this.rig.rig.simClock.advance(1000);
-      this.rig.rig.stores.tick();
-      this.settle();
-    }
+  /** A save of APPLY becomes due, and begins. */
+  private beginSave(): void {
+    this.rig.rig.simClock.advance(11_000);
+    this.rig.rig.stores.tick();
+    for (let turns = this.random.below(12); turns > 0; turns -= 1) this.turn();
   }
 
   private crash(crash: 'kill' | 'power'): void {
@@ -201,15 +214,17 @@ class ApplyRun {
     for (const data of this.log.slice(apply.appliedIndex)) rig.entry(data);
     rig.run();
     if (apply.appliedIndex !== this.log.length) throw new Error(`the replay ends at ${apply.appliedIndex}`);
-    for (const extentId of this.leader.keys()) this.checkExtent(rig, extentId);
+    for (const extentId of this.promised.keys()) this.checkExtent(rig, extentId);
+    this.fetchAll(rig);
+    for (const extentId of this.promised.keys()) this.checkContent(rig, extentId);
     checkTrustedSlots(sim);
   }
 
   /** Each byte is the leader's, or named as missing. */
   private checkExtent(rig: ApplyRig, extentId: number): void {
-    const expected = this.leader.get(extentId)!;
-    const promised = this.promised.get(extentId) ?? 0;
-    const here = promised === 0 ? new Uint8Array(0) : rig.content(extentId);
+    const expected = this.leaderAt(extentId, this.log.length);
+    const here = rig.content(extentId);
+    const promised = this.promised.get(extentId)!;
     if (here.length < promised) throw new Error(`extent ${extentId} has ${here.length} of ${promised} bytes`);
     const ranges = rig.apply.missing.ranges.of(extentId);
     for (let at = 0; at < promised; at += 1) {
@@ -217,6 +232,27 @@ class ApplyRun {
       if (ranges.some(({ from, to }) => from <= at && at < to)) continue;
       throw new Error(`byte ${at} of extent ${extentId} is lost and not missing`);
     }
+  }
+
+  /** Every missing range is copied from a replica that is just as old as it may be. */
+  private fetchAll(rig: ApplyRig): void {
+    for (const extentId of this.promised.keys()) {
+      for (const { from, to, index } of rig.apply.missing.ranges.of(extentId)) {
+        const bytes = this.leaderAt(extentId, index).slice(from, to);
+        rig.apply.fill({ extentId, from, bytes, appliedIndex: index }, () => undefined);
+      }
+    }
+    rig.run();
+  }
+
+  private checkContent(rig: ApplyRig, extentId: number): void {
+    const expected = this.leaderAt(extentId, this.log.length);
+    const here = rig.content(extentId);
+    const differs = expected.findIndex((byte, at) => here[at] !== byte);
+    if (differs >= 0)
+      throw new Error(`byte ${differs} of extent ${extentId} is not the leader's after a copy`);
+    const missing = rig.apply.missing.ranges.of(extentId).length;
+    if (missing > 0) throw new Error(`${missing} ranges of extent ${extentId} are still missing`);
   }
 }
 

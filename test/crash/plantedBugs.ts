@@ -8,8 +8,7 @@ import type { SimDiskOptions } from '../sim/simDisk.js';
 import type { SimFolder } from '../sim/simFolder.js';
 import { WatchedDisk } from './watchedDisk.js';
 
-/** Files of normal extents. */
-export const EXTENT = /\/1\d\d\d$/;
+const EXTENT = /\/1\d\d\d$/;
 const EXTENT_META = /\/EXTENT_META$/;
 const EXTENT_CLEAN = /\/EXTENT_CLEAN$/;
 const EXTENT_CRC = /\/EXTENT_CRC$/;
@@ -33,7 +32,7 @@ export function skipsFdatasync(path: RegExp): PlantedDisk {
 }
 
 /** A submitted fdatasync of matching files is told to be done when it has begun. */
-export function acknowledgesEarly(path: RegExp): PlantedDisk {
+function acknowledgesEarly(path: RegExp): PlantedDisk {
   return class extends WatchedDisk {
     override submitFdatasync(fd: number, done: IoDone): void {
       if (!path.test(this.pathOf(fd))) return super.submitFdatasync(fd, done);

@@ -43,6 +43,13 @@ const LOAD: readonly Failpoint[] = [
     'a warning; the index counts as 0',
   ),
   ...all(
+    ['load.open:RAFT_MISSING', 'load.read:RAFT_MISSING'],
+    'what raft has committed and is not here',
+    'told',
+    'the group is not served, with the reason; its partition is',
+  ),
+  one('load.close:RAFT_MISSING', 'after reading', 'nothing', 'the kernel has closed it'),
+  ...all(
     ['load.open:EXTENT_CLEAN', 'load.read:EXTENT_CLEAN'],
     'which extents are clean, damaged or broken',
     'nothing',
@@ -73,7 +80,7 @@ const LOAD: readonly Failpoint[] = [
     'the kernel has closed it',
   ),
   ...all(
-    of('load.lstat', ['META', 'APPLY', 'EXTENT_CLEAN']),
+    of('load.lstat', ['META', 'APPLY', 'EXTENT_CLEAN', 'RAFT_MISSING']),
     'listed with the others',
     'nothing',
     'their lengths are not used',
@@ -156,6 +163,9 @@ const CREATE: readonly Failpoint[] = [
   ),
 ];
 
+const HELD_UP =
+  'the entry and all behind it wait; tried again each second, unless the disk is out of service';
+
 /** Calls of OpDeleteDataPartition. */
 const DELETE: readonly Failpoint[] = [
   one(
@@ -176,6 +186,22 @@ const UNCLEAN = 'the stop goes on and is not clean';
 
 /** Calls of a stop. */
 const STOP: readonly Failpoint[] = [
+  ...['APPLY', 'RAFT_MISSING'].flatMap((file) => [
+    ...all(
+      ['open', 'truncate', 'write', 'fdatasync', 'rename'].map((call) => `stop.${call}:temporary ${file}`),
+      'the applied index, and what is missing',
+      'unavailable',
+      `${UNCLEAN}; the old file stands, and is right`,
+    ),
+    one(`stop.close:temporary ${file}`, 'after writing', 'nothing', 'the kernel has closed it'),
+    ...all(
+      [`stop.unlink:temporary ${file}`],
+      'a file that could not be saved',
+      'nothing',
+      'it stays, and no loader looks at it',
+      [`stop.write:temporary ${file}`],
+    ),
+  ]),
   ...all(
     of('stop.fdatasync', ['extent', 'tiny', ...OWN]),
     'what is dirty becomes durable',
@@ -189,21 +215,18 @@ const STOP: readonly Failpoint[] = [
     'a warning; what has no entry is compared again',
   ),
   ...all(
-    of('stop.lstat', ['extent', 'tiny', 'META', 'APPLY', ...OWN]),
+    of('stop.lstat', ['extent', 'tiny', 'META', 'APPLY', 'RAFT_MISSING', ...OWN]),
     'size and time of extents that are clean',
     'nothing',
     'an extent that cannot be looked at has no entry',
   ),
-  ...['META', 'APPLY'].flatMap((file) => {
-    const call = file === 'META' ? 'create' : 'apply';
-    return all(
-      [`stop.lstat:temporary ${file}`],
-      'listed with the others',
-      'nothing',
-      'its length is not used',
-      [`${call}.write:temporary ${file}`, `${call}.unlink:temporary ${file}`],
-    );
-  }),
+  ...all(['stop.lstat:temporary META'], 'listed with the others', 'nothing', 'its length is not used', [
+    'create.write:temporary META',
+    'create.unlink:temporary META',
+  ]),
+  ...all(['stop.lstat:temporary APPLY'], 'listed with the others', 'nothing', 'its length is not used', [
+    'submitPwrite:temporary APPLY',
+  ]),
   ...all(
     ['stop.write:.extentd.scrub', 'stop.close:.extentd.scrub'],
     'how far the scrub has come',
@@ -221,27 +244,22 @@ const STOP: readonly Failpoint[] = [
   one('stop.close:.extentd.lock', 'the disk is given back', 'nothing', 'the kernel has closed it'),
 ];
 
-/** Calls of a save of APPLY, which nothing makes yet. */
+/** Calls of a member change. */
 const APPLY: readonly Failpoint[] = [
   ...all(
-    ['open', 'truncate', 'write', 'fdatasync', 'rename'].map((call) => `apply.${call}:temporary APPLY`),
-    'a save of APPLY',
-    'told',
-    'the save fails, the old APPLY stands',
+    ['open', 'truncate', 'write', 'fdatasync', 'rename'].map((call) => `apply.${call}:temporary META`),
+    'a committed member change',
+    'unavailable',
+    HELD_UP,
   ),
-  one(
-    'apply.fsyncFolder:partition',
-    'a save of APPLY',
-    'told',
-    'the save fails; the old or the new APPLY stands',
-  ),
-  one('apply.close:temporary APPLY', 'a save of APPLY', 'nothing', 'the kernel has closed it'),
+  one('apply.fsyncFolder:partition', 'the same', 'unavailable', HELD_UP),
+  one('apply.close:temporary META', 'after writing', 'nothing', 'the kernel has closed it'),
   ...all(
-    ['apply.unlink:temporary APPLY'],
-    'an APPLY that could not be saved',
+    ['apply.unlink:temporary META'],
+    'a META that could not be saved',
     'nothing',
     'it stays, and no loader looks at it',
-    ['apply.write:temporary APPLY'],
+    ['apply.write:temporary META'],
   ),
 ];
 

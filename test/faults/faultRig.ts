@@ -5,6 +5,7 @@ import { UNLIMITED } from '../../src/config/diskLimits.js';
 import type { NewPartition } from '../../src/partition/diskLoad.js';
 import { DiskProbe } from '../../src/partition/diskProbe.js';
 import { EVENT } from '../../src/partition/messages.js';
+import { RaftApply } from '../../src/partition/raftApply.js';
 import { ByteRingConsumer, createByteRing } from '../../src/shm/byteRing.js';
 import { createDoorbell } from '../../src/shm/doorbell.js';
 import { createLimitTable } from '../../src/shm/limitTable.js';
@@ -26,6 +27,11 @@ const PROBE_INTERVAL_MS = 120_000;
 const SCRUB_INTERVAL_MS = 1e12;
 /** After so long an extent is quiet. */
 const QUIET_MS = 601_000;
+
+const MEMBERS = [
+  { id: 2, addr: '10.0.0.1:17310' },
+  { id: 3, addr: '10.0.0.3:17310' },
+];
 
 export interface FaultRigOptions {
   root: string;
@@ -78,14 +84,35 @@ export class FaultRig extends StoreRig {
 
   /** Locks and loads the disk: why it cannot be served, or null. */
   start(): string | null {
-    return this.during('load', () => this.set.load());
+    const failure = this.during('load', () => this.set.load());
+    this.failpoints.occasion = 'load';
+    this.openApply();
+    this.failpoints.occasion = 'apply';
+    return failure;
+  }
+
+  /** Partition 7 has a group. */
+  private openApply(): void {
+    const partition = this.partitions.get(7);
+    if (partition === undefined) return;
+    const ignored = { changed: () => undefined, removedHere: () => undefined };
+    const opened = RaftApply.open(this.stores, partition, 2, ignored);
+    if (!opened.ok) this.told.push(opened.message);
+  }
+
+  /** A second passes. */
+  second(): void {
+    this.simClock.advance(1000);
+    this.stores.tick();
+    this.run();
   }
 
   /** OpCreateDataPartition: what is wrong, or null. */
   createPartition(partitionId: number): string | null {
     const request: NewPartition = {
       ...{ partitionId, sizeBytes: 1 << 30, volume: 'vol', createType: 0 },
-      ...{ members: [{ id: 2, addr: '10.0.0.1:17310' }], hosts: ['10.0.0.1:17310'] },
+      // The second member is no host: its removal changes META and not who serves.
+      ...{ members: MEMBERS, hosts: ['10.0.0.1:17310'] },
     };
     const outcome = this.during('create', () => this.set.create(request));
     return outcome.ok ? null : outcome.message;
@@ -138,7 +165,7 @@ export class FaultRig extends StoreRig {
   private during<T>(occasion: string, call: () => T): T {
     this.failpoints.occasion = occasion;
     const result = call();
-    this.failpoints.occasion = 'serve';
+    this.failpoints.occasion = 'apply';
     this.readEvents();
     return result;
   }

@@ -7,12 +7,12 @@
 import { basename } from 'node:path';
 import { OP } from '../../src/protocol/opcodes.js';
 import { encodeClientMarkDelete } from '../../src/protocol/tinyDelete.js';
-import { writeApply } from '../../src/storage/applyFile.js';
 import { BLOCK_BYTES } from '../../src/storage/layout.js';
 import { PartitionPromises } from '../crash/promises.js';
 import { pattern, type Sent } from '../partition/storeRig.js';
+import { FaultApplies } from './faultApplies.js';
 import type { FaultRig } from './faultRig.js';
-import { FOLDER, OLD, type Partitions } from './firstLife.js';
+import { OLD, type Partitions } from './firstLife.js';
 
 /** What a step came to; `''` is success. */
 export interface Outcome {
@@ -32,6 +32,7 @@ export class FaultScenario {
   private readonly onHang: (scenario: FaultScenario) => void;
   private readonly open: { step: string; sent: Sent; then: (sent: Sent) => void }[] = [];
   private seeds = 0;
+  private applies: FaultApplies | null = null;
   private lookedAtHang = false;
 
   constructor(rig: FaultRig, promises: Partitions, onHang: (scenario: FaultScenario) => void) {
@@ -52,9 +53,10 @@ export class FaultScenario {
     this.delete();
     this.makeRoom(first, other);
     this.rest(first);
+    this.applies?.entries(first);
+    this.go();
     this.tick();
     this.removePartition(9);
-    this.tell('APPLY', this.saveApply());
     this.rig.failpoints.endLasting();
     for (let round = 0; round < 3 && !this.isSteady(`round ${round}`); round += 1) this.tick();
   }
@@ -63,6 +65,8 @@ export class FaultScenario {
   start(): boolean {
     const failure = this.rig.start();
     this.tell('start', failure ?? '');
+    const apply = this.rig.partitions.get(7)?.raftApply ?? null;
+    if (apply !== null) this.applies = new FaultApplies(this.rig, apply, this.promises);
     this.go();
     return failure === null;
   }
@@ -105,6 +109,7 @@ export class FaultScenario {
   /** The last writes are not synced; then nobody waits, and it ends. */
   stop(): boolean {
     this.lastWrites();
+    this.applies?.lastEntries();
     this.go();
     const clean = this.rig.stop();
     this.tell('stop', clean ? '' : this.rig.told.join('; '));
@@ -120,7 +125,7 @@ export class FaultScenario {
 
   /** Answers that are missing. */
   get unanswered(): string[] {
-    return this.open.map(({ step }) => step);
+    return [...this.open.map(({ step }) => step), ...(this.applies?.open ?? [])];
   }
 
   go(): void {
@@ -135,6 +140,7 @@ export class FaultScenario {
   }
 
   private settleOutcomes(): void {
+    for (const { step, error } of this.applies?.ended.splice(0) ?? []) this.tell(step, error);
     for (const each of this.open.splice(0)) {
       if (!each.sent.ended) {
         this.open.push(each);
@@ -353,14 +359,5 @@ export class FaultScenario {
       this.write('at last', partitionId, extent, 0, 2000, false);
       this.tinyWrite(partitionId, 500, false);
     }
-  }
-
-  private saveApply(): string {
-    const { failpoints, root } = this.rig;
-    if (!this.rig.partitions.has(7)) return 'not loaded';
-    failpoints.occasion = 'apply';
-    const result = writeApply(failpoints, `${root}/${FOLDER(7)}`, 13);
-    failpoints.occasion = 'serve';
-    return result < 0 ? failpoints.errnoText(result) : '';
   }
 }

@@ -15,6 +15,6 @@ export function fileKind(path: string, root: string): string {
   if (isDeletedFolderName(name)) return 'deletedPartition';
   if (/^datapartition_/.test(name)) return 'partition';
   if (/^\d+$/.test(name)) return isTinyExtent(Number(name)) ? 'tiny' : 'extent';
-  const temporary = /^\.(\w+)\.\d+$/.exec(name);
+  const temporary = /^\.(\w+?)(\.\d+)?$/.exec(name);
   return temporary === null ? name : `temporary ${temporary[1]!.toUpperCase()}`;
 }

@@ -2,11 +2,17 @@
  * What the faulty life of a disk starts over: an earlier life without faults, and beside it what a Go node, crashes and losses of power may have left.
  */
 import assert from 'node:assert';
+import {
+  encodeMissingRecord,
+  MISSING_KIND,
+  MISSING_RECORD_BYTES,
+} from '../../src/partition/missingRanges.js';
 import { OP } from '../../src/protocol/opcodes.js';
 import { encodeClientMarkDelete } from '../../src/protocol/tinyDelete.js';
 import { writeApply } from '../../src/storage/applyFile.js';
 import { SLOT_TABLE_BYTES } from '../../src/storage/crcFile.js';
-import { BLOCK_BYTES } from '../../src/storage/layout.js';
+import { BLOCK_BYTES, FILE } from '../../src/storage/layout.js';
+import { writeNewFile } from '../../src/storage/wholeFile.js';
 import { PartitionPromises } from '../crash/promises.js';
 import { pattern, type Sent } from '../partition/storeRig.js';
 import type { FaultRig } from './faultRig.js';
@@ -56,6 +62,7 @@ function age(rig: FaultRig): void {
   // So long that the slots of new extents are looked at.
   cut(rig, `${seven}/EXTENT_CRC`, 1100 * SLOT_TABLE_BYTES);
   writeApply(disk, seven, 12);
+  missesARange(rig, seven);
   for (const id of [9, 6]) disk.unlink(`${root}/${FOLDER(id)}/EXTENT_CLEAN`);
   // A partition that the reference left incomplete, and a removal that a crash cut short.
   disk.unlink(`${root}/${FOLDER(9)}/5`);
@@ -82,6 +89,14 @@ function ended(rig: FaultRig, sent: Sent): Sent {
   rig.run();
   assert(sent.ok, sent.error);
   return sent;
+}
+
+/** A random write came before its extent. */
+function missesARange({ disk }: FaultRig, folder: string): void {
+  const bytes = new Uint8Array(MISSING_RECORD_BYTES);
+  const range = { extentId: 4000, from: 0, to: 100, index: 12 };
+  encodeMissingRecord(bytes, 0, { kind: MISSING_KIND.range, ...range });
+  writeNewFile(disk, `${folder}/${FILE.raftMissing}`, bytes);
 }
 
 function cut({ disk }: FaultRig, path: string, bytes: number): void {

@@ -140,6 +140,24 @@ export const SUBMITTED: readonly Failpoint[] = [
     'unavailable',
     'it is compared again later',
   ),
+  ...['APPLY', 'RAFT_MISSING'].flatMap((file) => [
+    ...all(
+      ['submitOpen', 'submitPwrite', 'submitFdatasync', 'submitRename'].map(
+        (call) => `${call}:temporary ${file}`,
+      ),
+      'the applied index, and what is missing, every 10 s',
+      'unavailable',
+      'the old file stands, and is right; tried again 10 s later',
+    ),
+    one(`submitClose:temporary ${file}`, 'the same', 'nothing', 'the kernel has closed it'),
+  ]),
+  ...all(
+    ['submitOpen', 'submitPwrite', 'submitFdatasync'].map((call) => `${call}:RAFT_MISSING`),
+    'a committed write to what is not here',
+    'unavailable',
+    'the entry and all behind it wait; tried again each second, unless the disk is out of service',
+  ),
+  one('submitClose:RAFT_MISSING', 'the same', 'nothing', 'the kernel has closed it'),
   one('submitPwrite:.extentd.scrub', 'how far the scrub has come', 'nothing', 'a restart reads more again'),
   ...all(
     ['submitPwrite:tiny'],

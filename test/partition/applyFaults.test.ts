@@ -3,6 +3,7 @@
  */
 import t from 'tap';
 import { MISSING_RECORD_BYTES } from '../../src/partition/missingRanges.js';
+import { APPLY_LANES } from '../../src/partition/storeHost.js';
 import { OP } from '../../src/protocol/opcodes.js';
 import { ApplyRig } from './applyRig.js';
 import { ROOT } from './simRig.js';
@@ -167,9 +168,17 @@ t.test(
     const next = rig.next(sim.processEnd(1));
     t.same(missingOf(next), ['2000 [0, 50) @3', '2000 [2000, 2050) @3'], 'as new as APPLY at least');
     t.equal(next.apply.missing.compareFrom, 3);
+    next.write({ extentId: 2001, at: 0, body: pattern(50, 1) });
+    next.write({ extentId: 2002, at: 0, body: pattern(50, 1) });
     next.pass(11);
     const third = next.rig.sim.processEnd(2);
-    t.match(missingOf(rig.next(third)), ['2000 [0, 50) @3', '2000 [2000, 2050) @3']);
+    const after = rig.next(third);
+    const kept = ['2000 [0, 50) @5', '2000 [2000, 2050) @5', '2001 [0, 50) @5', '2002 [0, 50) @5'];
+    t.same(
+      [missingOf(after), after.apply.missing.compareFrom],
+      [kept, 3],
+      'what stood behind it is not lost',
+    );
     const again = rig.rig.bare(third.processEnd(3));
     again.sim.addFault({ call: 'pread', path: /RAFT_MISSING$/, errno: EIO, count: 1 });
     again.load(ROOT);
@@ -296,6 +305,32 @@ t.test('RAFT_MISSING that cannot be written holds up its entry, until it can', a
     rig.pass(1);
     t.equal(rig.apply.appliedIndex, 2, call);
     t.same(missingOf(rig.next(rig.rig.sim.powerLoss(1))), ['2000 [0, 100) @1'], call);
+  }
+});
+
+t.test('a partition that goes away in the middle of a save gives its place back', async (t) => {
+  for (let steps = 0; steps < 12; steps += 1) {
+    const rig = ApplyRig.start([8 * KiB]);
+    rig.write({ extentId: 1025, at: 0, body: pattern(100, 1) });
+    rig.run();
+    rig.rig.simClock.advance(11_000);
+    rig.rig.stores.tick();
+    for (let step = 0; step < steps; step += 1) {
+      rig.rig.turn();
+      rig.rig.sim.step();
+    }
+    const { store } = rig.partition;
+    rig.apply.abandon('data partition not exists');
+    rig.rig.stores.retire(store, 'data partition not exists');
+    rig.rig.partitions.clear();
+    rig.run();
+    t.same([rig.rig.sim.openFds(), rig.rig.stores.parkedOperations], [0, 0]);
+    const { applies } = rig.rig.stores;
+    let begun = 0;
+    for (let save = 0; save < 2; save += 1) applies.askToSave(() => (begun += 1));
+    t.equal(begun, 2, `after ${steps} steps both places are free`);
+    const lanes = Array.from({ length: APPLY_LANES }, () => applies.takeLane());
+    t.notOk(lanes.includes(null), 'and all lanes');
   }
 });
 

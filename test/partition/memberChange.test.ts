@@ -2,7 +2,12 @@
  * What a committed member change makes of the members: the table, and changes that cannot be read.
  */
 import t from 'tap';
-import { type Members, type MembersAfter, membersAfter } from '../../src/partition/memberChange.js';
+import {
+  type Members,
+  type MembersAfter,
+  membersAfter,
+  membersOfSnapshot,
+} from '../../src/partition/memberChange.js';
 import { encodeMemberChange } from '../../src/protocol/memberChange.js';
 import { CHANGE_TYPE, encodeConfigurationChange } from '../../src/protocol/raftStructs.js';
 
@@ -91,4 +96,22 @@ t.test('what cannot be read changes nothing, and says why', async (t) => {
     const after = membersAfter(data, MEMBERS, 2);
     t.ok(after.kind === 'same' && after.problem !== null && after.problem.length > 0, what);
   }
+});
+
+t.test('a snapshot tells who the members are, by id', async (t) => {
+  const { peers, hosts } = MEMBERS;
+  t.equal(membersOfSnapshot([4, 3, 2], MEMBERS), null, 'the same ones, in any order');
+  t.same(membersOfSnapshot([2, 3], MEMBERS), { peers: [peer(2), peer(3)], hosts: hosts.slice(0, 2) });
+  const unknown = { id: 5, addr: '' };
+  t.same(
+    membersOfSnapshot([2, 3, 5], MEMBERS),
+    { peers: [peer(2), peer(3), unknown], hosts },
+    'no address is made up, and the hosts wait for it',
+  );
+  const after = { peers: [...peers, unknown], hosts };
+  t.same(
+    membersAfter(change(add, 5, 0), after, 2),
+    { kind: 'changed', peers: [...peers, peer(5)], hosts: [...hosts, peer(5).addr] },
+    'its own change tells the address',
+  );
 });

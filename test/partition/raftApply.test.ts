@@ -5,15 +5,17 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import t from 'tap';
+import { RaftApply } from '../../src/partition/raftApply.js';
 import { encodeMemberChange } from '../../src/protocol/memberChange.js';
 import { OP } from '../../src/protocol/opcodes.js';
 import { CHANGE_TYPE, ENTRY_TYPE, encodeConfigurationChange } from '../../src/protocol/raftStructs.js';
 import { EXTENT_FLAG } from '../../src/storage/extentTable.js';
 import { BLOCK_BYTES } from '../../src/storage/layout.js';
-import { readMeta } from '../../src/storage/metaFile.js';
+import { decodeMeta, encodeMeta, readMeta } from '../../src/storage/metaFile.js';
 import { packageRoot } from '../packageRoot.js';
 import { Random } from '../sim/random.js';
-import { ApplyRig } from './applyRig.js';
+import { ApplyRig, NODE_ID } from './applyRig.js';
+import { ROOT, SimRig } from './simRig.js';
 import { NEW_PARTITION, pattern } from './storeRig.js';
 import { slotsOf, wrongTrustedSlots } from './trustedSlots.js';
 
@@ -189,12 +191,48 @@ t.test('a clean stop saves APPLY, and the next start begins there', async (t) =>
   t.ok(sameBytes(next.content(1025), content));
 });
 
+/** Content of a file that the reference has written. */
+function recorded(name: string): string {
+  const path = join(packageRoot, 'test/vectors/raft/data_node.json');
+  const vectors = JSON.parse(readFileSync(path, 'utf8')) as { name: string; hex: string }[];
+  return vectors.find((vector) => vector.name === name)!.hex;
+}
+
+t.test('META after a member change has the bytes that the reference writes', async (t) => {
+  const hex = recorded('partition_META');
+  const after = decodeMeta(Buffer.from(hex, 'hex'));
+  if (!after.ok) throw new Error(after.message);
+  const { volume, partitionId, sizeBytes, createTime, peers, hosts } = after.value;
+  t.equal(Buffer.from(encodeMeta(after.value)).toString('hex'), hex);
+  // The last member comes by a change, at the second that is recorded.
+  const rig = SimRig.start();
+  rig.simClock.jumpTo(new Date(createTime.replace(' ', 'T')).getTime());
+  const added = peers.find(({ addr }) => addr === hosts.at(-1))!;
+  const members = peers.filter((peer) => peer !== added);
+  const request = {
+    ...{ partitionId, sizeBytes, volume, members, hosts: hosts.slice(0, -1) },
+    createType: 0 as const,
+  };
+  const partition = rig.create(ROOT, request);
+  const opened = RaftApply.open(rig.stores, partition, 3, { changed: () => 0, removedHere: () => 0 });
+  if (!opened.ok) throw new Error(opened.message);
+  const context = encodeMemberChange({ addPeer: added, partitionId, removePeer: { id: 0, addr: '' } });
+  const change = { type: CHANGE_TYPE.add, peer: { type: 0, priority: 0, nodeId: added.id }, context };
+  const entry = {
+    type: ENTRY_TYPE.configurationChange,
+    term: 1,
+    index: 1,
+    data: encodeConfigurationChange(change),
+  };
+  opened.value.apply(entry, () => undefined);
+  rig.run();
+  const meta = Buffer.from(rig.sim.content(`${partition.path}/META`)).toString();
+  const expected = encodeMeta({ ...after.value, lastTruncateId: 0 });
+  t.equal(meta, expected);
+});
+
 t.test('APPLY has the bytes that the reference writes', async (t) => {
-  const vectors = JSON.parse(readFileSync(join(packageRoot, 'test/vectors/raft/data_node.json'), 'utf8')) as {
-    name: string;
-    hex: string;
-  }[];
-  const { hex } = vectors.find(({ name }) => name === 'partition_APPLY')!;
+  const hex = recorded('partition_APPLY');
   const rig = ApplyRig.start([]);
   rig.apply.resumeAt(4241);
   rig.entry(new Uint8Array(0));
@@ -320,4 +358,20 @@ t.test('what the leader would not carry out it does not propose', async (t) => {
   t.equal(rig.apply.proposalRefusal(write), 'partition(7) disk(/d) err(no space left on device)');
   rig.rig.health.status = -1;
   t.equal(rig.apply.proposalRefusal(write), 'disk has broken');
+});
+
+t.test('members that a snapshot tells are in META, durably, before it is taken', async (t) => {
+  const rig = ApplyRig.start([]);
+  const peers = [NODE_ID, 9].map((nodeId) => ({ type: 0, priority: 0, nodeId }));
+  t.equal(rig.apply.keepMembers(peers), null);
+  t.equal(rig.apply.keepMembers(peers), null, 'again: nothing to do');
+  t.same(rig.members, ['changed']);
+  const next = rig.next(rig.rig.sim.powerLoss(1));
+  t.same(
+    next.partition.peers.map(({ id }) => id),
+    [NODE_ID, 9],
+  );
+  rig.rig.sim.addFault({ call: 'pwrite', path: /meta/i, errno: 28, count: 1 });
+  t.match(rig.apply.keepMembers(peers.slice(0, 1)), /write .*META: no space left/);
+  t.equal(rig.partition.peers.length, 2);
 });

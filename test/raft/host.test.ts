@@ -289,3 +289,35 @@ t.test('a node on an empty disk has nothing to say', async (t) => {
   node.settle();
   t.same([node.outbox, node.lines], [[], []]);
 });
+
+t.test(
+  'the members of a snapshot are kept before its log is taken; without them it is refused',
+  async (t) => {
+    const verdicts: boolean[] = [];
+    const snapshotVerdict = ({ accepted }: { accepted: boolean }): void => void verdicts.push(accepted);
+    const node = new RigNode(1, [1, 2], nodeDisk(1), { snapshotVerdict });
+    const peers = [1, 2, 3].map((nodeId) => ({ type: 0, priority: 0, nodeId }));
+    const header = {
+      ...{ type: RAFT_MESSAGE.snapshot, forceVote: false, reject: false, rejectIndex: 0, group: GROUP },
+      ...{ from: 2, to: 1, term: 4, logTerm: 0, index: 0, commit: 0, entries: [], context: bytes('') },
+      snapshot: { index: 20, term: 3, peers },
+    };
+    const { core } = node.host.group(GROUP)!;
+    node.machine.keepsNobody = 'no space left on device';
+    node.host.receive(header);
+    node.settle();
+    t.same([verdicts, core.term, core.log.cutIndex, core.members().length], [[false], 0, 0, 2]);
+    node.machine.keepsNobody = null;
+    node.host.receive({ ...header });
+    t.same([node.machine.members, verdicts.length], [[[1, 2, 3]], 1], 'kept, and nothing is durable yet');
+    node.settle();
+    t.same([verdicts, core.log.cutIndex, core.members().length], [[false, true], 20, 3]);
+    node.host.receive({ ...header });
+    node.settle();
+    t.same(
+      [verdicts, node.machine.members.length],
+      [[false, true, true], 1],
+      'what is known replaces nothing',
+    );
+  },
+);

@@ -5,7 +5,12 @@
 import assert from 'node:assert';
 import { native } from '../../src/native/addon.js';
 import { RAFT_MESSAGE, type RaftMessage } from '../../src/protocol/raftMessage.js';
-import { ENTRY_TYPE, type RaftEntry, type SnapshotMeta } from '../../src/protocol/raftStructs.js';
+import {
+  ENTRY_TYPE,
+  type RaftEntry,
+  type RaftPeer,
+  type SnapshotMeta,
+} from '../../src/protocol/raftStructs.js';
 import { RaftHost } from '../../src/raft/host.js';
 import type { HostOptions } from '../../src/raft/hostOptions.js';
 import { Journal } from '../../src/raft/journal.js';
@@ -23,6 +28,9 @@ export class ListMachine implements StateMachine {
   readonly durableApplied = 0;
   readonly commands: string[] = [];
   restoredTo = 0;
+  /** Members that snapshots have told, and why they cannot be kept. */
+  readonly members: number[][] = [];
+  keepsNobody: string | null = null;
   /** Applies nothing while it is set, until `resume`. */
   paused = false;
   private held: (() => void)[] = [];
@@ -45,6 +53,12 @@ export class ListMachine implements StateMachine {
     if (entry.type === ENTRY_TYPE.normal && entry.data.byteLength > 0 && outcome.kind === 'applied')
       this.commands.push(Buffer.from(entry.data).toString());
     done(outcome);
+  }
+
+  keepMembers(peers: readonly RaftPeer[]): string | null {
+    if (this.keepsNobody !== null) return this.keepsNobody;
+    this.members.push(peers.map(({ nodeId }) => nodeId));
+    return null;
   }
 
   restore(meta: SnapshotMeta, done: (outcome: ApplyOutcome) => void): void {

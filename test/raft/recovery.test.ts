@@ -167,12 +167,19 @@ t.test(
   },
 );
 
+/** Paths of a group's log files, in order. */
+function logFilesOf(disk: WatchedDisk, group: number): string[] {
+  const folder = disk.node(groupPath(group));
+  const names = folder?.kind === 'folder' ? [...folder.entries.keys()] : [];
+  return names
+    .filter((name) => /log$/.test(name))
+    .sort()
+    .map((name) => `${groupPath(group)}/${name}`);
+}
+
 /** Damages the first log file of a group in front of everything that the journal has. */
 function damageFolder(disk: WatchedDisk, group: number): void {
-  const folder = disk.node(groupPath(group));
-  const names =
-    folder?.kind === 'folder' ? [...folder.entries.keys()].filter((name) => /log$/.test(name)) : [];
-  const fd = disk.open(`${groupPath(group)}/${names.sort()[0]}`, 2, 0);
+  const fd = disk.open(logFilesOf(disk, group)[0]!, 2, 0);
   disk.write(fd, new Uint8Array(40).fill(0x55), 0);
   disk.close(fd);
 }
@@ -212,6 +219,28 @@ t.test(
     while (disk.step()) disk.drainCompletions();
     t.equal(ended, 0);
     t.same(readNoVotes(disk.powerLoss(1), LIFE_ROOT), []);
+  },
+);
+
+t.test(
+  'a torn META beside a log that is too short for the journal is made again: term and vote stay',
+  async (t) => {
+    const lived = life(2);
+    lived.checkpoint(2);
+    lived.settle();
+    lived.append(2);
+    lived.settle();
+    const disk = killed(lived);
+    const [, ...behind] = logFilesOf(disk, 2);
+    t.ok(behind.length > 0);
+    for (const path of behind) disk.unlink(path);
+    disk.truncate(disk.open(`${groupPath(2)}/META`, 2, 0), 33);
+    const { term, vote } = lived.truthAfter(lived.journal.durableFrame, 2).hardState;
+    t.ok(term > 0);
+    t.match(recover(disk).noVote, [{ group: 2, reason: /could not be completed/ }]);
+    const folder = folderOf(disk, 2);
+    t.match(folder.hardState, { term, vote });
+    folder.close();
   },
 );
 

@@ -170,12 +170,13 @@ export class Storm {
     if (fault.count > 0) fault.count = -1;
   }
 
-  /** Turns a bit on a node that is down, or on one that is made to end for it. */
-  damage(turn: (node: ClusterNode) => Damage | null): boolean {
+  /** Turns a bit on a node that is made to end for it. */
+  damage(how: Crash, turn: (node: ClusterNode) => Damage | null): boolean {
     const { cluster } = this;
     const node = this.draw(this.nodes.filter((each) => cluster.members.has(each.id)));
     if (node === undefined || !othersAreWhole(cluster, node)) return false;
-    if (node.phase !== 'down') node.crash(this.random.chance(0.5) ? 'kill' : 'power loss');
+    if (node.phase === 'down') return false;
+    node.crash(how);
     const done = turn(node);
     if (done === null) return false;
     cluster.note(node, done.what);
@@ -294,8 +295,9 @@ const STRIKES: Readonly<Record<FaultName, (storm: Storm) => boolean>> = {
     away.idleUntilMs = nowMs + storm.between(5000, 15_000);
     storm.afterwards(4000, 12_000, () => {
       if (!othersAreWhole(storm.cluster, away)) return;
-      for (const node of storm.nodes)
-        if (node.serves) node.act((sim) => sim.host.compact(GROUP, sim.group!.core.log.applied));
+      const others = storm.cluster.memberNodes.filter((node) => node !== away);
+      const index = Math.min(...others.map(({ sim }) => sim.apply.durableApplied));
+      for (const node of others) node.act(({ host }) => host.compact(GROUP, index));
     });
     return true;
   },
@@ -307,6 +309,10 @@ const STRIKES: Readonly<Record<FaultName, (storm: Storm) => boolean>> = {
     });
     return false;
   },
-  journalDamage: (storm) => storm.damage(({ sim }) => damageJournal(sim.disk, storm.random)),
-  logDamage: (storm) => storm.damage(({ sim }) => damageLogTail(sim.disk, storm.random)),
+  // What a power loss leaves of the folder can only be told with the journal: both at once may cost the replica.
+  journalDamage: (storm) => storm.damage('kill', ({ sim }) => damageJournal(sim.disk, storm.random)),
+  logDamage(storm) {
+    const how = storm.random.chance(0.5) ? 'kill' : 'power loss';
+    return storm.damage(how, ({ sim }) => damageLogTail(sim.disk, storm.random));
+  },
 };

@@ -80,7 +80,8 @@ export class Invariants {
 
   /** A message has left a node. */
   sent(node: number, message: RaftMessage): void {
-    const { promises, log } = this.#watched(node);
+    const watched = this.#watched(node);
+    const { promises, log } = watched;
     const { type, term } = message;
     switch (type) {
       case RAFT_MESSAGE.voteRequest:
@@ -92,7 +93,9 @@ export class Invariants {
         return promises.atTerm(term);
       case RAFT_MESSAGE.appendResponse:
         promises.atTerm(term);
-        return message.reject ? undefined : promises.entries(message.index, log.lastIndex);
+        // What waited for its disk while a later leader came is about a log that is not this one any more.
+        if (message.reject || term < watched.term) return;
+        return promises.entries(message.index, log.lastIndex);
     }
   }
 

@@ -262,6 +262,7 @@ export class SimNode {
         events.handedOver(entry);
         apply.apply(entry, done);
       },
+      keepMembers: (peers) => apply.keepMembers(peers),
       restore(meta, done) {
         events.restored(meta.index, meta.term);
         apply.restore(meta, done);
