@@ -17,6 +17,7 @@ import { FILE } from '../../../src/storage/layout.js';
 import type { Random } from '../../sim/random.js';
 import type { SimDisk } from '../../sim/simDisk.js';
 import { ClusterNode } from './clusterNode.js';
+import { CommitRule } from './commitRule.js';
 import { EventQueue } from './events.js';
 import { Invariants } from './invariants.js';
 import { RaftWire, SimNetwork } from './network.js';
@@ -67,6 +68,7 @@ const SHARES: readonly Share[] = ['whole', 'whole', 'part', 'none'];
 export class Cluster {
   readonly events = new EventQueue();
   readonly invariants = new Invariants();
+  readonly commitRule = new CommitRule();
   readonly random: Random;
   readonly trace: Trace;
   readonly network: SimNetwork<RaftMessage>;
@@ -163,7 +165,10 @@ export class Cluster {
   moved(node: ClusterNode): void {
     const { group } = node.sim;
     // The core of a group that has failed stands where its failure has left it.
-    if (group !== undefined && group.failure === null) this.invariants.observe(node.id, group.core);
+    if (group !== undefined && group.failure === null) {
+      this.invariants.observe(node.id, group.core);
+      this.commitRule.observe(node.id, group.core);
+    }
     if (node.damaged && mayVote(node)) node.damaged = false;
     if (node.isRemoved) this.removeNode(node);
   }
@@ -225,6 +230,7 @@ export class Cluster {
   private send(node: ClusterNode, message: RaftMessage): void {
     assert.equal(message.from, node.id, 'a node speaks for itself');
     this.invariants.sent(node.id, message);
+    this.commitRule.sent(node.id, message);
     if (message.type === RAFT_MESSAGE.snapshot) this.streams.begin(node, message);
     else this.network.send(node.id, message.to, message);
   }
