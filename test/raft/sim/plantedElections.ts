@@ -10,7 +10,7 @@ import { Outbox } from '../../../src/raft/outbox.js';
 import type { PlantedRaftBug } from './plantedRaftBugs.js';
 
 const TWO_VOTES = /election safety: a node votes for \d+ in term \d+, and voted for \d+/;
-const TWO_LEADERS = /election safety: nodes \d+ and \d+ both lead in term \d+/;
+const TWO_LEADERS = /election safety: nodes \d+ and \d+ both lead in term|leader completeness/;
 const FORGOTTEN = /durability: a node (in term \d+ comes back|that voted for \d+ in term)/;
 const INCOMPLETE = /leader completeness|conflicts with the committed|others have one of term/;
 /** Nobody has it. */

@@ -4,13 +4,12 @@
 import { RAFT_MESSAGE, type RaftMessage } from '../../../src/protocol/raftMessage.js';
 import { RaftCore } from '../../../src/raft/core.js';
 import { GroupState } from '../../../src/raft/groupState.js';
-import { RaftLog } from '../../../src/raft/log.js';
 import { Outbox } from '../../../src/raft/outbox.js';
 import { quorumOf } from '../../../src/raft/quorum.js';
 import type { PlantedRaftBug } from './plantedRaftBugs.js';
 
 const NOT_HAD = /durability: (a node acknowledged entry|node \d+ acknowledged entry)/;
-const COMMIT_LOST = /leader completeness|conflicts with the committed|others have one of term/;
+const COMMIT_LOST = /commit rule|leader completeness|conflicts with the committed|others have one of term/;
 const LOGS_DIFFER = /log matching|leader completeness|conflicts with the committed|others have one of term/;
 
 const isAppend = ({ type }: RaftMessage): boolean => type === RAFT_MESSAGE.appendRequest;
@@ -154,7 +153,8 @@ export const REPLICATION_BUGS: readonly PlantedRaftBug[] = [
         return function (this: RaftCore, message) {
           original.call(this, message);
           const last = isAppend(message) ? message.entries.at(-1) : undefined;
-          const isKnown = last !== undefined && this.log.term(last.index) === last.term;
+          const isTaken = last !== undefined && !this.isLeader && message.term === this.term;
+          const isKnown = isTaken && this.log.term(last.index) === last.term;
           if (isKnown && last.index < this.log.lastIndex && last.index > this.log.committed)
             this.log.append([last]);
         };
@@ -195,20 +195,6 @@ export const REPLICATION_BUGS: readonly PlantedRaftBug[] = [
           original.call(this, message);
           Reflect.deleteProperty(this.log, 'term');
           if (this.log.generation === generation) this.log.committed = committed;
-        };
-      });
-    },
-  },
-  {
-    name: 'replaced-entries-count-as-durable',
-    breaks: 'what was durable of entries that were replaced counts for those in their place',
-    planted: '`RaftLog.durableTo`: the generation is not looked at',
-    finding: COMMIT_LOST,
-    seed: 1,
-    patch(patches) {
-      patches.method(RaftLog.prototype, 'durableTo', (original) => {
-        return function (this: RaftLog, index) {
-          original.call(this, Math.min(index, this.given), this.generation);
         };
       });
     },
