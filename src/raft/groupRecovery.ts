@@ -10,12 +10,12 @@ import { join } from 'node:path';
 import type { HardState } from '../protocol/raftStructs.js';
 import { isMediumError } from '../storage/diskErrors.js';
 import type { Disk } from '../storage/io.js';
-import { MiB } from '../storage/layout.js';
+import { KiB } from '../storage/layout.js';
 import { type FolderMeta, readFolderMeta } from './folderMeta.js';
 import { createGroupFolder, openGroupFolder } from './folderOpen.js';
 import type { AppendedEntry, GroupFolder } from './groupFolder.js';
-import { segmentPath } from './journalFiles.js';
-import type { EntryRun, FrameGap, GroupPlan, GroupReplay, LogPoint } from './journalReplay.js';
+import type { FoundEntries } from './journalFrame.js';
+import type { GroupPlan, GroupSummary, LogPoint, RecordPlace } from './journalReplay.js';
 import { parseLogFileName } from './logFile.js';
 import { decodeEntryRecord, RECORD_HEAD_BYTES, RECORD_OVERHEAD_BYTES, viewOf } from './records.js';
 
@@ -46,63 +46,137 @@ export interface GroupRecoveryInput {
   group: number;
   /** `wal_<group>`, which may be missing. */
   path: string;
-  /** Folder of the journal, and what was found there. */
-  journal: string;
-  replay: GroupReplay;
-  gaps: readonly FrameGap[];
+  summary: GroupSummary;
+  /** All records were taken. */
+  plan: GroupPlan;
   /** See `FolderOptions`. */
   fileBytesMax?: number;
 }
 
 const ENOENT = 2;
-/** Log records that are appended together. */
-const BATCH_BYTES = MiB;
+/** Log records of a group that wait to be appended together. */
+const PENDING_BYTES = 64 * KiB;
 
-/** Nothing of it can be emptied: the disk refused something. */
+/** Nothing of it can be emptied: the disk refused something that is not the fault of one folder. */
 export class RecoveryFailure extends Error {}
 
-/** Carries out what the journal has for a group. Throws a `RecoveryFailure` when the disk refuses something that is not the fault of this folder. */
-export function recoverGroup(input: GroupRecoveryInput): GroupRecovery {
-  const { disk, group, path, replay, gaps } = input;
-  const plan = replay.plan(gaps);
-  const recovery = recoveryOf(group, path, plan);
-  const meta = readFolderMeta(disk, path);
-  const foreign = 'reason' in meta ? null : foreignReason(meta, replay);
-  if (foreign !== null) return { ...recovery, outcome: 'foreign', notes: [foreign], lost: null };
-  const missing = folderIsMissing(input, plan);
-  if (missing !== null) return { ...recovery, outcome: 'gone', notes: [missing], lost: null };
-  const { keepBelow } = plan;
-  // Nothing of the folder is needed when all that it keeps is behind the cut.
-  const keepsNothing = keepBelow !== null && (plan.cut?.index ?? 0) >= keepBelow - 1;
-  if (keepBelow !== null) removeFiles(disk, path, keepsNothing ? 0 : keepBelow);
-  const { hardState, cut } = plan;
-  const options = input.fileBytesMax === undefined ? {} : { fileBytesMax: input.fileBytesMax };
-  const opened = openGroupFolder(disk, path, { ...options, repair: { keepBelow, hardState, cut } });
-  if (!opened.ok) {
+/** The folder of one group on its way. Each call may throw a `RecoveryFailure`; `close` is to be called in any case. */
+export class GroupCompletion {
+  readonly recovery: GroupRecovery;
+  readonly #input: GroupRecoveryInput;
+  #folder: GroupFolder | null = null;
+  /** Entries that are to be appended, without a gap. */
+  #entries: AppendedEntry[] = [];
+  #records: Uint8Array[] = [];
+  #bytes = 0;
+
+  /** Puts the folder in order up to where the journal goes on, or finds out that nothing can be done with it. */
+  constructor(input: GroupRecoveryInput) {
+    const { group, path, plan } = input;
+    this.#input = input;
+    this.recovery = recoveryOf(group, path, plan);
+    this.#begin();
+  }
+
+  /** Takes the log records of `found`, which lie in `payload`, when they count. In the order of the journal. */
+  take(found: FoundEntries, place: RecordPlace, payload: Uint8Array): void {
+    const folder = this.#folder;
+    if (folder === null || !this.#input.plan.counts(place) || found.lastIndex <= folder.cutIndex) return;
+    const first = Math.max(found.firstIndex, folder.cutIndex + 1);
+    if (first !== (this.#entries.at(-1)?.index ?? first - 1) + 1) this.#flush();
+    const bytes = payload.slice(found.at, found.at + found.byteLength);
+    let [at, from] = [0, 0];
+    for (let { firstIndex: index } = found; index <= found.lastIndex; index += 1) {
+      const end = recordEnd(bytes, at);
+      const entry = decodeEntryRecord(bytes, at, end);
+      if (typeof entry === 'string' || entry.index !== index)
+        throw new RecoveryFailure(
+          `frame ${place.frame} of the journal has no entry ${index}: ${String(entry)}`,
+        );
+      if (index >= first) this.#entries.push({ index, term: entry.term, recordBytes: end - at });
+      else from = end;
+      at = end;
+    }
+    this.#records.push(bytes.subarray(from, at));
+    this.#bytes += at - from;
+    if (this.#bytes >= PENDING_BYTES) this.#flush();
+  }
+
+  /** Makes the folder durable. Nothing is taken any more. */
+  finish(): void {
+    const { recovery } = this;
+    const folder = this.#folder;
+    if (folder === null) return;
+    this.#flush();
+    const synced = folder.syncNow();
+    if (synced < 0) throw this.#failure('sync', synced);
+    recovery.lastIndex = folder.lastIndex;
+    const commit = recovery.hardState?.commit ?? 0;
+    if (recovery.lost === null && commit > folder.lastIndex) {
+      recovery.lost = `the log ends at ${folder.lastIndex}, and ${commit} was committed here`;
+      recovery.notes.push(recovery.lost);
+    }
+  }
+
+  close(): void {
+    this.#folder?.close();
+    this.#folder = null;
+  }
+
+  #begin(): void {
+    const { disk, path, plan, summary, fileBytesMax } = this.#input;
+    const meta = readFolderMeta(disk, path);
+    const foreign = 'reason' in meta ? null : foreignReason(meta, summary);
+    if (foreign !== null) return this.#end('foreign', foreign, null);
+    const missing = folderIsMissing(this.#input);
+    if (missing !== null) return this.#end('gone', missing, null);
+    const { keepBelow, hardState, cut } = plan;
+    // Nothing of the folder is needed when all that it keeps is up to the cut.
+    const keepsNothing = keepBelow !== null && (cut?.index ?? 0) >= keepBelow - 1;
+    if (keepBelow !== null) removeFiles(disk, path, keepsNothing ? 0 : keepBelow);
+    const limit = fileBytesMax === undefined ? {} : { fileBytesMax };
+    const opened = openGroupFolder(disk, path, { ...limit, repair: { keepBelow, hardState, cut } });
+    if (opened.ok) {
+      this.#folder = opened.folder;
+      this.recovery.notes.push(...opened.state.notes);
+      if (plan.lost !== null) syncFiles(disk, path);
+      return;
+    }
     if (opened.errno < 0 && !isMediumError(opened.errno))
       throw new RecoveryFailure(`${path}: ${opened.reason}`);
-    const lost = `its log could not be completed: ${opened.reason}`;
-    if (opened.errno === 0) keepHardState(input, plan);
-    return { ...recovery, outcome: 'refused', notes: [opened.reason], lost };
+    if (opened.errno === 0) keepHardState(this.#input);
+    this.#end('refused', opened.reason, `its log could not be completed: ${opened.reason}`);
   }
-  recovery.notes.push(...opened.state.notes);
-  try {
-    if (plan.lost !== null) syncFiles(disk, path);
-    complete(input, opened.folder, plan, recovery);
-  } finally {
-    opened.folder.close();
+
+  /** Nothing is to be done with the folder. */
+  #end(outcome: GroupRecovery['outcome'], note: string, lost: string | null): void {
+    Object.assign(this.recovery, { outcome, lost, notes: [note] });
   }
-  return recovery;
+
+  #flush(): void {
+    const first = this.#entries[0];
+    if (first === undefined) return;
+    const appended = this.#folder!.append(first.index, this.#entries, this.#records);
+    if (appended < 0) throw this.#failure('write', appended);
+    if (this.recovery.entries === 0) this.recovery.firstIndex = first.index;
+    this.recovery.entries += this.#entries.length;
+    this.#entries = [];
+    this.#records = [];
+    this.#bytes = 0;
+  }
+
+  #failure(what: string, errno: number): RecoveryFailure {
+    const { disk, path } = this.#input;
+    return new RecoveryFailure(`${what} of ${path}: ${disk.errnoText(errno)}`);
+  }
 }
 
 /**
  * What the journal has cannot follow what is left of the folder. Its term and vote count all the same, and are gone with the journal: META gets them, above a log that ends
  * where it is damaged. A folder that is refused for itself stays as it is.
  */
-function keepHardState(
-  { disk, path, fileBytesMax }: GroupRecoveryInput,
-  { hardState, cut }: GroupPlan,
-): void {
+function keepHardState({ disk, path, plan, fileBytesMax }: GroupRecoveryInput): void {
+  const { hardState, cut } = plan;
   const options = fileBytesMax === undefined ? {} : { fileBytesMax };
   const rest = openGroupFolder(disk, path, { ...options, repair: { keepBelow: null, hardState, cut } });
   if (!rest.ok) return;
@@ -119,10 +193,10 @@ function recoveryOf(group: number, folder: string, { hardState, cut, lost }: Gro
 }
 
 /** Why the folder must have been written by another node; null when it need not. It is written after the journal, so it never says more than that. */
-function foreignReason({ hardState, cutIndex, cutTerm }: FolderMeta, replay: GroupReplay): string | null {
-  const known = replay.hardState;
+function foreignReason({ hardState, cutIndex, cutTerm }: FolderMeta, summary: GroupSummary): string | null {
+  const known = summary.hardState;
   if (known === null) return null;
-  const cut = replay.cut ?? { index: 0, term: 0 };
+  const cut = summary.cut ?? { index: 0, term: 0 };
   const commit = Math.max(known.commit, cut.index);
   const told = (what: string, here: number, there: number): string =>
     `another node has written to the log folder: its ${what} is ${here}, and the journal ends with ${there}`;
@@ -136,15 +210,12 @@ function foreignReason({ hardState, cutIndex, cutTerm }: FolderMeta, replay: Gro
 }
 
 /** Makes the folder where it can be made whole from the journal alone. Why it cannot, where it is missing; null when it is there. */
-function folderIsMissing(
-  { disk, path, fileBytesMax, replay }: GroupRecoveryInput,
-  plan: GroupPlan,
-): string | null {
+function folderIsMissing({ disk, path, fileBytesMax, summary, plan }: GroupRecoveryInput): string | null {
   const entries = disk.scan(path);
   if (typeof entries !== 'number') return null;
   if (entries !== -ENOENT) throw new RecoveryFailure(`readdir ${path}: ${disk.errnoText(entries)}`);
   const isWhole = plan.keepBelow === 1 || (plan.cut !== null && plan.keepBelow === plan.cut.index + 1);
-  if (replay.checkpointed > 0 && !isWhole) return `${path} is gone; what the journal has of it is dropped`;
+  if (summary.checkpointed > 0 && !isWhole) return `${path} is gone; what the journal has of it is dropped`;
   if (plan.keepBelow !== null && !isWhole) return `${path} is gone, and the journal has its last part only`;
   const made = createGroupFolder(disk, path, fileBytesMax === undefined ? {} : { fileBytesMax });
   if (!made.ok) throw new RecoveryFailure(`${path}: ${made.reason}`);
@@ -182,76 +253,6 @@ function syncFiles(disk: Disk, path: string): void {
   }
 }
 
-/** Appends the journal's entries and makes the folder durable. */
-function complete(
-  input: GroupRecoveryInput,
-  folder: GroupFolder,
-  plan: GroupPlan,
-  recovery: GroupRecovery,
-): void {
-  const { disk, path, journal } = input;
-  const failed = (what: string, errno: number): RecoveryFailure =>
-    new RecoveryFailure(`${what} of ${path}: ${disk.errnoText(errno)}`);
-  const source = new RunSource(disk, journal);
-  try {
-    let next = 0;
-    while (next < plan.runs.length) {
-      const batch = new Batch(folder.cutIndex);
-      while (next < plan.runs.length && batch.bytes < BATCH_BYTES) {
-        const run = plan.runs[next]!;
-        if (run.lastIndex > folder.cutIndex) batch.add(source.read(run), run, journal);
-        next += 1;
-      }
-      const first = batch.entries[0];
-      if (first === undefined) continue;
-      const appended = folder.append(first.index, batch.entries, batch.records);
-      if (appended < 0) throw failed('write', appended);
-      if (recovery.entries === 0) recovery.firstIndex = first.index;
-      recovery.entries += batch.entries.length;
-    }
-  } finally {
-    source.close();
-  }
-  const synced = folder.syncNow();
-  if (synced < 0) throw failed('sync', synced);
-  recovery.lastIndex = folder.lastIndex;
-  const commit = plan.hardState?.commit ?? 0;
-  if (recovery.lost === null && commit > folder.lastIndex) {
-    recovery.lost = `the log ends at ${folder.lastIndex}, and ${commit} was committed here`;
-    recovery.notes.push(recovery.lost);
-  }
-}
-
-/** Entries on their way from the journal into the folder. */
-class Batch {
-  readonly entries: AppendedEntry[] = [];
-  readonly records: Uint8Array[] = [];
-  bytes = 0;
-  readonly #cutIndex: number;
-
-  constructor(cutIndex: number) {
-    this.#cutIndex = cutIndex;
-  }
-
-  /** The entries of a run that count and lie behind the cut. */
-  add(bytes: Uint8Array, run: EntryRun, journal: string): void {
-    let [at, from, index] = [0, 0, run.firstIndex];
-    for (; index <= run.lastIndex; index += 1) {
-      const end = recordEnd(bytes, at);
-      const entry = decodeEntryRecord(bytes, at, end);
-      if (typeof entry === 'string' || entry.index !== index)
-        throw new RecoveryFailure(
-          `${segmentPath(journal, run.segment)} at ${run.offset + at} reads otherwise now`,
-        );
-      if (index > this.#cutIndex) this.entries.push({ index, term: entry.term, recordBytes: end - at });
-      else from = end;
-      at = end;
-    }
-    this.records.push(bytes.subarray(from, at));
-    this.bytes += at - from;
-  }
-}
-
 /** End of the record at `at`, as its head says. */
 function recordEnd(bytes: Uint8Array, at: number): number {
   if (at + RECORD_HEAD_BYTES > bytes.byteLength) return at;
@@ -259,38 +260,4 @@ function recordEnd(bytes: Uint8Array, at: number): number {
   // A record in a frame is far shorter than 4 GiB; a longer one ends behind its bytes.
   const dataBytes = view.getUint32(at + 1) * 2 ** 32 + view.getUint32(at + 5);
   return at + RECORD_OVERHEAD_BYTES + dataBytes;
-}
-
-/** Reads log records out of the segments of a journal, whose frames were checked before. */
-class RunSource {
-  readonly #disk: Disk;
-  readonly #journal: string;
-  #segment = -1;
-  #fd = -1;
-
-  constructor(disk: Disk, journal: string) {
-    this.#disk = disk;
-    this.#journal = journal;
-  }
-
-  read({ segment, offset, byteLength }: EntryRun): Uint8Array {
-    const path = segmentPath(this.#journal, segment);
-    if (segment !== this.#segment) {
-      this.close();
-      this.#fd = this.#disk.open(path, constants.O_RDONLY, 0);
-      if (this.#fd < 0) throw new RecoveryFailure(`open ${path}: ${this.#disk.errnoText(this.#fd)}`);
-      this.#segment = segment;
-    }
-    const bytes = new Uint8Array(byteLength);
-    const count = this.#disk.read(this.#fd, bytes, offset);
-    if (count === byteLength) return bytes;
-    const why = count < 0 ? this.#disk.errnoText(count) : 'it is shorter now';
-    throw new RecoveryFailure(`read ${path}: ${why}`);
-  }
-
-  close(): void {
-    if (this.#fd >= 0) this.#disk.close(this.#fd);
-    this.#segment = -1;
-    this.#fd = -1;
-  }
 }

@@ -3,9 +3,10 @@
  *
  * The mark is replaced as a whole, so a journal is emptied in one step and a kill at any moment leaves it as it was or empty. Segments are never removed for that.
  */
+import { constants } from 'node:fs';
 import { join } from 'node:path';
 import type { Disk } from '../storage/io.js';
-import { readWholeFile, replaceFile } from '../storage/wholeFile.js';
+import { readWholeFile, replaceFile, writeFully } from '../storage/wholeFile.js';
 import { type Crc32c, FRAME_HEADER_BYTES, isWholeFrame, readFrameHeader } from './journalFrame.js';
 
 /** Everything up to this frame, and in segments up to this life, is void. */
@@ -73,6 +74,28 @@ export function readEmptyMark(
   if (!isMark || view.getUint32(4) !== crc32c(bytes.subarray(8), 0))
     return { reason: `${path} is damaged`, errno: 0 };
   return { frame: Number(view.getBigUint64(8)), life: Number(view.getBigUint64(16)) };
+}
+
+/** Where a frame lies: whole pages of a segment. */
+export interface FramePlace {
+  path: string;
+  offset: number;
+  bytes: number;
+}
+
+/**
+ * Writes a frame again, durably. It may be read here without being on the medium: after a write that failed, or that nobody has waited for, the kernel keeps pages that it will never write.
+ * 0 or a negated errno.
+ */
+export function writeAgain(disk: Disk, { path, offset, bytes }: FramePlace): number {
+  const fd = disk.open(path, constants.O_RDWR, 0);
+  if (fd < 0) return fd;
+  const frame = new Uint8Array(bytes);
+  const count = disk.read(fd, frame, offset);
+  let result = count < 0 ? count : writeFully(disk, fd, frame.subarray(0, count), offset);
+  if (result === 0) result = disk.fdatasync(fd);
+  disk.close(fd);
+  return result;
 }
 
 /**

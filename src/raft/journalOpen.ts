@@ -3,6 +3,7 @@
  */
 import { constants } from 'node:fs';
 import { dirname } from 'node:path';
+import { isMediumError } from '../storage/diskErrors.js';
 import type { Disk } from '../storage/io.js';
 import { FOLDER_MODE } from '../storage/layout.js';
 import { writeFully } from '../storage/wholeFile.js';
@@ -70,8 +71,10 @@ function openSegments(options: JournalFolder, mark: EmptyMark, fds: Map<number, 
     const isKept = behind === false && sizeBytes === segmentBytes && fds.size < segmentsMax;
     if (isKept) fds.set(file, fd);
     else disk.close(fd);
-    if (typeof behind === 'number') return `read ${path}: ${disk.errnoText(behind)}`;
-    if (behind) return `${path} holds frames that were not recovered`;
+    // Recovery came before and has told of it; whatever is there is void, and the file is no good.
+    const damaged = typeof behind === 'number' && isMediumError(behind);
+    if (typeof behind === 'number' && !damaged) return `read ${path}: ${disk.errnoText(behind)}`;
+    if (behind === true) return `${path} holds frames that were not recovered`;
     const removed = isKept ? 0 : disk.unlink(path);
     if (removed < 0) return `unlink ${path}: ${disk.errnoText(removed)}`;
   }

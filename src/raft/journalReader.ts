@@ -11,9 +11,17 @@ import { join } from 'node:path';
 import { isMediumError } from '../storage/diskErrors.js';
 import type { Disk } from '../storage/io.js';
 import { MiB } from '../storage/layout.js';
-import { type EmptyMark, listSegments, NO_MARK, readEmptyMark, type SegmentFile } from './journalFiles.js';
+import {
+  type EmptyMark,
+  type FramePlace,
+  listSegments,
+  NO_MARK,
+  readEmptyMark,
+  type SegmentFile,
+} from './journalFiles.js';
 import {
   type Crc32c,
+  type FoundRecord,
   FRAME_ALIGN_BYTES,
   FRAME_HEADER_BYTES,
   type FrameHeader,
@@ -22,21 +30,26 @@ import {
   readFrameHeader,
   readRecords,
 } from './journalFrame.js';
-import { type FrameGap, GroupReplay } from './journalReplay.js';
+import { type FrameGap, GroupSummary, type RecordPlace } from './journalReplay.js';
+
+/** Is called with the records of one frame after the other; the payload is valid during the call. */
+export type VisitFrame = (frame: number, records: readonly FoundRecord[], payload: Uint8Array) => void;
 
 /** The journal of one worker. */
 export interface FoundJournal {
   folder: string;
-  /** Up to where it was emptied. */
-  mark: EmptyMark;
   /** Nothing was written since it was emptied, and nothing is wrong: there is nothing to do. */
   isEmpty: boolean;
+  /** Up to where it was emptied. */
+  mark: EmptyMark;
   /** Whole frames that are needed. */
   frames: number;
   /** The last whole frame and life on the disk; those of the mark when there is none behind it. */
   last: EmptyMark;
-  /** Groups with records behind their last end. */
-  groups: Map<number, GroupReplay>;
+  /** Where that frame is; null when there is none behind the mark. */
+  lastPlace: FramePlace | null;
+  /** Groups that have not ended. */
+  groups: Map<number, GroupSummary>;
   /** Frames that were durable and are missing, in order. */
   gaps: FrameGap[];
   /** The medium is damaged, so nobody knows what is missing. */
@@ -45,6 +58,8 @@ export interface FoundJournal {
   failure: string | null;
   /** What is wrong, for the operator. */
   problems: string[];
+  /** Reads the needed frames again, in order. False when they are no longer the same. */
+  walk(visit: VisitFrame): boolean;
 }
 
 interface Segment {
@@ -78,6 +93,14 @@ interface WholeFrame {
   payload: Uint8Array;
 }
 
+interface NeededFrame {
+  place: FramePlace;
+  frame: number;
+  life: number;
+  records: FoundRecord[] | null;
+  payload: Uint8Array;
+}
+
 class JournalReader {
   readonly #disk: Disk;
   readonly #crc32c: Crc32c;
@@ -87,13 +110,25 @@ class JournalReader {
   #windowBytes = 0;
   /** A segment begins with a frame behind the mark, whole or torn. */
   #begun = false;
+  /** With frames behind the mark, oldest first. */
+  #segments: Segment[] = [];
+  /** The first frame that is needed. */
+  #tail = 0;
+  /** The last end of each group that has ended. */
+  readonly #ends = new Map<number, RecordPlace>();
 
   constructor(disk: Disk, folder: string, crc32c: Crc32c) {
     this.#disk = disk;
     this.#crc32c = crc32c;
     this.#found = {
       ...{ folder, isEmpty: false, mark: NO_MARK, frames: 0, last: NO_MARK, groups: new Map(), gaps: [] },
-      ...{ unreadable: false, failure: null, problems: [] },
+      ...{
+        lastPlace: null,
+        unreadable: false,
+        failure: null,
+        problems: [],
+        walk: (visit) => this.#walkAgain(visit),
+      },
     };
   }
 
@@ -105,14 +140,32 @@ class JournalReader {
     if ('reason' in mark) this.#unreadable(mark.reason, mark.errno);
     else found.mark = mark;
     found.last = found.mark;
-    const segments = this.#findSegments();
-    const newest = segments.at(-1);
+    this.#segments = this.#findSegments();
+    const newest = this.#segments.at(-1);
     found.isEmpty = newest === undefined && !this.#begun && found.problems.length === 0;
     if (newest === undefined) return found;
-    let tail = 0;
-    for (const { header } of this.#framesOf(newest)) tail = header.tail;
-    this.#readAll(segments, Math.max(tail, found.mark.frame + 1));
+    this.#tail = found.mark.frame + 1;
+    for (const { header } of this.#framesOf(newest)) this.#tail = Math.max(found.mark.frame + 1, header.tail);
+    let expected = this.#tail;
+    for (const { frame, life, records, place } of this.#neededFrames()) {
+      if (frame > expected) this.#miss(expected, frame - 1);
+      if (records === null) this.#miss(frame, frame);
+      else this.#summarize(frame, records);
+      expected = frame + 1;
+      found.last = { frame, life };
+      found.lastPlace = place;
+    }
     return found;
+  }
+
+  #walkAgain(visit: VisitFrame): boolean {
+    let count = 0;
+    for (const { frame, records, payload } of this.#neededFrames()) {
+      if (records === null) continue;
+      visit(frame, records, payload);
+      count += 1;
+    }
+    return count === this.#found.frames;
   }
 
   /** Segments with frames behind the mark, oldest first. */
@@ -134,17 +187,17 @@ class JournalReader {
     return segments.sort((a, b) => a.life - b.life);
   }
 
-  #readAll(segments: readonly Segment[], tail: number): void {
-    const found = this.#found;
-    let expected = tail;
-    for (const segment of segments) {
-      for (const frame of this.#framesOf(segment)) {
-        const { number, life } = frame.header;
-        if (number < expected) continue;
-        if (number > expected) this.#miss(expected, number - 1);
-        if (!this.#take(segment, frame)) this.#miss(number, number);
-        expected = number + 1;
-        found.last = { frame: number, life };
+  /** Whole frames from the tail on, ascending. Records null: they are none although the checksum holds. */
+  *#neededFrames(): Generator<NeededFrame> {
+    let last = this.#tail - 1;
+    for (const segment of this.#segments) {
+      for (const { header, payload, offset } of this.#framesOf(segment)) {
+        const { number: frame, life } = header;
+        if (frame <= last) continue;
+        last = frame;
+        const records = readRecords(payload, header.records);
+        const place = { path: segment.file.path, offset, bytes: frameBytes(header.payloadBytes) };
+        yield { place, frame, life, records: typeof records === 'string' ? null : records, payload };
       }
     }
   }
@@ -154,27 +207,20 @@ class JournalReader {
     this.#found.problems.push(`frames ${from} to ${to} are damaged or missing`);
   }
 
-  /** False when the records are none although their checksum holds. */
-  #take(segment: Segment, { header, offset, payload }: WholeFrame): boolean {
-    const records = readRecords(payload, header.records);
-    if (typeof records === 'string') {
-      this.#found.problems.push(`${segment.file.path} at ${offset}: ${records}`);
-      return false;
-    }
+  #summarize(frame: number, records: readonly FoundRecord[]): void {
     const { groups } = this.#found;
-    const payloadOffset = offset + FRAME_HEADER_BYTES;
-    const place = { frame: header.number, segment: segment.file.file, payloadOffset };
-    for (const record of records) {
+    for (const [number, record] of records.entries()) {
+      const { group } = record;
       if (record.kind === 'end') {
-        groups.delete(record.group);
+        groups.delete(group);
+        this.#ends.set(group, { frame, number });
         continue;
       }
-      const replay = groups.get(record.group) ?? new GroupReplay();
-      groups.set(record.group, replay);
-      replay.take(record, place);
+      const summary = groups.get(group) ?? new GroupSummary(this.#ends.get(group));
+      groups.set(group, summary);
+      summary.take(record, frame);
     }
     this.#found.frames += 1;
-    return true;
   }
 
   /** The frames of the segment's life behind the mark, ascending. */
@@ -235,7 +281,9 @@ class JournalReader {
     if (length > this.#window.byteLength) this.#window = new Uint8Array(length);
     this.#windowStart = offset;
     this.#windowBytes = 0;
-    const count = this.#disk.read(fd, this.#window, offset);
+    // Of most segments of an emptied journal nothing but the first page is looked at.
+    const bytes = offset === 0 ? Math.max(length, FRAME_ALIGN_BYTES) : this.#window.byteLength;
+    const count = this.#disk.read(fd, this.#window.subarray(0, bytes), offset);
     if (count < length) return count < 0 ? count : -EIO;
     this.#windowBytes = count;
     return this.#window.subarray(0, length);
@@ -245,6 +293,6 @@ class JournalReader {
   #unreadable(what: string, errno: number): void {
     if (isMediumError(errno)) this.#found.unreadable = true;
     else if (errno < 0) this.#found.failure ??= what;
-    this.#found.problems.push(what);
+    if (!this.#found.problems.includes(what)) this.#found.problems.push(what);
   }
 }

@@ -9,10 +9,10 @@ import { join } from 'node:path';
 import { crc32c } from '../storage/crc32c.js';
 import type { Disk } from '../storage/io.js';
 import { parsePartitionFolderName, RAFT_FOLDER } from '../storage/layout.js';
-import { type GroupRecovery, RecoveryFailure, recoverGroup } from './groupRecovery.js';
-import { writeEmptyMark } from './journalFiles.js';
+import { GroupCompletion, type GroupRecovery, RecoveryFailure } from './groupRecovery.js';
+import { writeAgain, writeEmptyMark } from './journalFiles.js';
 import { type FoundJournal, readJournals } from './journalReader.js';
-import type { GroupReplay } from './journalReplay.js';
+import { GroupPlan, type GroupRecord, type GroupSummary, type RecordPlace } from './journalReplay.js';
 import { type NoVote, readNoVotes, returnVoteNow, takeVote } from './noVote.js';
 
 export interface RecoveryOptions {
@@ -35,9 +35,11 @@ export interface RecoveryReport {
 /** A group's records, and the journal they are in. */
 interface Source {
   journal: FoundJournal;
-  replay: GroupReplay;
+  summary: GroupSummary;
 }
 
+/** Folders that are open at a time: two files each. */
+const GROUPS_AT_A_TIME = 256;
 /** What a mark skips where nobody knows which numbers were used. */
 const UNKNOWN_FRAMES = 2 ** 32;
 const UNKNOWN_LIVES = 2 ** 16;
@@ -76,7 +78,13 @@ class DiskRecovery {
     if (listed !== null) return this.#failed(listed);
     const sources = this.#sourcesOf(begun);
     for (const journal of begun) this.#doubt(journal, sources);
-    for (const [group, source] of sources) this.#recover(group, source);
+    for (const journal of begun) this.#makeLastDurable(journal);
+    if (report.failures.length > 0) return report;
+    for (const journal of begun)
+      this.#recover(
+        journal,
+        [...sources].filter(([, source]) => source.journal === journal),
+      );
     if (report.failures.length === 0) this.#keepMarks();
     if (report.failures.length === 0) for (const journal of begun) this.#empty(journal);
     return report;
@@ -102,14 +110,23 @@ class DiskRecovery {
   #sourcesOf(journals: readonly FoundJournal[]): Map<number, Source> {
     const sources = new Map<number, Source>();
     for (const journal of journals) {
-      for (const [group, replay] of journal.groups) {
-        if (replay.isSettled) continue;
+      for (const [group, summary] of journal.groups) {
+        if (summary.isSettled) continue;
         const other = sources.get(group);
         if (other !== undefined) this.#lost.set(group, 'two journals have records of it');
-        if (other === undefined || isNewer(replay, other.replay)) sources.set(group, { journal, replay });
+        if (other === undefined || isNewer(summary, other.summary)) sources.set(group, { journal, summary });
       }
     }
     return sources;
+  }
+
+  /**
+   * Only the last frame can be one whose write has failed or was never waited for: the next one starts when it is durable. It is made so before anything follows from it, since a folder
+   * that says more than the journal would count as another node's.
+   */
+  #makeLastDurable({ lastPlace }: FoundJournal): void {
+    const written = lastPlace === null ? 0 : writeAgain(this.#disk, lastPlace);
+    if (written < 0) this.#failed(`write ${lastPlace!.path}: ${this.#disk.errnoText(written)}`);
   }
 
   /** Any group of the disk may have had records in frames that are missing, unless a later checkpoint or another journal shows that it had none. */
@@ -125,30 +142,69 @@ class DiskRecovery {
     }
   }
 
-  #recover(group: number, { journal, replay }: Source): void {
-    const partition = this.#partitions.get(group);
-    const { log, fileBytesMax } = this.#options;
-    if (partition === undefined) {
-      const notes = ['the partition is gone; what the journal has of it is dropped'];
-      this.#report.groups.push({
-        ...{ group, folder: null, outcome: 'gone', firstIndex: 0, entries: 0, hardState: null, cut: null },
-        ...{ lastIndex: 0, lost: null, notes },
-      });
-      return;
-    }
-    const path = join(partition, `wal_${group}`);
-    const limit = fileBytesMax === undefined ? {} : { fileBytesMax };
+  /** Recovers groups of one journal. One walk for the plans, and one for each so many groups. */
+  #recover(journal: FoundJournal, groups: readonly [number, Source][]): void {
+    const plans = new Map(
+      groups.map(([group, { summary }]) => [group, new GroupPlan(summary, journal.gaps)]),
+    );
     try {
-      const input = { disk: this.#disk, group, path, journal: journal.folder, replay, gaps: journal.gaps };
-      const recovery = recoverGroup({ ...input, ...limit });
-      this.#report.groups.push(recovery);
-      if (recovery.lost !== null) this.#lost.set(group, recovery.lost);
-      const level = recovery.outcome === 'recovered' ? 'info' : 'error';
-      log(recovery.lost === null ? level : 'error', recoveryText(recovery));
+      walkRecords(journal, (group, record, place) => plans.get(group)?.take(record, place));
+      for (let from = 0; from < groups.length; from += GROUPS_AT_A_TIME)
+        this.#complete(journal, groups.slice(from, from + GROUPS_AT_A_TIME), plans);
     } catch (error) {
       if (!(error instanceof RecoveryFailure)) throw error;
       this.#failed(error.message);
     }
+  }
+
+  /** Throws a `RecoveryFailure`. */
+  #complete(
+    journal: FoundJournal,
+    groups: readonly [number, Source][],
+    plans: ReadonlyMap<number, GroupPlan>,
+  ): void {
+    const { fileBytesMax } = this.#options;
+    const shared = { disk: this.#disk, ...(fileBytesMax === undefined ? {} : { fileBytesMax }) };
+    const completions = new Map<number, GroupCompletion>();
+    try {
+      for (const [group, { summary }] of groups) {
+        const path = this.#pathOf(group);
+        if (path === null) continue;
+        const plan = plans.get(group)!;
+        completions.set(group, new GroupCompletion({ ...shared, group, path, summary, plan }));
+      }
+      walkRecords(journal, (group, record, place, payload) => {
+        if (record.kind === 'entries') completions.get(group)?.take(record, place, payload);
+      });
+      for (const completion of completions.values()) {
+        completion.finish();
+        this.#done(completion.recovery);
+      }
+    } finally {
+      for (const completion of completions.values()) completion.close();
+    }
+  }
+
+  #done(recovery: GroupRecovery): void {
+    this.#report.groups.push(recovery);
+    if (recovery.lost !== null) this.#lost.set(recovery.group, recovery.lost);
+    const fine = recovery.outcome === 'recovered' && recovery.lost === null;
+    this.#options.log(fine ? 'info' : 'error', recoveryText(recovery));
+  }
+
+  /** The log folder of a group; null, and told, when its partition is gone. */
+  #pathOf(group: number): string | null {
+    const partition = this.#partitions.get(group);
+    if (partition !== undefined) return join(partition, `wal_${group}`);
+    this.#done({
+      ...{ group, folder: null, outcome: 'gone', firstIndex: 0, entries: 0, hardState: null, cut: null },
+      ...{
+        lastIndex: 0,
+        lost: null,
+        notes: ['the partition is gone; what the journal has of it is dropped'],
+      },
+    });
+    return null;
   }
 
   /** Writes the marks of groups that lose their vote, and drops those of partitions that are gone. */
@@ -178,9 +234,21 @@ class DiskRecovery {
   }
 }
 
-function isNewer({ hardState: a }: GroupReplay, { hardState: b }: GroupReplay): boolean {
+function isNewer({ hardState: a }: GroupSummary, { hardState: b }: GroupSummary): boolean {
   if (a === null || b === null) return a !== null;
   return a.term > b.term || (a.term === b.term && a.commit > b.commit);
+}
+
+/** Walks over the records of a journal but for the ends of groups. Throws a `RecoveryFailure` when it is no longer what it was. */
+export function walkRecords(
+  journal: FoundJournal,
+  visit: (group: number, record: GroupRecord, place: RecordPlace, payload: Uint8Array) => void,
+): void {
+  const same = journal.walk((frame, records, payload) => {
+    for (const [number, record] of records.entries())
+      if (record.kind !== 'end') visit(record.group, record, { frame, number }, payload);
+  });
+  if (!same) throw new RecoveryFailure(`${journal.folder} reads otherwise than a moment ago`);
 }
 
 /** One line about a group, for the log and for people. */

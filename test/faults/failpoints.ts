@@ -228,6 +228,14 @@ const STOP: readonly Failpoint[] = [
     'submitPwrite:temporary APPLY',
   ]),
   ...all(
+    ['stop.lstat:temporary RAFT_MISSING'],
+    'listed with the others',
+    'nothing',
+    'its length is not used',
+    ['submitPwrite:temporary RAFT_MISSING'],
+    'ENOSPC',
+  ),
+  ...all(
     ['stop.write:.extentd.scrub', 'stop.close:.extentd.scrub'],
     'how far the scrub has come',
     'nothing',

@@ -45,15 +45,23 @@ export class FaultApplies {
     this.seconds(14);
     this.forget(UNKNOWN.first);
     this.write(OLD.small, 20, 1000, false);
-    this.seconds(14);
+    // Too short for a second attempt, when this one fails.
+    this.seconds(5);
   }
 
   /** What a stop still has to save. */
   lastEntries(): void {
     this.writeUnknown(UNKNOWN.first + UNKNOWN.count);
+    this.untilEnded();
     this.write(OLD.small, 30, 700, false);
-    this.rig.run();
+    this.untilEnded();
     this.forget(UNKNOWN.first + UNKNOWN.count);
+  }
+
+  /** What a full disk has held up is tried again each second. */
+  untilEnded(): void {
+    this.rig.run();
+    for (let second = 0; second < 3 && this.open.size > 0; second += 1) this.rig.second();
   }
 
   private writeUnknown(first: number): void {

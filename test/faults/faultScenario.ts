@@ -58,6 +58,8 @@ export class FaultScenario {
     this.tick();
     this.removePartition(9);
     this.rig.failpoints.endLasting();
+    this.applies?.untilEnded();
+    this.go();
     for (let round = 0; round < 3 && !this.isSteady(`round ${round}`); round += 1) this.tick();
   }
 

@@ -17,7 +17,8 @@ class Replicas {
   readonly whole = [ApplyRig.start(SIZES), ApplyRig.start(SIZES)];
   readonly late = ApplyRig.start([]);
   private readonly random: Random;
-  private readonly asked: { task: FetchTask; done: (answer: FetchAnswer) => void }[] = [];
+  /** Answers on their way: as old as the moment when they were asked for. */
+  private readonly asked: { answer: FetchAnswer; done: (answer: FetchAnswer) => void }[] = [];
   private readonly fetcher: MissingFetcher;
   private entries = 0;
   /** Fetches that were answered with bytes, and tasks that were told to replicas that had not applied as much. */
@@ -27,7 +28,8 @@ class Replicas {
   constructor(seed: number) {
     this.random = new Random(seed);
     const transport = {
-      fetch: (task: FetchTask, done: (answer: FetchAnswer) => void) => void this.asked.push({ task, done }),
+      fetch: (task: FetchTask, done: (answer: FetchAnswer) => void) =>
+        void this.asked.push({ answer: this.read(task), done }),
     };
     this.fetcher = new MissingFetcher(this.late.apply, transport, () =>
       this.whole.map(({ apply }, number) => ({ address: String(number), appliedIndex: apply.appliedIndex })),
@@ -64,11 +66,11 @@ class Replicas {
   /** Some fetches are answered, in any order; some fail. */
   answer(): void {
     for (let count = this.random.below(3); count > 0 && this.asked.length > 0; count -= 1) {
-      const [{ task, done }] = this.asked.splice(this.random.below(this.asked.length), 1) as [
+      const [{ answer, done }] = this.asked.splice(this.random.below(this.asked.length), 1) as [
         (typeof this.asked)[0],
       ];
       if (this.random.chance(0.2)) done({ kind: 'failed' });
-      else done(this.read(task));
+      else done(answer);
     }
     if (this.random.chance(0.5)) this.fetcher.tick();
     this.late.rig.turn();

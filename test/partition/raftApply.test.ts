@@ -11,7 +11,7 @@ import { OP } from '../../src/protocol/opcodes.js';
 import { CHANGE_TYPE, ENTRY_TYPE, encodeConfigurationChange } from '../../src/protocol/raftStructs.js';
 import { EXTENT_FLAG } from '../../src/storage/extentTable.js';
 import { BLOCK_BYTES } from '../../src/storage/layout.js';
-import { decodeMeta, encodeMeta, readMeta } from '../../src/storage/metaFile.js';
+import { decodeMeta, encodeMeta, formatCreateTime, readMeta } from '../../src/storage/metaFile.js';
 import { packageRoot } from '../packageRoot.js';
 import { Random } from '../sim/random.js';
 import { ApplyRig, NODE_ID } from './applyRig.js';
@@ -263,7 +263,7 @@ t.test('a member change is in META when its entry ends, and makes a partition a 
     hosts: [...NEW_PARTITION.hosts, '10.0.0.5:17310'],
     createType: 0,
     lastTruncateId: 0,
-    createTime: '2019-11-13 10:20:30',
+    createTime: formatCreateTime(rig.rig.simClock.nowMs()),
   };
   const saved = readMeta(rig.rig.sim.powerLoss(1), rig.partition.path);
   t.match(saved, { ok: true, value: expected });

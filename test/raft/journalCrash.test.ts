@@ -136,6 +136,8 @@ function crashRecovery(
   recoverDisk(watched, LIFE_ROOT, { log: () => undefined, fileBytesMax: LIFE_FILE_BYTES });
 }
 
+t.setTimeout(240_000 + IMAGES * 30);
+
 t.test(
   'every image of a crashed journal recovers to what was durable',
   { timeout: 240_000 + IMAGES * 30 },

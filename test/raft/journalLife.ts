@@ -151,6 +151,18 @@ export class JournalLife {
     this.#checkpoint(this.groups[id - 1]!);
   }
 
+  /** A group leaves and a new one comes with its number. */
+  replace(id: number): void {
+    const old = this.groups[id - 1]!;
+    assert(!old.checkpointing);
+    const frame = this.journal.end(id);
+    assert.equal(old.folder.remove(), 0);
+    this.groups[id - 1] = this.#newGroup(id);
+    this.journal.join(id, NOTHING.hardState, 0, 0);
+    this.after[frame] ??= new Map();
+    this.after[frame].set(id, NOTHING);
+  }
+
   #newGroup(id: number): LivingGroup {
     const { disk } = this;
     const partition = `${LIFE_ROOT}/datapartition_${id}_1024`;

@@ -3,12 +3,9 @@
  */
 import fc from 'fast-check';
 import t from 'tap';
-import type { FoundRecord } from '../../src/raft/journalFrame.js';
-import { type GroupPlan, GroupReplay } from '../../src/raft/journalReplay.js';
+import { type FrameGap, GroupPlan, type GroupRecord, GroupSummary } from '../../src/raft/journalReplay.js';
 
 const GROUP = 7;
-
-type GroupRecord = Exclude<FoundRecord, { kind: 'end' }>;
 
 /** A log as a list of terms: simple enough to be right. */
 class PlainLog {
@@ -124,32 +121,35 @@ class Life {
   }
 }
 
-/** The folder as a checkpoint left it, with the plan carried out; what the disk has from `keepBelow` on does not matter. */
-function carriedOut(plan: GroupPlan, folder: PlainLog, termAt: (run: number) => number): PlainLog {
+/** What is left of a log when the plan was carried out on the folder of the checkpoint; what the disk has from `keepBelow` on does not matter. */
+function carriedOut(records: readonly (GroupRecord | null)[], plan: GroupPlan, folder: PlainLog): PlainLog {
   const log = folder.copy();
-  if (plan.keepBelow !== null) log.dropFrom(plan.keepBelow);
-  for (const { offset, firstIndex, lastIndex } of plan.runs)
-    for (let index = firstIndex; index <= lastIndex; index += 1) log.entries.set(index, termAt(offset));
   if (plan.cut !== null && plan.cut.index >= log.cut.index) log.cut = plan.cut;
+  if (plan.keepBelow !== null) log.dropFrom(log.cut.index >= plan.keepBelow - 1 ? 0 : plan.keepBelow);
+  for (const [at, record] of records.entries()) {
+    if (record?.kind !== 'entries' || !plan.counts({ frame: at + 1, number: 0 })) continue;
+    const first = Math.max(record.firstIndex, log.cut.index + 1);
+    if (record.lastIndex < first) continue;
+    log.dropFrom(first);
+    for (let index = first; index <= record.lastIndex; index += 1) log.entries.set(index, record.lastTerm);
+  }
   log.dropTo(log.cut.index);
   if (plan.hardState !== null) log.hardState = plan.hardState;
   return log;
 }
 
-function replayOf(records: readonly GroupRecord[]): GroupReplay {
-  const replay = new GroupReplay();
+/** Both looks at the records, of which each has a frame of its own; null: its frame is missing. */
+function planOf(
+  records: readonly (GroupRecord | null)[],
+  gaps: readonly FrameGap[] = [],
+): [GroupSummary, GroupPlan] {
+  const summary = new GroupSummary();
+  for (const [at, record] of records.entries()) if (record !== null) summary.take(record, at + 1);
+  const plan = new GroupPlan(summary, gaps);
   for (const [at, record] of records.entries())
-    replay.take(record, { frame: at + 1, segment: 0, payloadOffset: 0 });
-  return replay;
+    if (record !== null) plan.take(record, { frame: at + 1, number: 0 });
+  return [summary, plan];
 }
-
-/** The term of the entries that were found at this offset. */
-const termAtOf =
-  (records: readonly GroupRecord[]) =>
-  (offset: number): number => {
-    const record = records[offset / 1000];
-    return record?.kind === 'entries' ? record.lastTerm : -1;
-  };
 
 t.test('from any checkpoint on, the journal and the folder of then give the log of now', async (t) => {
   let checkpoints = 0;
@@ -160,9 +160,9 @@ t.test('from any checkpoint on, the journal and the folder of then give the log 
       for (const each of steps) life.take(each);
       if (life.checkpointed > 0) checkpoints += 1;
       if (life.records.some(({ kind }) => kind === 'reset')) resets += 1;
-      const plan = replayOf(life.records).plan([]);
+      const [, plan] = planOf(life.records);
       t.equal(plan.lost, null);
-      const log = carriedOut(plan, life.after[life.checkpointed]!, termAtOf(life.records));
+      const log = carriedOut(life.records, plan, life.after[life.checkpointed]!);
       t.same({ ...log }, { ...life.log });
     }),
     { numRuns: 400 },
@@ -181,21 +181,20 @@ t.test(
         if (life.records.length === 0) return;
         const from = 1 + (at % life.records.length);
         const gap = { from, to: from + more };
-        const replay = new GroupReplay();
-        for (const [number, record] of life.records.entries())
-          if (number + 1 < gap.from || number + 1 > gap.to)
-            replay.take(record, { frame: number + 1, segment: 0, payloadOffset: 0 });
-        const plan = replay.plan([gap]);
-        if (replay.checkpointed >= gap.to) return void t.equal(plan.lost, null);
+        const records = life.records.map((record, number) =>
+          number + 1 < gap.from || number + 1 > gap.to ? record : null,
+        );
+        const [summary, plan] = planOf(records, [gap]);
+        if (summary.checkpointed >= gap.to) return void t.equal(plan.lost, null);
         lost += 1;
         t.type(plan.lost, 'string');
-        const first = Math.max(gap.from, replay.checkpointed + 1);
-        const log = carriedOut(plan, life.after[replay.checkpointed]!, termAtOf(life.records));
+        const first = Math.max(gap.from, summary.checkpointed + 1);
+        const log = carriedOut(records, plan, life.after[summary.checkpointed]!);
         const before = life.after[first - 1]!;
         t.same([log.cut, log.entries], [before.cut, before.entries]);
         t.ok(log.hardState.commit <= before.hardState.commit || log.hardState.commit <= before.last);
-        if (replay.hardState === null || plan.hardState === null) t.equal(plan.hardState, replay.hardState);
-        else t.match(plan.hardState, { term: replay.hardState.term, vote: replay.hardState.vote });
+        if (summary.hardState === null || plan.hardState === null) t.equal(plan.hardState, summary.hardState);
+        else t.match(plan.hardState, { term: summary.hardState.term, vote: summary.hardState.vote });
       }),
       { numRuns: 400 },
     );
@@ -208,10 +207,30 @@ t.test('entries that do not follow, or lie before the cut, are no log', async (t
     ...{ kind: 'entries', group: GROUP, lastTerm: 1, at: 0, byteLength: 300 },
     ...{ firstIndex, lastIndex },
   });
-  const hole = replayOf([entries(5, 6), entries(8, 9)]).plan([]);
+  const hole = planOf([entries(5, 6), entries(8, 9)])[1];
   t.match(hole, { lost: 'the journal has entries up to 6, then from 8 on', keepBelow: 5 });
-  t.match(hole.runs, [{ firstIndex: 5, lastIndex: 6 }]);
-  t.equal(hole.runs.length, 1);
-  const below = replayOf([{ kind: 'reset', group: GROUP, index: 9, term: 1 }, entries(9, 9)]).plan([]);
-  t.match(below, { lost: 'the journal has entries from 9 on, and a cut at 9', runs: [], keepBelow: 10 });
+  const counts = [1, 2, 3].map((frame) => hole.counts({ frame, number: 0 }));
+  t.same(counts, [true, false, false]);
+  const below = planOf([{ kind: 'reset', group: GROUP, index: 9, term: 1 }, entries(9, 9)])[1];
+  t.match(below, { lost: 'the journal has entries from 9 on, and a cut at 9', keepBelow: 10 });
+  t.notOk(below.counts({ frame: 2, number: 0 }));
 });
+
+t.test(
+  'what stands before the last end of a group does not count, and a gap before it costs nothing',
+  async (t) => {
+    const summary = new GroupSummary({ frame: 5, number: 2 });
+    const hardState = { term: 1, vote: 0, commit: 0 };
+    const state: GroupRecord = { kind: 'state', group: GROUP, hardState, index: 0, term: 0 };
+    summary.take(state, 5);
+    const plan = new GroupPlan(summary, [{ from: 3, to: 4 }]);
+    const entries: GroupRecord = {
+      ...{ kind: 'entries', group: GROUP, firstIndex: 7, lastIndex: 9, lastTerm: 1, at: 0, byteLength: 300 },
+    };
+    plan.take(entries, { frame: 5, number: 1 });
+    t.match(plan, { keepBelow: null, lost: null, hardState });
+    plan.take({ ...entries, firstIndex: 1 }, { frame: 5, number: 4 });
+    t.equal(plan.keepBelow, 1);
+    t.same([plan.counts({ frame: 5, number: 1 }), plan.counts({ frame: 5, number: 4 })], [false, true]);
+  },
+);

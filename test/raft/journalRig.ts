@@ -13,6 +13,8 @@ import {
   readFrameHeader,
   readRecords,
 } from '../../src/raft/journalFrame.js';
+import type { FoundJournal } from '../../src/raft/journalReader.js';
+import { GroupPlan, type GroupRecord, GroupSummary, type RecordPlace } from '../../src/raft/journalReplay.js';
 import { SimDisk } from '../sim/simDisk.js';
 
 export const RIG_SEGMENT_BYTES = 64 * 1024;
@@ -127,4 +129,27 @@ export function framesOn(disk: SimDisk, folder = RIG_FOLDER): SeenFrame[] {
     }
   }
   return seen.sort((a, b) => a.number - b.number);
+}
+
+/** What a journal has of a group, and the entries of it that count: first and last index, and their log records. */
+export function plannedOf(
+  journal: FoundJournal,
+  group: number,
+): { plan: GroupPlan; runs: { firstIndex: number; lastIndex: number; bytes: Uint8Array }[] } {
+  const plan = new GroupPlan(journal.groups.get(group) ?? new GroupSummary(), journal.gaps);
+  const runs: { firstIndex: number; lastIndex: number; bytes: Uint8Array }[] = [];
+  const look = (visit: (record: GroupRecord, place: RecordPlace, payload: Uint8Array) => void): void => {
+    const same = journal.walk((frame, records, payload) => {
+      for (const [number, record] of records.entries())
+        if (record.kind !== 'end' && record.group === group) visit(record, { frame, number }, payload);
+    });
+    assert(same);
+  };
+  look((record, place) => plan.take(record, place));
+  look((record, place, payload) => {
+    if (record.kind !== 'entries' || !plan.counts(place)) return;
+    const { firstIndex, lastIndex, at, byteLength } = record;
+    runs.push({ firstIndex, lastIndex, bytes: payload.slice(at, at + byteLength) });
+  });
+  return { plan, runs };
 }

@@ -164,8 +164,8 @@ export class Cluster {
 
   moved(node: ClusterNode): void {
     const { group } = node.sim;
-    // The core of a group that has failed stands where its failure has left it.
-    if (group !== undefined && group.failure === null) {
+    // Also the core of a group that has just failed: what it gave to the journal before counts.
+    if (group !== undefined) {
       this.invariants.observe(node.id, group.core);
       this.commitRule.observe(node.id, group.core);
     }

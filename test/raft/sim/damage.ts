@@ -11,9 +11,11 @@ import {
   isWholeFrame,
   readFrameHeader,
 } from '../../../src/raft/journalFrame.js';
-import { readJournals } from '../../../src/raft/journalReader.js';
+import { type FoundJournal, readJournals } from '../../../src/raft/journalReader.js';
+import { GroupPlan } from '../../../src/raft/journalReplay.js';
 import { parseLogFileName } from '../../../src/raft/logFile.js';
 import { RECORD_OVERHEAD_BYTES } from '../../../src/raft/records.js';
+import { walkRecords } from '../../../src/raft/recovery.js';
 import { readApply } from '../../../src/storage/applyFile.js';
 import type { Random } from '../../sim/random.js';
 import type { SimDisk } from '../../sim/simDisk.js';
@@ -47,14 +49,24 @@ export function damageLogTail(disk: SimDisk, random: Random): Damage | null {
   const journals = readJournals(disk, `${DISK_ROOT}/.extentd.raft`, native.crc32c);
   if (record === null || typeof journals === 'string') return null;
   const [journal] = journals;
-  const replay = journal?.groups.get(GROUP);
-  const keepBelow = replay === undefined ? null : replay.plan(journal!.gaps).keepBelow;
+  const keepBelow = journal === undefined ? null : keepBelowOf(journal);
   const comesBack = keepBelow !== null && record.index >= keepBelow;
   if (!comesBack && record.index > readApply(disk, partition).index) return null;
   return {
     what: `damages log record ${record.index}: ${turnBit(disk, record, random)}`,
     loses: !comesBack,
   };
+}
+
+/** The index from which on the journal replaces what the folder has; null when it has no entries. */
+function keepBelowOf(journal: FoundJournal): number | null {
+  const summary = journal.groups.get(GROUP);
+  if (summary === undefined) return null;
+  const plan = new GroupPlan(summary, journal.gaps);
+  walkRecords(journal, (group, record, place) => {
+    if (group === GROUP) plan.take(record, place);
+  });
+  return plan.keepBelow;
 }
 
 /** Frames behind the mark, from the tail of the last one on, in order. */

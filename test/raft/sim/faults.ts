@@ -170,13 +170,13 @@ export class Storm {
     if (fault.count > 0) fault.count = -1;
   }
 
-  /** Turns a bit on a node that is made to end for it. */
-  damage(how: Crash, turn: (node: ClusterNode) => Damage | null): boolean {
+  /** Turns a bit on a node that is killed for it. What a power loss leaves of a folder can only be told with the journal: both at once may cost the replica. */
+  damage(turn: (node: ClusterNode) => Damage | null): boolean {
     const { cluster } = this;
     const node = this.draw(this.nodes.filter((each) => cluster.members.has(each.id)));
     if (node === undefined || !othersAreWhole(cluster, node)) return false;
     if (node.phase === 'down') return false;
-    node.crash(how);
+    node.crash('kill');
     const done = turn(node);
     if (done === null) return false;
     cluster.note(node, done.what);
@@ -318,10 +318,6 @@ const STRIKES: Readonly<Record<FaultName, (storm: Storm) => boolean>> = {
     });
     return false;
   },
-  // What a power loss leaves of the folder can only be told with the journal: both at once may cost the replica.
-  journalDamage: (storm) => storm.damage('kill', ({ sim }) => damageJournal(sim.disk, storm.random)),
-  logDamage(storm) {
-    const how = storm.random.chance(0.5) ? 'kill' : 'power loss';
-    return storm.damage(how, ({ sim }) => damageLogTail(sim.disk, storm.random));
-  },
+  journalDamage: (storm) => storm.damage(({ sim }) => damageJournal(sim.disk, storm.random)),
+  logDamage: (storm) => storm.damage(({ sim }) => damageLogTail(sim.disk, storm.random)),
 };

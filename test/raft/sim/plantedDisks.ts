@@ -3,11 +3,12 @@
  */
 import { FolderSync } from '../../../src/raft/folderSync.js';
 import { GroupFolder } from '../../../src/raft/groupFolder.js';
-import { GroupReplay } from '../../../src/raft/journalReplay.js';
+import { GroupPlan, GroupSummary, type RecordPlace } from '../../../src/raft/journalReplay.js';
 import { JournalSegments } from '../../../src/raft/journalSegments.js';
 import type { IoDone } from '../../../src/storage/io.js';
 import { WatchedDisk } from '../../crash/watchedDisk.js';
 import type { SimFile, SyncPoint } from '../../sim/simFile.js';
+import type { Patches } from './patches.js';
 import type { PlantedRaftBug } from './plantedRaftBugs.js';
 
 const SEGMENT = /\/segment\.\d+$/;
@@ -125,33 +126,22 @@ export const DISK_BUGS: readonly PlantedRaftBug[] = [
   {
     name: 'last-frame-ignored',
     breaks: 'recovery leaves out the last frame',
-    planted: '`GroupReplay.take`: records of a frame are taken when one of a later frame comes',
+    planted:
+      '`GroupSummary.take`, `GroupPlan.take`: records of a frame are taken when one of a later frame comes',
     finding: FORGOTTEN,
     seed: 1,
-    patch(patches) {
-      const held = new WeakMap<GroupReplay, Parameters<GroupReplay['take']>[]>();
-      patches.method(GroupReplay.prototype, 'take', (original) => {
-        return function (this: GroupReplay, record, place) {
-          const waiting = held.get(this) ?? [];
-          const [first] = waiting;
-          const isNext = first !== undefined && first[1].frame !== place.frame;
-          if (isNext) for (const each of waiting) original.call(this, ...each);
-          held.set(this, [...(isNext ? [] : waiting), [record, place]]);
-        };
-      });
-    },
+    patch: ignoreLastFrame,
   },
   {
     name: 'folder-tail-believed',
     breaks: 'recovery believes what stands in the folder behind the last checkpoint',
-    planted: '`GroupReplay.plan`: the folder keeps all of its entries',
+    planted: '`GroupPlan`: says that the folder keeps all of its entries, once it is complete',
     finding: /cannot start|durability|log matching|leader completeness|conflicts with the committed/,
     seed: 1,
     patch(patches) {
-      patches.method(GroupReplay.prototype, 'plan', (original) => {
-        return function (this: GroupReplay, gaps) {
-          return { ...original.call(this, gaps), keepBelow: null };
-        };
+      patches.getter(GroupPlan.prototype, 'hardState', (original) => (plan) => {
+        plan.keepBelow = null;
+        return original(plan);
       });
     },
   },
@@ -176,3 +166,30 @@ export const DISK_BUGS: readonly PlantedRaftBug[] = [
     },
   },
 ];
+
+function ignoreLastFrame(patches: Patches): void {
+  // Of each group the records of the last frame so far, not taken yet.
+  const inSummary = new WeakMap<GroupSummary, Parameters<GroupSummary['take']>[]>();
+  const inPlan = new WeakMap<GroupPlan, Parameters<GroupPlan['take']>[]>();
+  patches.method(GroupSummary.prototype, 'take', (original) => {
+    return function (this: GroupSummary, ...taken) {
+      const held = inSummary.get(this) ?? [];
+      const isLater = held.length > 0 && held[0]![1] !== taken[1];
+      if (isLater) for (const each of held) original.apply(this, each);
+      inSummary.set(this, [...(isLater ? [] : held), taken]);
+    };
+  });
+  patches.method(GroupPlan.prototype, 'take', (original) => {
+    return function (this: GroupPlan, ...taken) {
+      const held = inPlan.get(this) ?? [];
+      const isLater = held.length > 0 && held[0]![1].frame !== taken[1].frame;
+      if (isLater) for (const each of held) original.apply(this, each);
+      inPlan.set(this, [...(isLater ? [] : held), taken]);
+    };
+  });
+  patches.method(GroupPlan.prototype, 'counts', (original) => {
+    return function (this: GroupPlan, place: RecordPlace) {
+      return place.frame !== inPlan.get(this)?.[0]?.[1].frame && original.call(this, place);
+    };
+  });
+}

@@ -4,7 +4,7 @@
 import { RAFT_MESSAGE, type RaftMessage } from '../../../src/protocol/raftMessage.js';
 import { RaftCore } from '../../../src/raft/core.js';
 import { leaseElection } from '../../../src/raft/election.js';
-import { GroupReplay } from '../../../src/raft/journalReplay.js';
+import { GroupPlan } from '../../../src/raft/journalReplay.js';
 import { RaftLog } from '../../../src/raft/log.js';
 import { Outbox } from '../../../src/raft/outbox.js';
 import type { PlantedRaftBug } from './plantedRaftBugs.js';
@@ -49,15 +49,13 @@ export const ELECTION_BUGS: readonly PlantedRaftBug[] = [
   {
     name: 'vote-lost-at-restart',
     breaks: 'recovery brings the term back and not the vote',
-    planted: '`GroupReplay.plan`: the vote is 0',
+    planted: '`GroupPlan.hardState`: the vote is 0',
     finding: FORGOTTEN,
     seed: 1,
     patch(patches) {
-      patches.method(GroupReplay.prototype, 'plan', (original) => {
-        return function (this: GroupReplay, gaps) {
-          const plan = original.call(this, gaps);
-          return { ...plan, hardState: plan.hardState && { ...plan.hardState, vote: 0 } };
-        };
+      patches.getter(GroupPlan.prototype, 'hardState', (original) => (plan) => {
+        const hardState = original(plan);
+        return hardState && { ...hardState, vote: 0 };
       });
     },
   },
