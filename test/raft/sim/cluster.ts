@@ -17,9 +17,9 @@ import { FILE } from '../../../src/storage/layout.js';
 import type { Random } from '../../sim/random.js';
 import type { SimDisk } from '../../sim/simDisk.js';
 import { ClusterNode } from './clusterNode.js';
-import { CommitRule } from './commitRule.js';
 import { EventQueue } from './events.js';
 import { Invariants } from './invariants.js';
+import { LeaderRules } from './leaderRules.js';
 import { RaftWire, SimNetwork } from './network.js';
 import { type MakeDisk, type NodeEvents, nodeRegions, type SimNode } from './simNode.js';
 import { SnapshotStreams } from './streams.js';
@@ -68,7 +68,7 @@ const SHARES: readonly Share[] = ['whole', 'whole', 'part', 'none'];
 export class Cluster {
   readonly events = new EventQueue();
   readonly invariants = new Invariants();
-  readonly commitRule = new CommitRule();
+  readonly leaderRules = new LeaderRules();
   readonly random: Random;
   readonly trace: Trace;
   readonly network: SimNetwork<RaftMessage>;
@@ -167,7 +167,7 @@ export class Cluster {
     // Also the core of a group that has just failed: what it gave to the journal before counts.
     if (group !== undefined) {
       this.invariants.observe(node.id, group.core);
-      this.commitRule.observe(node.id, group.core);
+      this.leaderRules.observe(node.id, group.core);
     }
     if (node.damaged && mayVote(node)) node.damaged = false;
     if (node.isRemoved) this.removeNode(node);
@@ -230,7 +230,7 @@ export class Cluster {
   private send(node: ClusterNode, message: RaftMessage): void {
     assert.equal(message.from, node.id, 'a node speaks for itself');
     this.invariants.sent(node.id, message);
-    this.commitRule.sent(node.id, message);
+    this.leaderRules.sent(node.id, message);
     if (message.type === RAFT_MESSAGE.snapshot) this.streams.begin(node, message);
     else this.network.send(node.id, message.to, message);
   }

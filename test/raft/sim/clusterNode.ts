@@ -137,11 +137,12 @@ export class ClusterNode {
     return true;
   }
 
-  /** Does something in the process, now or when its pause ends; not at all when it has ended by then, or no longer listens. */
+  /** Does something in the process, and the turn behind it, now or when its pause ends; not at all when it has ended by then, or no longer listens. */
   act(action: (sim: SimNode) => void): void {
     this.clock.run(() => {
       if (this.phase !== 'up') return;
       action(this.sim);
+      this.sim.turn();
       this.moved();
     });
   }

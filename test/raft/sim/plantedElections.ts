@@ -2,7 +2,6 @@
  * Bugs planted in elections and in what a node remembers of them (`plantedRaftBugs.ts`).
  */
 import { RAFT_MESSAGE, type RaftMessage } from '../../../src/protocol/raftMessage.js';
-import { RaftCore } from '../../../src/raft/core.js';
 import { leaseElection } from '../../../src/raft/election.js';
 import { GroupPlan } from '../../../src/raft/journalReplay.js';
 import { RaftLog } from '../../../src/raft/log.js';
@@ -87,17 +86,14 @@ export const ELECTION_BUGS: readonly PlantedRaftBug[] = [
     },
   },
   {
-    name: 'old-vote-counted',
-    breaks: 'a grant of an earlier term counts',
-    planted: '`RaftCore.step`: grants get the term of the present campaign',
+    name: 'old-votes-kept',
+    breaks: 'grants of earlier campaigns count in later ones',
+    planted: '`GroupState.votes`: is never cleared',
     finding: TWO_LEADERS,
     seed: 1,
     patch(patches) {
-      patches.method(RaftCore.prototype, 'step', (original) => {
-        return function (this: RaftCore, message) {
-          const isOld = isGrant(message) && message.term < this.term;
-          original.call(this, isOld ? { ...message, term: this.term } : message);
-        };
+      patches.watchStates(({ votes }) => {
+        votes.clear = () => undefined;
       });
     },
   },

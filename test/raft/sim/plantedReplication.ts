@@ -97,21 +97,6 @@ export const REPLICATION_BUGS: readonly PlantedRaftBug[] = [
     },
   },
   {
-    name: 'old-acknowledgement-counted',
-    breaks: 'an acknowledgement of an earlier term counts',
-    planted: '`RaftCore.step`: acknowledgements get the present term',
-    finding: COMMIT_LOST,
-    seed: 1,
-    patch(patches) {
-      patches.method(RaftCore.prototype, 'step', (original) => {
-        return function (this: RaftCore, message) {
-          const isOld = isAck(message) && message.term < this.term;
-          original.call(this, isOld ? { ...message, term: this.term } : message);
-        };
-      });
-    },
-  },
-  {
     name: 'stale-append-taken',
     breaks: 'a follower takes entries of a leader whose term is over',
     planted: '`RaftCore.step`: appends get the present term',

@@ -32,16 +32,16 @@ export const CALM: Setting = {
 /** Leaders that do not know of each other, under many clients: little time, and nothing but who leads. */
 export const CONTESTED: Setting = {
   name: 'contested',
-  durationMs: 15_000,
+  durationMs: 8000,
   storm: {
-    everyMs: 1000,
+    everyMs: 600,
     weights: {
       ...{ powerLoss: 1, oneWayCut: 2, isolation: 1, delaySpike: 2, duplication: 1, reordering: 2 },
       ...{ clockSkew: 1, pause: 1, hungDisk: 1, forcedElection: 1, coup: 4 },
     },
   },
   operator: { changeEveryMs: 4000, compactEveryMs: 12_000 },
-  clients: { clients: 8, thinkMs: 60, readShare: 0.5, wideShare: 0.02, syncShare: 0.2 },
+  clients: { clients: 6, thinkMs: 120, readShare: 0.5, wideShare: 0.02, syncShare: 0.2 },
 };
 
 export const SETTINGS: Readonly<Record<string, Setting>> = {
