@@ -47,6 +47,8 @@ export class MissingFile {
   /** Whole records in the file, and whether there is one. */
   private records = 0;
   private exists = true;
+  /** What was found may be in the page cache alone: the sync that an earlier process has asked for failed. The file is replaced before APPLY goes on. */
+  private inDoubt: boolean;
   /** Not in the file yet; and all since `beginSave`. */
   private unsaved: MissingRecord[] = [];
   private sinceSave: MissingRecord[] = [];
@@ -63,6 +65,7 @@ export class MissingFile {
     this.problem =
       typeof bytes === 'number' && bytes !== -ENOENT ? `read ${this.path}: ${disk.errnoText(bytes)}` : null;
     this.exists = typeof bytes !== 'number';
+    this.inDoubt = this.exists;
     if (typeof bytes === 'number') return;
     const found = decodeMissingFile(bytes);
     this.records = found.bytes / MISSING_RECORD_BYTES;
@@ -88,6 +91,12 @@ export class MissingFile {
   /** As `MissingRanges.cut`. */
   cut(extentId: number, from: number, to: number, index: number): void {
     this.ranges.cut(extentId, from, to, index);
+    this.note(this.ranges.takeGrown());
+  }
+
+  /** As `MissingRanges.copied`. */
+  copied(extentId: number, from: number, to: number, index: number): void {
+    this.ranges.copied(extentId, from, to, index);
     this.note(this.ranges.takeGrown());
   }
 
@@ -170,11 +179,13 @@ export class MissingFile {
   private replaced(records: number, since: number): void {
     this.records = records;
     this.exists = true;
+    this.inDoubt = false;
     this.unsaved = this.sinceSave.slice(since);
   }
 
   private get isSpent(): boolean {
     const live = this.ranges.count + (this.compareFrom > 0 ? 1 : 0);
+    if (this.inDoubt) return true;
     return live === 0 ? this.records > 0 : this.records > 2 * live + SPENT_RECORDS_MIN;
   }
 

@@ -1,6 +1,6 @@
 /**
  * Copies from other replicas on their way into extents of one partition: only what is still missing of them is written, so that nothing that a later random write owns is
- * written over. `RaftApply` keeps entries of an extent waiting while a copy is written to it, and copies waiting while an entry is.
+ * written over. A copy waits for entries of its extent that are on their way; one that starts behind it is carried out behind it, as all writes of an extent.
  */
 import { OP } from '../protocol/opcodes.js';
 import { isTinyExtent } from '../storage/layout.js';
@@ -64,8 +64,7 @@ export class MissingFills implements OperationOwner {
     this.of.wake();
   }
 
-  /** A copy is being written to the extent. */
-  isFilling(extentId: number): boolean {
+  private isFilling(extentId: number): boolean {
     return this.fills.some(({ lane, copy }) => lane !== null && copy.extentId === extentId);
   }
 
@@ -93,7 +92,7 @@ export class MissingFills implements OperationOwner {
     fill.lane = null;
     if (problem === null) {
       this.of.changed(extentId);
-      this.of.missing.cut(extentId, extentOffset, extentOffset + size, fill.copy.appliedIndex);
+      this.of.missing.copied(extentId, extentOffset, extentOffset + size, fill.copy.appliedIndex);
       fill.writtenBytes += size;
     } else {
       if (afterFailure(ioError) === 'stop') this.of.halt(problem);

@@ -5,7 +5,7 @@
  * A range with index `i` says: what is here is not what index `i` or a later one left; a copy from a replica that has applied `i` is right for all of it. So
  * - a later random write that is carried out here takes its own range away (it is the newer one), and an older one does not;
  * - ranges that overlap or touch are one, with the larger index; where an extent has too many, the nearest two are one with what lies between them, and the index of the
- *   moment, since whatever was carried out in between is in a copy of that age;
+ *   newest write, since whatever was carried out in between is in a copy of that age;
  * - a range that is read from the file counts with the applied index of that start at least, for the same reason. So only a range that grows has to be made durable: a
  *   larger index, or a range that was taken away, is known again after a crash, from APPLY and the replay behind it.
  */
@@ -40,6 +40,8 @@ export interface MissingRecord extends MissingRange {
 export class MissingRanges {
   /** Ranges in all. */
   count = 0;
+  /** The largest index of a write that was carried out or is missing: whatever is merged must be as new. A copy is older than the moment at which it is written. */
+  private newest = 0;
   /** Ranges that have come to cover a byte which was not missing before, since `takeGrown`: to be made durable. */
   private grown: MissingRecord[] = [];
   private readonly extents = new Map<number, MissingRange[]>();
@@ -59,14 +61,21 @@ export class MissingRanges {
 
   /** Adds a range whose index is the largest that this extent has seen. */
   add(extentId: number, added: MissingRange): void {
+    this.newest = Math.max(this.newest, added.index);
     const ranges = this.of(extentId);
     const apart = ranges.filter(({ from, to }) => to < added.from || added.to < from);
     const touched = ranges.filter(({ from, to }) => from <= added.to && added.from <= to);
-    this.set(extentId, [...apart, touched.reduce(union, added)], added.index);
+    this.set(extentId, [...apart, touched.reduce(union, added)]);
   }
 
-  /** A random write of this index was carried out, or a copy of this age was written: what is not newer is not missing any more. True when something was taken away. */
+  /** A random write of this index was carried out. As `copied`. */
   cut(extentId: number, from: number, to: number, index: number): boolean {
+    this.newest = Math.max(this.newest, index);
+    return this.copied(extentId, from, to, index);
+  }
+
+  /** A copy of this age was written: what is not newer is not missing any more. True when something was taken away. */
+  copied(extentId: number, from: number, to: number, index: number): boolean {
     const ranges = this.of(extentId);
     const cut = (range: MissingRange): boolean => range.index <= index && range.from < to && from < range.to;
     if (!ranges.some(cut)) return false;
@@ -76,14 +85,14 @@ export class MissingRanges {
       const behind = { ...range, from: to };
       return [before, behind].filter((piece) => piece.from < piece.to);
     });
-    this.set(extentId, left, index);
+    this.set(extentId, left);
     return true;
   }
 
   /** Nothing of the extent is missing: it was deleted. True when something was. */
   forget(extentId: number): boolean {
     const had = this.extents.has(extentId);
-    this.set(extentId, [], 0);
+    this.set(extentId, []);
     return had;
   }
 
@@ -95,6 +104,7 @@ export class MissingRanges {
 
   /** Every range needs a copy of this age at least. */
   raiseTo(index: number): void {
+    this.newest = Math.max(this.newest, index);
     for (const ranges of this.extents.values()) {
       for (const range of ranges) range.index = Math.max(range.index, index);
     }
@@ -106,12 +116,11 @@ export class MissingRanges {
     }
   }
 
-  /** `index`: of the moment, for what is merged across a gap. */
-  private set(extentId: number, ranges: MissingRange[], index: number): void {
+  private set(extentId: number, ranges: MissingRange[]): void {
     const before = this.of(extentId);
     this.count -= before.length;
     ranges.sort((a, b) => a.from - b.from);
-    while (ranges.length > RANGES_PER_EXTENT_MAX) mergeNearest(ranges, index);
+    while (ranges.length > RANGES_PER_EXTENT_MAX) mergeNearest(ranges, this.newest);
     for (const range of ranges) {
       if (before.some(({ from, to }) => from <= range.from && range.to <= to)) continue;
       this.grown.push({ kind: MISSING_KIND.range, extentId, ...range });

@@ -258,9 +258,7 @@ export class RaftApply implements StateMachine, Applier, OperationOwner, SavesFo
 
   private mayBegin(item: Applying, at: number): boolean {
     if (item.phase !== 'waiting') return false;
-    if (item.act !== null) return at === 0;
-    const { extentId } = item.command!;
-    return !this.blocked.has(extentId) && !this.fills.isFilling(extentId);
+    return item.act === null ? !this.blocked.has(item.command!.extentId) : at === 0;
   }
 
   /** False when it lacks a lane. */

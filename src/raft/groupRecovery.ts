@@ -69,6 +69,8 @@ export class GroupCompletion {
   #entries: AppendedEntry[] = [];
   #records: Uint8Array[] = [];
   #bytes = 0;
+  /** A frame was whole and has no log records where it says: what follows cannot be appended. */
+  #broken = false;
 
   /** Puts the folder in order up to where the journal goes on, or finds out that nothing can be done with it. */
   constructor(input: GroupRecoveryInput) {
@@ -81,24 +83,16 @@ export class GroupCompletion {
   /** Takes the log records of `found`, which lie in `payload`, when they count. In the order of the journal. */
   take(found: FoundEntries, place: RecordPlace, payload: Uint8Array): void {
     const folder = this.#folder;
-    if (folder === null || !this.#input.plan.counts(place) || found.lastIndex <= folder.cutIndex) return;
+    if (folder === null || !this.#input.plan.counts(place)) return;
+    if (this.#broken || found.lastIndex <= folder.cutIndex) return;
     const first = Math.max(found.firstIndex, folder.cutIndex + 1);
-    if (first !== (this.#entries.at(-1)?.index ?? first - 1) + 1) this.#flush();
     const bytes = payload.slice(found.at, found.at + found.byteLength);
-    let [at, from] = [0, 0];
-    for (let { firstIndex: index } = found; index <= found.lastIndex; index += 1) {
-      const end = recordEnd(bytes, at);
-      const entry = decodeEntryRecord(bytes, at, end);
-      if (typeof entry === 'string' || entry.index !== index)
-        throw new RecoveryFailure(
-          `frame ${place.frame} of the journal has no entry ${index}: ${String(entry)}`,
-        );
-      if (index >= first) this.#entries.push({ index, term: entry.term, recordBytes: end - at });
-      else from = end;
-      at = end;
-    }
-    this.#records.push(bytes.subarray(from, at));
-    this.#bytes += at - from;
+    const taken = entriesIn(bytes, found, first);
+    if (typeof taken === 'string') return this.#lose(`frame ${place.frame} of the journal: ${taken}`);
+    if (first !== (this.#entries.at(-1)?.index ?? first - 1) + 1) this.#flush();
+    for (const entry of taken.entries) this.#entries.push(entry);
+    this.#records.push(taken.records);
+    this.#bytes += taken.records.byteLength;
     if (this.#bytes >= PENDING_BYTES) this.#flush();
   }
 
@@ -112,10 +106,8 @@ export class GroupCompletion {
     if (synced < 0) throw this.#failure('sync', synced);
     recovery.lastIndex = folder.lastIndex;
     const commit = recovery.hardState?.commit ?? 0;
-    if (recovery.lost === null && commit > folder.lastIndex) {
-      recovery.lost = `the log ends at ${folder.lastIndex}, and ${commit} was committed here`;
-      recovery.notes.push(recovery.lost);
-    }
+    if (recovery.lost === null && commit > folder.lastIndex)
+      this.#lose(`the log ends at ${folder.lastIndex}, and ${commit} was committed here`);
   }
 
   close(): void {
@@ -146,6 +138,13 @@ export class GroupCompletion {
       throw new RecoveryFailure(`${path}: ${opened.reason}`);
     if (opened.errno === 0) keepHardState(this.#input);
     this.#end('refused', opened.reason, `its log could not be completed: ${opened.reason}`);
+  }
+
+  /** The log ends with what was taken so far, and the replica may have forgotten something. */
+  #lose(why: string): void {
+    this.#broken = true;
+    this.recovery.lost = why;
+    this.recovery.notes.push(why);
   }
 
   /** Nothing is to be done with the folder. */
@@ -235,6 +234,26 @@ function removeFiles(disk: Disk, path: string, from: number): void {
     const removed = index >= from ? disk.unlink(join(path, name)) : 0;
     if (removed < 0) throw new RecoveryFailure(`unlink ${join(path, name)}: ${disk.errnoText(removed)}`);
   }
+}
+
+/** The entries from `first` on, and their records; a text when the bytes are not the log records of `found`. */
+function entriesIn(
+  bytes: Uint8Array,
+  { firstIndex, lastIndex }: FoundEntries,
+  first: number,
+): { entries: AppendedEntry[]; records: Uint8Array } | string {
+  const entries: AppendedEntry[] = [];
+  let [at, from] = [0, 0];
+  for (let index = firstIndex; index <= lastIndex; index += 1) {
+    const end = recordEnd(bytes, at);
+    const entry = decodeEntryRecord(bytes, at, end);
+    if (typeof entry === 'string') return `entry ${index}: ${entry}`;
+    if (entry.index !== index) return `entry ${entry.index} in place of ${index}`;
+    if (index >= first) entries.push({ index, term: entry.term, recordBytes: end - at });
+    else from = end;
+    at = end;
+  }
+  return { entries, records: bytes.subarray(from, at) };
 }
 
 /**

@@ -6,11 +6,13 @@
 import t from 'tap';
 import { applyHunt } from './applyRun.js';
 
-const images = Number(process.env['CRASH_IMAGES'] ?? 8000);
+const images = Number(process.env['CRASH_IMAGES'] ?? 4000);
+const timeout = 120_000 + images * 20;
+t.setTimeout(timeout);
 
 t.test(
   'a replay over every image of a crashed disk gives what the leader has, or names what is missing',
-  { timeout: 120_000 + images * 20 },
+  { timeout },
   async (t) => {
     const found = applyHunt(images);
     t.same(found.problems, []);

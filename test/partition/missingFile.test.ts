@@ -83,6 +83,21 @@ t.test('what comes while the file is being replaced is saved by the next one', a
   t.same([...rig.found()], [2400, 2401, 2402, 2403, 2404]);
 });
 
+t.test('what a start finds is written anew before APPLY goes on: its sync may have failed', async (t) => {
+  const rig = new FileRig();
+  add(rig.file, 2000, 2010);
+  rig.rig.sim.addFault({ call: 'fdatasync', path: /RAFT_MISSING$/, errno: 5, count: 1 });
+  t.throws(() => rig.save(false), /errno -5/);
+  t.equal(rig.found().size, 0, 'the page cache has it, the medium does not');
+  rig.file = new MissingFile(rig.rig.sim, ROOT, 0);
+  t.equal(rig.file.ranges.count, 10);
+  t.ok(rig.file.needsSave);
+  rig.file.beginSave();
+  rig.save(true);
+  t.equal(rig.found().size, 10);
+  t.notOk(rig.file.needsSave);
+});
+
 t.test('a file that is far from spent is left alone, and grows', async (t) => {
   const rig = new FileRig();
   add(rig.file, 2000, 2050);

@@ -8,7 +8,7 @@ import { wholeImage } from '../sim/crashImages.js';
 import { Random } from '../sim/random.js';
 import type { SimCall } from '../sim/simFiles.js';
 import { difference, groupPath, JournalLife, LIFE_ROOT } from './journalLife.js';
-import { framesOn, openJournal, RIG_BUFFER_BYTES } from './journalRig.js';
+import { framesOn, logRecords, openJournal, RIG_BUFFER_BYTES } from './journalRig.js';
 import { folderOf, JOURNAL, killed, life, outcomes, recover, same } from './recoveryRig.js';
 
 /** Paths of a group's log files, in order. */
@@ -229,4 +229,18 @@ t.test('a frame that failed, or hangs, may be found or not; what was told durabl
       t.equal(found.length, 1, `${call} ${JSON.stringify(fault)}`);
     }
   }
+});
+
+t.test('a frame that is whole and has no log records where it says costs one vote', async (t) => {
+  const lived = settledLife();
+  const { truth } = lived.groups[1]!;
+  const next = truth.cutIndex + truth.entries.size + 1;
+  const records = [...logRecords(next, next, 1), ...logRecords(next + 7, next + 7, 1)];
+  lived.journal.entries(2, next, next + 1, 1, records);
+  lived.settle();
+  const disk = killed(lived);
+  const report = recover(disk);
+  t.same(outcomes(report).sort(), ['1 recovered', '2 recovered', '3 recovered']);
+  t.match(report.noVote, [{ group: 2, reason: new RegExp(`entry ${next + 7} in place of ${next + 1}`) }]);
+  same(t, lived, disk, 1, 2, 3);
 });
