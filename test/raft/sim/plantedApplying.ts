@@ -12,13 +12,17 @@ import { Waiters } from '../../../src/raft/waiters.js';
 import { skipsFdatasync } from '../../crash/plantedBugs.js';
 import type { PlantedRaftBug } from './plantedRaftBugs.js';
 
-const CONTENTS_DIFFER = /has another state than the leader|not linearizable|parts of two values/;
+const CONTENTS_DIFFER = {
+  invariant: 'convergence, linearizability',
+  finding: /has another state than the leader|not linearizable|parts of two values/,
+};
 
 export const APPLY_BUGS: readonly PlantedRaftBug[] = [
   {
     name: 'applied-before-commit',
     breaks: 'entries are applied as soon as they are durable here',
     planted: '`RaftLog.handOver`: everything counts as committed',
+    invariant: 'state machine safety',
     finding: /state machine safety: node \d+ applies entry \d+, which is not committed/,
     seed: 1,
     patch(patches) {
@@ -37,7 +41,8 @@ export const APPLY_BUGS: readonly PlantedRaftBug[] = [
     name: 'applied-out-of-order',
     breaks: 'of entries that are committed together the last is applied first',
     planted: '`RaftLog.handOver`: gives them out backwards',
-    finding: /has left its group: entries come in index order|state machine safety/,
+    invariant: 'an assertion of the state machine',
+    finding: /has left its group: entries come in index order/,
     seed: 1,
     patch(patches) {
       patches.method(RaftLog.prototype, 'handOver', (original) => {
@@ -51,7 +56,7 @@ export const APPLY_BUGS: readonly PlantedRaftBug[] = [
     name: 'applied-index-ahead-of-data',
     breaks: 'APPLY is saved before what it stands for is durable',
     planted: '`ApplySave.written`: does not know which extents were changed',
-    finding: CONTENTS_DIFFER,
+    ...CONTENTS_DIFFER,
     seed: 1,
     patch(patches) {
       patches.method(ApplySave.prototype, 'written', () => () => undefined);
@@ -61,7 +66,7 @@ export const APPLY_BUGS: readonly PlantedRaftBug[] = [
     name: 'missing-ranges-not-synced',
     breaks: 'an entry that could not be carried out ends before RAFT_MISSING is durable',
     planted: 'disk: the fdatasync of RAFT_MISSING is left out',
-    finding: CONTENTS_DIFFER,
+    ...CONTENTS_DIFFER,
     seed: 1,
     disk: skipsFdatasync(/\/RAFT_MISSING$/),
   },
@@ -69,7 +74,7 @@ export const APPLY_BUGS: readonly PlantedRaftBug[] = [
     name: 'snapshot-not-compared',
     breaks: 'contents are not compared after a snapshot, which carries none',
     planted: '`MissingFile.wantComparison`: does nothing',
-    finding: CONTENTS_DIFFER,
+    ...CONTENTS_DIFFER,
     seed: 1,
     patch(patches) {
       patches.method(MissingFile.prototype, 'wantComparison', () => () => undefined);
@@ -79,6 +84,7 @@ export const APPLY_BUGS: readonly PlantedRaftBug[] = [
     name: 'waiter-matched-by-index',
     breaks: 'a proposal ends with whatever entry is applied at its index',
     planted: '`Waiters`: terms are not compared, and a lost leadership ends nobody',
+    invariant: 'durability, linearizability',
     finding: /durability: node \d+ tells a client of a command that nobody has applied|not linearizable/,
     seed: 1,
     patch(patches) {
@@ -99,7 +105,8 @@ export const APPLY_BUGS: readonly PlantedRaftBug[] = [
     name: 'removed-member-counted',
     breaks: 'a member that was removed goes on being counted and asked',
     planted: '`GroupState.removeMember`: does nothing',
-    finding: /does not come to rest.*: (member|node) \d+|a fresh write fails/,
+    invariant: 'convergence',
+    finding: /does not come to rest.*: (member|node) \d+/,
     seed: 1,
     patch(patches) {
       patches.method(GroupState.prototype, 'removeMember', () => () => undefined);
@@ -109,8 +116,8 @@ export const APPLY_BUGS: readonly PlantedRaftBug[] = [
     name: 'members-not-stored',
     breaks: 'a change of members is not there any more after a restart',
     planted: '`Partition.setMembers`: changes what is in memory only',
-    finding:
-      /does not come to rest.*: (member|node) \d+|election safety|leader completeness|conflicts with the committed/,
+    invariant: 'convergence, leader completeness',
+    finding: /does not come to rest.*: (member|node) \d+|election safety|leader completeness/,
     seed: 1,
     patch(patches) {
       patches.method(Partition.prototype, 'setMembers', () => {
@@ -125,6 +132,7 @@ export const APPLY_BUGS: readonly PlantedRaftBug[] = [
     name: 'two-changes-at-once',
     breaks: 'members are changed while another change may be pending',
     planted: '`RaftCore.propose`: waits for nothing',
+    invariant: 'one change at a time',
     finding: /one change at a time/,
     seed: 1,
     patch(patches) {

@@ -12,7 +12,14 @@ import type { Patches } from './patches.js';
 import type { PlantedRaftBug } from './plantedRaftBugs.js';
 
 const SEGMENT = /\/segment\.\d+$/;
-const FORGOTTEN = /durability: a node (acknowledged|in term \d+ comes back|that voted)/;
+const FORGOTTEN = {
+  invariant: 'durability',
+  finding: /durability: a node (acknowledged|in term \d+ comes back|that voted)/,
+};
+const FOLDER_LOST = {
+  invariant: 'durability, a folder that cannot be opened',
+  finding: /durability: a node (acknowledged|in term \d+ comes back|that voted)|node \d+ cannot start/,
+};
 
 type Pwrite = Parameters<WatchedDisk['submitPwrite']>;
 
@@ -55,7 +62,7 @@ export const DISK_BUGS: readonly PlantedRaftBug[] = [
     name: 'journal-not-synced',
     breaks: 'frames are written and said to be durable, and are not',
     planted: 'disk: the sync of a durable write to the journal is left out',
-    finding: FORGOTTEN,
+    ...FORGOTTEN,
     seed: 1,
     disk: NeverSyncsJournal,
   },
@@ -63,7 +70,7 @@ export const DISK_BUGS: readonly PlantedRaftBug[] = [
     name: 'journal-told-early',
     breaks: 'frames are said to be durable while they are being written',
     planted: 'disk: a durable write to the journal may be told as done before it happens',
-    finding: FORGOTTEN,
+    ...FORGOTTEN,
     seed: 1,
     disk: TellsJournalEarly,
   },
@@ -71,7 +78,7 @@ export const DISK_BUGS: readonly PlantedRaftBug[] = [
     name: 'journal-error-hidden',
     breaks: 'a frame whose write has failed counts as durable',
     planted: 'disk: every durable write to the journal is told as done',
-    finding: FORGOTTEN,
+    ...FORGOTTEN,
     seed: 1,
     disk: HidesJournalErrors,
   },
@@ -79,7 +86,7 @@ export const DISK_BUGS: readonly PlantedRaftBug[] = [
     name: 'segment-written-over',
     breaks: 'a segment is used again while frames in it are needed',
     planted: '`JournalSegments.place`: always the first file',
-    finding: FORGOTTEN,
+    ...FORGOTTEN,
     seed: 1,
     patch(patches) {
       const files = new WeakMap<JournalSegments, number>();
@@ -98,7 +105,7 @@ export const DISK_BUGS: readonly PlantedRaftBug[] = [
     name: 'segment-life-not-counted',
     breaks: 'a segment that is used again has the life of the one before',
     planted: '`JournalSegments.place`: the life of the first segment for all',
-    finding: FORGOTTEN,
+    ...FORGOTTEN,
     seed: 1,
     patch(patches) {
       const lives = new WeakMap<JournalSegments, number>();
@@ -117,7 +124,7 @@ export const DISK_BUGS: readonly PlantedRaftBug[] = [
     name: 'settled-too-early',
     breaks: 'frames tell that nothing before them is needed',
     planted: '`JournalSegments.tail`: the frame itself',
-    finding: FORGOTTEN,
+    ...FORGOTTEN,
     seed: 1,
     patch(patches) {
       patches.method(JournalSegments.prototype, 'tail', () => (frame) => frame);
@@ -128,7 +135,7 @@ export const DISK_BUGS: readonly PlantedRaftBug[] = [
     breaks: 'recovery leaves out the last frame',
     planted:
       '`GroupSummary.take`, `GroupPlan.take`: records of a frame are taken when one of a later frame comes',
-    finding: FORGOTTEN,
+    ...FORGOTTEN,
     seed: 1,
     patch: ignoreLastFrame,
   },
@@ -136,7 +143,7 @@ export const DISK_BUGS: readonly PlantedRaftBug[] = [
     name: 'folder-tail-believed',
     breaks: 'recovery believes what stands in the folder behind the last checkpoint',
     planted: '`GroupPlan`: says that the folder keeps all of its entries, once it is complete',
-    finding: /cannot start|durability|log matching|leader completeness|conflicts with the committed/,
+    ...FOLDER_LOST,
     seed: 1,
     patch(patches) {
       patches.getter(GroupPlan.prototype, 'hardState', (original) => (plan) => {
@@ -149,7 +156,7 @@ export const DISK_BUGS: readonly PlantedRaftBug[] = [
     name: 'recovered-folder-not-synced',
     breaks: 'the journal is emptied, and the folder that it was carried into is not durable',
     planted: '`GroupFolder.syncNow`: does nothing',
-    finding: /cannot start|durability|log matching|leader completeness|conflicts with the committed/,
+    ...FOLDER_LOST,
     seed: 1,
     patch(patches) {
       patches.method(GroupFolder.prototype, 'syncNow', () => () => 0);
@@ -159,7 +166,7 @@ export const DISK_BUGS: readonly PlantedRaftBug[] = [
     name: 'checkpoint-not-synced',
     breaks: 'a checkpoint is told to the journal, and the folder is not durable',
     planted: '`FolderSync.submit`: done at once',
-    finding: /cannot start|durability|log matching|leader completeness|conflicts with the committed/,
+    ...FOLDER_LOST,
     seed: 1,
     patch(patches) {
       patches.method(FolderSync.prototype, 'submit', () => (done) => done(0));

@@ -8,10 +8,18 @@ import { RaftLog } from '../../../src/raft/log.js';
 import { Outbox } from '../../../src/raft/outbox.js';
 import type { PlantedRaftBug } from './plantedRaftBugs.js';
 
-const TWO_VOTES = /election safety: a node votes for \d+ in term \d+, and voted for \d+/;
-const TWO_LEADERS = /election safety: nodes \d+ and \d+ both lead in term|leader completeness/;
-const FORGOTTEN = /durability: a node (in term \d+ comes back|that voted for \d+ in term)/;
-const INCOMPLETE = /leader completeness|conflicts with the committed|others have one of term/;
+const FORGOTTEN = {
+  invariant: 'durability',
+  finding: /durability: a node (in term \d+ comes back|that voted for \d+ in term)/,
+};
+const TWO_LEADERS = {
+  invariant: 'election safety, leader completeness',
+  finding: /election safety: nodes \d+ and \d+ both lead in term|leader completeness/,
+};
+const INCOMPLETE = {
+  invariant: 'leader completeness, state machine safety',
+  finding: /leader completeness|conflicts with the committed|others have one of term/,
+};
 /** Nobody has it. */
 const PHANTOM = -1;
 
@@ -22,7 +30,8 @@ export const ELECTION_BUGS: readonly PlantedRaftBug[] = [
     name: 'vote-given-twice',
     breaks: 'a node votes in a term in which it has voted',
     planted: '`leaseElection.step`: the vote is forgotten when the next request comes',
-    finding: TWO_VOTES,
+    invariant: 'election safety',
+    finding: /election safety: a node votes for \d+ in term \d+, and voted for/,
     seed: 1,
     patch(patches) {
       patches.method(leaseElection, 'step', (original) => (group, message) => {
@@ -35,7 +44,7 @@ export const ELECTION_BUGS: readonly PlantedRaftBug[] = [
     name: 'vote-not-journaled',
     breaks: 'term and vote are told before they are in the journal',
     planted: '`Outbox.take`: never says that an output must be synced',
-    finding: FORGOTTEN,
+    ...FORGOTTEN,
     seed: 1,
     patch(patches) {
       patches.method(Outbox.prototype, 'take', (original) => {
@@ -49,7 +58,7 @@ export const ELECTION_BUGS: readonly PlantedRaftBug[] = [
     name: 'vote-lost-at-restart',
     breaks: 'recovery brings the term back and not the vote',
     planted: '`GroupPlan.hardState`: the vote is 0',
-    finding: FORGOTTEN,
+    ...FORGOTTEN,
     seed: 1,
     patch(patches) {
       patches.getter(GroupPlan.prototype, 'hardState', (original) => (plan) => {
@@ -62,7 +71,7 @@ export const ELECTION_BUGS: readonly PlantedRaftBug[] = [
     name: 'vote-counted-twice',
     breaks: 'one grant counts as two',
     planted: '`leaseElection.step`: each grant is put down under a second name',
-    finding: TWO_LEADERS,
+    ...TWO_LEADERS,
     seed: 1,
     patch(patches) {
       patches.method(leaseElection, 'step', (original) => (group, message) => {
@@ -75,7 +84,7 @@ export const ELECTION_BUGS: readonly PlantedRaftBug[] = [
     name: 'vote-quorum-too-small',
     breaks: 'a candidate wins with one vote less than a majority, and leads with one ack less',
     planted: '`leaseElection.step`: a node that is not there votes for everybody',
-    finding: TWO_LEADERS,
+    ...TWO_LEADERS,
     seed: 1,
     patch(patches) {
       patches.method(leaseElection, 'step', (original) => (group, message) => {
@@ -89,7 +98,7 @@ export const ELECTION_BUGS: readonly PlantedRaftBug[] = [
     name: 'old-votes-kept',
     breaks: 'grants of earlier campaigns count in later ones',
     planted: '`GroupState.votes`: is never cleared',
-    finding: TWO_LEADERS,
+    ...TWO_LEADERS,
     seed: 1,
     patch(patches) {
       patches.watchStates(({ votes }) => {
@@ -101,7 +110,7 @@ export const ELECTION_BUGS: readonly PlantedRaftBug[] = [
     name: 'log-not-compared',
     breaks: 'a candidate whose log is behind gets votes',
     planted: '`RaftLog.compareEnd`: every log is far enough',
-    finding: INCOMPLETE,
+    ...INCOMPLETE,
     seed: 1,
     patch(patches) {
       patches.method(RaftLog.prototype, 'compareEnd', () => () => 1);
@@ -111,7 +120,7 @@ export const ELECTION_BUGS: readonly PlantedRaftBug[] = [
     name: 'lost-replica-votes',
     breaks: 'a replica that may have lost entries votes at once',
     planted: '`GroupState`: may vote, whatever the host says',
-    finding: INCOMPLETE,
+    ...INCOMPLETE,
     seed: 1,
     patch(patches) {
       patches.watchStates((state) => {
@@ -123,7 +132,7 @@ export const ELECTION_BUGS: readonly PlantedRaftBug[] = [
     name: 'lost-replica-votes-early',
     breaks: 'a replica that has lost entries votes again at a commit of the term in which it came back',
     planted: '`GroupState`: the term of the start counts as 0',
-    finding: INCOMPLETE,
+    ...INCOMPLETE,
     seed: 1,
     patch(patches) {
       patches.watchStates((state) => {

@@ -19,9 +19,10 @@ export interface PlantedRaftBug {
   /** What goes wrong, and how that was brought about; for the page. */
   breaks: string;
   planted: string;
-  /** What a run that shows it ends with. */
+  /** What must name it, and with which words a run ends that shows it. */
+  invariant: string;
   finding: RegExp;
-  /** The first seed that shows it, counted from 1. */
+  /** The first seed of its setting that shows it, counted from 1. */
   seed: number;
   /** Where the setting of CI has too little of something. */
   setting?: Setting;
@@ -36,6 +37,9 @@ export const PLANTED_RAFT_BUGS: readonly PlantedRaftBug[] = [
   ...APPLY_BUGS,
   ...READ_BUGS,
 ];
+
+/** How a run is made wrong; not at all without disk and patch. */
+export type Planting = Pick<PlantedRaftBug, 'setting' | 'disk' | 'patch'>;
 
 /** Runs one seed with a bug in it. What the run ended with; null when it came to its end. */
 export function runPlanted(

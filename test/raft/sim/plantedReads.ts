@@ -5,7 +5,7 @@ import { RAFT_MESSAGE } from '../../../src/protocol/raftMessage.js';
 import { RaftCore } from '../../../src/raft/core.js';
 import type { PlantedRaftBug } from './plantedRaftBugs.js';
 
-const STALE = /not linearizable/;
+const STALE = { invariant: 'linearizability', finding: /not linearizable/ };
 const ALWAYS = Number.MAX_SAFE_INTEGER;
 
 export const READ_BUGS: readonly PlantedRaftBug[] = [
@@ -13,7 +13,7 @@ export const READ_BUGS: readonly PlantedRaftBug[] = [
     name: 'read-unasked',
     breaks: 'a leader that may be deposed answers reads without asking anybody',
     planted: '`RaftCore.confirmedRound`: every round is confirmed',
-    finding: STALE,
+    ...STALE,
     seed: 1,
     patch(patches) {
       patches.getter(RaftCore.prototype, 'confirmedRound', () => () => ALWAYS);
@@ -23,7 +23,7 @@ export const READ_BUGS: readonly PlantedRaftBug[] = [
     name: 'read-under-lease',
     breaks: 'a leader answers reads because it has heard a majority lately',
     planted: '`RaftCore.confirmedRound`: every round is confirmed while the lease has ticks left',
-    finding: STALE,
+    ...STALE,
     seed: 1,
     patch(patches) {
       patches.getter(
@@ -37,7 +37,7 @@ export const READ_BUGS: readonly PlantedRaftBug[] = [
     name: 'read-by-old-answer',
     breaks: 'an answer to an earlier question confirms a later one',
     planted: '`RaftCore.step`: answers get the number of the last round',
-    finding: STALE,
+    ...STALE,
     seed: 1,
     patch(patches) {
       const stateOf = patches.watchStates();
@@ -54,7 +54,7 @@ export const READ_BUGS: readonly PlantedRaftBug[] = [
     name: 'read-before-own-commit',
     breaks: 'a new leader answers reads before it knows what is committed',
     planted: '`RaftCore.askWhetherLeading`: the commit of now, whosever term it is of',
-    finding: STALE,
+    ...STALE,
     seed: 1,
     patch(patches) {
       patches.method(RaftCore.prototype, 'askWhetherLeading', (original) => {

@@ -8,9 +8,11 @@ import { Outbox } from '../../../src/raft/outbox.js';
 import { quorumOf } from '../../../src/raft/quorum.js';
 import type { PlantedRaftBug } from './plantedRaftBugs.js';
 
-const NOT_HAD = /durability: (a node acknowledged entry|node \d+ acknowledged entry)/;
-const COMMIT_LOST = /commit rule|leader completeness|conflicts with the committed|others have one of term/;
-const LOGS_DIFFER = /log matching|leader completeness|conflicts with the committed|others have one of term/;
+const NO_MAJORITY = { invariant: 'commit rule', finding: /commit rule: .* which no majority has/ };
+const LOGS_DIFFER = {
+  invariant: 'log matching, state machine safety',
+  finding: /log matching|conflicts with the committed|others have one of term/,
+};
 
 const isAppend = ({ type }: RaftMessage): boolean => type === RAFT_MESSAGE.appendRequest;
 const isAck = ({ type, reject }: RaftMessage): boolean => type === RAFT_MESSAGE.appendResponse && !reject;
@@ -27,6 +29,7 @@ export const REPLICATION_BUGS: readonly PlantedRaftBug[] = [
     name: 'acknowledged-before-durable',
     breaks: 'answers leave before what they promise is durable',
     planted: '`Outbox.sendAfter`: the same as `sendNow`',
+    invariant: 'durability',
     finding: /durability: a node (acknowledged|in term|that voted)/,
     seed: 1,
     patch(patches) {
@@ -37,7 +40,8 @@ export const REPLICATION_BUGS: readonly PlantedRaftBug[] = [
     name: 'acknowledges-too-much',
     breaks: 'a follower acknowledges an entry that it does not have',
     planted: '`Outbox.sendAfter`: acknowledgements name the entry behind',
-    finding: NOT_HAD,
+    invariant: 'durability',
+    finding: /durability: node \d+ acknowledged entry/,
     seed: 1,
     patch(patches) {
       patches.method(Outbox.prototype, 'sendAfter', (original) => {
@@ -51,7 +55,7 @@ export const REPLICATION_BUGS: readonly PlantedRaftBug[] = [
     name: 'own-match-before-durable',
     breaks: 'a leader counts its own entries before they are durable here',
     planted: "`GroupState.message`: the leader's own match is the end of its log",
-    finding: COMMIT_LOST,
+    ...NO_MAJORITY,
     seed: 1,
     patch(patches) {
       patches.method(GroupState.prototype, 'message', (original) => {
@@ -66,7 +70,7 @@ export const REPLICATION_BUGS: readonly PlantedRaftBug[] = [
     name: 'match-counted-twice',
     breaks: 'an acknowledged entry counts for two members',
     planted: '`RaftCore.step`: the match of who answers is there twice when the commit is looked for',
-    finding: COMMIT_LOST,
+    ...NO_MAJORITY,
     seed: 1,
     patch(patches) {
       const stateOf = patches.watchStates();
@@ -84,7 +88,8 @@ export const REPLICATION_BUGS: readonly PlantedRaftBug[] = [
     name: 'old-term-committed-by-count',
     breaks: 'a leader commits an entry of an earlier term because a majority has it',
     planted: '`RaftCore.step`: the commit rule without its term',
-    finding: COMMIT_LOST,
+    invariant: 'commit rule',
+    finding: /commit rule: node \d+ of term \d+ commits entry/,
     seed: 1,
     patch(patches) {
       const stateOf = patches.watchStates();
@@ -100,7 +105,7 @@ export const REPLICATION_BUGS: readonly PlantedRaftBug[] = [
     name: 'stale-append-taken',
     breaks: 'a follower takes entries of a leader whose term is over',
     planted: '`RaftCore.step`: appends get the present term',
-    finding: LOGS_DIFFER,
+    ...LOGS_DIFFER,
     seed: 1,
     patch(patches) {
       patches.method(RaftCore.prototype, 'step', (original) => {
@@ -115,7 +120,7 @@ export const REPLICATION_BUGS: readonly PlantedRaftBug[] = [
     name: 'previous-entry-not-compared',
     breaks: 'a follower takes entries behind one that is not that of the leader',
     planted: '`RaftCore.step`: the previous entry of an append always has the right term',
-    finding: LOGS_DIFFER,
+    ...LOGS_DIFFER,
     seed: 1,
     patch(patches) {
       patches.method(RaftCore.prototype, 'step', (original) => {
@@ -131,7 +136,8 @@ export const REPLICATION_BUGS: readonly PlantedRaftBug[] = [
     name: 'late-append-cuts-log',
     breaks: 'a late append cuts off the entries that came after it',
     planted: '`RaftCore.step`: the last entry of an append is put into the log again',
-    finding: COMMIT_LOST,
+    invariant: 'durability, leader completeness',
+    finding: /durability: node \d+ acknowledged entry|leader completeness/,
     seed: 1,
     patch(patches) {
       patches.method(RaftCore.prototype, 'step', (original) => {
@@ -150,7 +156,8 @@ export const REPLICATION_BUGS: readonly PlantedRaftBug[] = [
     name: 'commit-beyond-append',
     breaks: "a follower commits what stands in its log up to the leader's commit, compared or not",
     planted: '`RaftCore.step`: the commit of an append goes up to the end of the log here',
-    finding: /has committed entry \d+ of term \d+, others have one|conflicts with the committed/,
+    invariant: 'state machine safety',
+    finding: /state machine safety: node \d+ has committed|conflicts with the committed/,
     seed: 1,
     patch(patches) {
       patches.method(RaftCore.prototype, 'step', (original) => {
@@ -166,7 +173,9 @@ export const REPLICATION_BUGS: readonly PlantedRaftBug[] = [
     name: 'snapshot-behind-commit-taken',
     breaks: 'a snapshot takes the place of entries that were committed here',
     planted: '`RaftCore.step`: the log looks empty to a snapshot',
-    finding: /state machine safety: node \d+ (takes back its commit|takes a snapshot at)/,
+    invariant: 'state machine safety',
+    finding:
+      /state machine safety: node \d+ (takes back its commit|takes a snapshot at)|entries come in index order/,
     seed: 1,
     patch(patches) {
       patches.method(RaftCore.prototype, 'step', (original) => {
