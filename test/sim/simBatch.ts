@@ -43,9 +43,20 @@ export class SimBatch implements IoBatch {
     linked: boolean,
     guards = false,
   ): number {
+    // One literal: a batch entry is made some hundred times for each run of a simulated cluster.
     return this.add({
-      ...{ write: true, fd, fileOffset, region, bufferOffset, length, linked, guards },
-      ...{ noWait: false, crcWanted: false, result: 0, crc: 0 },
+      write: true,
+      fd,
+      fileOffset,
+      region,
+      bufferOffset,
+      length,
+      linked,
+      guards,
+      noWait: false,
+      crcWanted: false,
+      result: 0,
+      crc: 0,
     });
   }
 

@@ -136,7 +136,7 @@ export class Clients {
       sim.host.confirmRead(GROUP, (error) => {
         const end = at + REGISTER_BYTES;
         if (error !== null || !holds(sim, extentId, at, end)) return refused();
-        const value = decodeValue(bytesOf(sim.disk, sim, extentId, at, end));
+        const value = decodeValue(bytesOf(sim, extentId, at, end));
         ended('answered', () => {
           history.answer(operation, value);
           this.cluster.trace.answered(this.cluster.nowMs, operation, value);

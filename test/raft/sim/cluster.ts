@@ -63,7 +63,7 @@ export class ClusterBroken extends Error {}
 const DISK_REASONS = /errno 5\b|input\/output error/i;
 /** Calls of a start to its disk, at most, before the power goes. */
 const CUT_CALLS_MAX = 150;
-const SHARES: readonly Share[] = ['whole', 'whole', 'part', 'none'];
+const SHARES: readonly Share[] = ['whole', 'whole', 'whole', 'whole', 'part', 'none'];
 
 export class Cluster {
   readonly events = new EventQueue();

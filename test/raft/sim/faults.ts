@@ -1,13 +1,13 @@
 /**
  * What befalls a cluster: one function a class of fault, each told of what it hit. A storm draws them from the seed until it is stopped; then all that lasts ends.
  *
- * A function returns false when it found nothing to hit. Faults that last are ended by events, so they overlap as they come. Whatever is damaged for good is damaged on
+ * A function says 'missed' when it found nothing to hit, or when what it hits is counted elsewhere, and 'later' when it wants to be asked again soon. Faults that last are ended by events, so they overlap as they come. Whatever is damaged for good is damaged on
  * one node at a time, and only where the production can know of it: raft promises nothing beyond that.
  */
 import type { Random } from '../../sim/random.js';
 import type { SimCall, SimFault } from '../../sim/simFiles.js';
 import type { Cluster } from './cluster.js';
-import type { ClusterNode, Crash } from './clusterNode.js';
+import type { ClusterNode } from './clusterNode.js';
 import { type Damage, damageJournal, damageLogTail } from './damage.js';
 import { CALM, type LinkFaults } from './network.js';
 import { othersAreWhole } from './repair.js';
@@ -39,8 +39,14 @@ const COUNTED_BY_DISK = {
   applyError: /\/(\.apply|\.raft_missing|RAFT_MISSING)$/i,
 } as const satisfies Partial<Record<FaultName, RegExp>>;
 
+type Strike = 'hit' | 'missed' | 'later';
+
 const EIO = 5;
+const ASKED_AGAIN_MS = 500;
+const ASKED_TIMES_MAX = 30;
 const LINK_SHARE_MAX = 0.2;
+/** So long a node is kept away at most. */
+const AWAY_MS = 20_000;
 
 export class Storm {
   readonly counts = Object.fromEntries(FAULT_NAMES.map((name) => [name, 0])) as FaultCounts;
@@ -86,9 +92,14 @@ export class Storm {
     });
   }
 
-  private strike(name: FaultName): void {
-    const hit = STRIKES[name](this);
-    if (!hit) return;
+  private strike(name: FaultName, asked = 1): void {
+    const outcome = STRIKES[name](this);
+    if (outcome === 'hit') this.count(name);
+    if (outcome !== 'later' || asked >= ASKED_TIMES_MAX) return;
+    this.afterwards(ASKED_AGAIN_MS, ASKED_AGAIN_MS, () => this.strike(name, asked + 1));
+  }
+
+  count(name: FaultName): void {
     this.cluster.note(null, `fault: ${name}`);
     this.counts[name] += 1;
   }
@@ -118,10 +129,12 @@ export class Storm {
     });
   }
 
-  crash(how: Crash): boolean {
+  /** Does it to a node that is up. */
+  upon(strike: (node: ClusterNode) => void): Strike {
     const node = this.upNode();
-    node?.crash(how);
-    return node !== undefined;
+    if (node === undefined) return 'missed';
+    strike(node);
+    return 'hit';
   }
 
   cut(from: number, to: number): void {
@@ -131,25 +144,25 @@ export class Storm {
   }
 
   /** All links for a while. Its hits are counted message by message. */
-  links(faults: Partial<LinkFaults>): false {
+  links(faults: Partial<LinkFaults>): Strike {
     const { network } = this.cluster;
     network.faults = { ...network.faults, ...faults };
     this.afterwards(2000, 15_000, () => {
       network.faults = CALM;
     });
-    return false;
+    return 'missed';
   }
 
   /** One call fails. Counted when it does. */
-  diskError(name: keyof typeof COUNTED_BY_DISK): false {
+  diskError(name: keyof typeof COUNTED_BY_DISK): Strike {
     const node = this.draw(this.nodes.filter(({ serves }) => serves));
-    if (node === undefined) return false;
+    if (node === undefined) return 'missed';
     const call: SimCall = this.random.chance(0.5) ? 'pwrite' : 'fdatasync';
     const fault: SimFault = { call, path: COUNTED_BY_DISK[name], errno: EIO, count: 1 };
     node.excuse = name;
     node.sim.disk.addFault(fault);
     this.diskFaults.push({ name, fault });
-    return false;
+    return 'missed';
   }
 
   /** Counts of what is not counted by strikes. */
@@ -170,63 +183,93 @@ export class Storm {
     if (fault.count > 0) fault.count = -1;
   }
 
+  /** A member whose loss the others can make good. */
+  spare(): ClusterNode | undefined {
+    const { members } = this.cluster;
+    const node = this.draw(this.nodes.filter(({ id, phase }) => phase === 'up' && members.has(id)));
+    return node !== undefined && othersAreWhole(this.cluster, node) ? node : undefined;
+  }
+
   /** Turns a bit on a node that is killed for it. What a power loss leaves of a folder can only be told with the journal: both at once may cost the replica. */
-  damage(turn: (node: ClusterNode) => Damage | null): boolean {
-    const { cluster } = this;
-    const node = this.draw(this.nodes.filter((each) => cluster.members.has(each.id)));
-    if (node === undefined || !othersAreWhole(cluster, node)) return false;
-    if (node.phase === 'down') return false;
+  damage(turn: (node: ClusterNode) => Damage | null): Strike {
+    const node = this.spare();
+    if (node === undefined) return 'later';
     node.crash('kill');
     const done = turn(node);
-    if (done === null) return false;
-    cluster.note(node, done.what);
+    if (done === null) return 'missed';
+    this.cluster.note(node, done.what);
     if (done.loses) {
-      cluster.invariants.forgive(node.id);
+      this.cluster.invariants.forgive(node.id);
       node.damaged = true;
     }
-    return true;
+    return 'hit';
+  }
+
+  /** Keeps a node away until the log of all others is cut behind its end, which is tried some times. */
+  cutLogs(): Strike {
+    const away = this.spare();
+    if (away === undefined) return 'later';
+    const { lastIndex } = away.sim.group!.core.log;
+    away.crash('kill');
+    away.idleUntilMs = this.cluster.nowMs + AWAY_MS;
+    const cut = (): void => {
+      if (away.phase !== 'down' || !this.nodes.includes(away)) return;
+      if (this.cutBehind(away, lastIndex)) {
+        away.idleUntilMs = this.cluster.nowMs;
+        this.count('logCut');
+      } else {
+        this.afterwards(ASKED_AGAIN_MS, ASKED_AGAIN_MS, cut);
+      }
+    };
+    cut();
+    return 'missed';
+  }
+
+  /** As much is cut as all others have durably applied. */
+  private cutBehind(away: ClusterNode, lastIndex: number): boolean {
+    if (!othersAreWhole(this.cluster, away)) return false;
+    const others = this.cluster.memberNodes.filter((node) => node !== away);
+    const index = Math.min(...others.map(({ sim }) => sim.apply.durableApplied));
+    for (const node of others) node.act(({ host }) => host.compact(GROUP, index));
+    return others.every(({ sim }) => sim.group!.core.log.cutIndex > lastIndex);
   }
 }
 
-/** True when something was hit that is counted here. */
-const STRIKES: Readonly<Record<FaultName, (storm: Storm) => boolean>> = {
-  kill: (storm) => storm.crash('kill'),
-  powerLoss: (storm) => storm.crash('power loss'),
+/** What each class does. */
+const STRIKES: Readonly<Record<FaultName, (storm: Storm) => Strike>> = {
+  kill: (storm) => storm.upon((node) => node.crash('kill')),
+  powerLoss: (storm) => storm.upon((node) => node.crash('power loss')),
   blackout(storm) {
     for (const node of storm.nodes) node.crash('power loss');
-    return true;
+    return 'hit';
   },
-  cleanStop(storm) {
-    const node = storm.upNode();
-    node?.stop();
-    return node !== undefined;
-  },
+  cleanStop: (storm) => storm.upon((node) => node.stop()),
   crashAtStart(storm) {
-    const node = storm.upNode();
-    if (node === undefined) return false;
-    node.cutNextStart = true;
-    node.crash(storm.between(0, 1) === 0 ? 'kill' : 'power loss');
-    return false;
+    storm.upon((node) => {
+      node.cutNextStart = true;
+      node.crash(storm.between(0, 1) === 0 ? 'kill' : 'power loss');
+    });
+    return 'missed';
   },
   oneWayCut(storm) {
     const [from, to] = [storm.draw(storm.nodes), storm.draw(storm.nodes)];
-    if (from === undefined || to === undefined || from === to) return false;
+    if (from === undefined || to === undefined || from === to) return 'missed';
     storm.cut(from.id, to.id);
-    return true;
+    return 'hit';
   },
   isolation(storm) {
     const alone = storm.draw(storm.nodes);
-    if (alone === undefined) return false;
+    if (alone === undefined) return 'missed';
     for (const other of storm.nodes) {
       if (other === alone) continue;
       storm.cut(alone.id, other.id);
       storm.cut(other.id, alone.id);
     }
-    return true;
+    return 'hit';
   },
   delaySpike(storm) {
     const slow = storm.draw(storm.nodes);
-    if (slow === undefined) return false;
+    if (slow === undefined) return 'missed';
     const { network } = storm.cluster;
     const delayMinMs = storm.between(50, 800);
     const faults = { ...CALM, delayMinMs, delayMaxMs: delayMinMs + storm.between(0, 400) };
@@ -239,7 +282,7 @@ const STRIKES: Readonly<Record<FaultName, (storm: Storm) => boolean>> = {
     };
     set(faults);
     storm.afterwards(1000, 8000, () => set(null));
-    return true;
+    return 'hit';
   },
   loss: (storm) => storm.links({ lossShare: storm.between(1, 100) * 0.01 * LINK_SHARE_MAX }),
   duplication: (storm) =>
@@ -247,36 +290,26 @@ const STRIKES: Readonly<Record<FaultName, (storm: Storm) => boolean>> = {
   reordering: (storm) => storm.links({ straggleShare: LINK_SHARE_MAX, straggleMs: storm.between(10, 2000) }),
   clockSkew(storm) {
     const node = storm.draw(storm.nodes);
-    if (node === undefined) return false;
+    if (node === undefined) return 'missed';
     node.rate = storm.between(50, 200) / 100;
     node.clock.setRate(node.rate);
-    return true;
+    return 'hit';
   },
-  wallClockJump(storm) {
-    const node = storm.upNode();
-    node?.clock.jump(storm.between(-3_600_000, 3_600_000));
-    return node !== undefined;
-  },
-  pause(storm) {
-    const node = storm.upNode();
-    node?.clock.pause(storm.between(200, 6000));
-    return node !== undefined;
-  },
-  hungDisk(storm) {
-    const node = storm.upNode();
-    if (node === undefined) return false;
-    node.hungUntilMs = storm.cluster.nowMs + storm.between(500, 8000);
-    return true;
-  },
+  wallClockJump: (storm) => storm.upon(({ clock }) => clock.jump(storm.between(-3_600_000, 3_600_000))),
+  pause: (storm) => storm.upon(({ clock }) => clock.pause(storm.between(200, 6000))),
+  hungDisk: (storm) =>
+    storm.upon((node) => {
+      node.hungUntilMs = storm.cluster.nowMs + storm.between(500, 8000);
+    }),
   fullDisk(storm) {
     const node = storm.draw(storm.nodes.filter(({ serves }) => serves));
-    if (node === undefined) return false;
+    if (node === undefined) return 'missed';
     const { disk } = node.sim;
     disk.freeBytes = storm.between(0, 2000);
     storm.afterwards(2000, 10_000, () => {
       disk.freeBytes = Number.POSITIVE_INFINITY;
     });
-    return true;
+    return 'hit';
   },
   journalError: (storm) => storm.diskError('journalError'),
   logError: (storm) => storm.diskError('logError'),
@@ -285,38 +318,22 @@ const STRIKES: Readonly<Record<FaultName, (storm: Storm) => boolean>> = {
   forcedElection(storm) {
     const node = storm.draw(storm.nodes.filter((each) => each.serves && !each.isLeader));
     node?.act(({ host }) => host.campaign(GROUP));
-    return node !== undefined;
+    return node === undefined ? 'missed' : 'hit';
   },
   /** Another one is elected, and the leader does not hear of it from there: it goes on to believe that it leads, and has its heartbeats answered. */
   coup(storm) {
     const { leader } = storm.cluster;
     const next = storm.draw(storm.nodes.filter((each) => each.serves && each !== leader));
-    if (leader === undefined || next === undefined) return false;
+    if (leader === undefined || next === undefined) return 'missed';
     storm.cut(next.id, leader.id);
     next.act(({ host }) => host.campaign(GROUP));
-    return true;
+    return 'hit';
   },
-  logCut(storm) {
-    const { leader, nowMs } = storm.cluster;
-    const away = storm.draw(storm.nodes.filter((each) => each !== leader));
-    if (leader === undefined || away === undefined) return false;
-    away.crash('kill');
-    away.idleUntilMs = nowMs + storm.between(5000, 15_000);
-    storm.afterwards(4000, 12_000, () => {
-      if (!othersAreWhole(storm.cluster, away)) return;
-      const others = storm.cluster.memberNodes.filter((node) => node !== away);
-      const index = Math.min(...others.map(({ sim }) => sim.apply.durableApplied));
-      for (const node of others) node.act(({ host }) => host.compact(GROUP, index));
-    });
-    return true;
-  },
+  logCut: (storm) => storm.cutLogs(),
+  /** From now on many streams of snapshots break. */
   snapshotFailure(storm) {
-    const { streams } = storm.cluster;
-    streams.failShare = 0.7;
-    storm.afterwards(5000, 20_000, () => {
-      streams.failShare = 0;
-    });
-    return false;
+    storm.cluster.streams.failShare = 0.5;
+    return 'missed';
   },
   journalDamage: (storm) => storm.damage(({ sim }) => damageJournal(sim.disk, storm.random)),
   logDamage: (storm) => storm.damage(({ sim }) => damageLogTail(sim.disk, storm.random)),

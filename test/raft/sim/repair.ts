@@ -9,7 +9,6 @@ import type { FetchSource, FetchTask } from '../../../src/partition/missingFetch
 import { type FetchAnswer, MissingFetcher } from '../../../src/partition/missingFetcher.js';
 import type { RaftApply } from '../../../src/partition/raftApply.js';
 import type { Sent } from '../../partition/storeRig.js';
-import type { SimDisk } from '../../sim/simDisk.js';
 import type { Cluster } from './cluster.js';
 import type { ClusterNode } from './clusterNode.js';
 import type { SimNode } from './simNode.js';
@@ -33,7 +32,7 @@ export class Repair {
   /** Comparisons after snapshots. */
   compared = 0;
   /** Chance in each round that a node makes an extent that it lacks. */
-  makeShare = 0.1;
+  makeShare = 0.3;
   private readonly cluster: Cluster;
   private readonly works = new WeakMap<RaftApply, Work>();
 
@@ -188,8 +187,7 @@ export function holds({ apply }: SimNode, extentId: number, from: number, to: nu
 
 /** Bytes of an extent as the node's processes see them. */
 export function bytesOf(
-  disk: SimDisk,
-  { partition }: SimNode,
+  { disk, partition }: SimNode,
   extentId: number,
   from: number,
   to: number,
@@ -204,5 +202,5 @@ function answerOf(sim: SimNode, { extentId, from, to }: FetchTask): FetchAnswer 
   const { store, appliedIndex } = sim.apply;
   if (viewExtent(store, extentId).state === 'unknown') return { kind: 'unknown' };
   if (!holds(sim, extentId, from, to)) return { kind: 'failed' };
-  return { kind: 'bytes', bytes: bytesOf(sim.disk, sim, extentId, from, to), appliedIndex };
+  return { kind: 'bytes', bytes: bytesOf(sim, extentId, from, to), appliedIndex };
 }

@@ -10,15 +10,15 @@ const WEIGHTS: Record<FaultName, number> = {
   ...{ oneWayCut: 4, isolation: 4, delaySpike: 3, loss: 2, duplication: 2, reordering: 2 },
   ...{ clockSkew: 2, wallClockJump: 2, pause: 4, hungDisk: 3, fullDisk: 2 },
   ...{ journalError: 2, logError: 2, extentError: 2, applyError: 2 },
-  ...{ forcedElection: 3, coup: 3, logCut: 3, snapshotFailure: 1, journalDamage: 2, logDamage: 2 },
+  ...{ forcedElection: 3, coup: 3, logCut: 5, snapshotFailure: 3, journalDamage: 2, logDamage: 2 },
 };
 
 export const STORMY: Setting = {
   name: 'stormy',
-  durationMs: 40_000,
+  durationMs: 30_000,
   storm: { everyMs: 1500, weights: WEIGHTS },
-  operator: { changeEveryMs: 8000, compactEveryMs: 12_000 },
-  clients: { clients: 4, thinkMs: 700, readShare: 0.4, wideShare: 0.02, syncShare: 0.2 },
+  operator: { changeEveryMs: 6000, compactEveryMs: 10_000 },
+  clients: { clients: 4, thinkMs: 450, readShare: 0.4, wideShare: 0.02, syncShare: 0.2 },
 };
 
 export const CALM: Setting = {
