@@ -116,6 +116,8 @@ export class ClusterNode {
     } catch (error) {
       if (!(error instanceof PowerCut)) throw error;
       this.note('ends during its start');
+      // What was submitted may still happen.
+      disk.callsToPowerCut = Number.POSITIVE_INFINITY;
       if (this.random.chance(0.5)) this.sim.losePower();
       else this.sim.kill();
       this.clock.end();

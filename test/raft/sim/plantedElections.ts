@@ -13,8 +13,8 @@ const FORGOTTEN = {
   finding: /durability: a node (in term \d+ comes back|that voted for \d+ in term)/,
 };
 const TWO_LEADERS = {
-  invariant: 'election safety, leader completeness',
-  finding: /election safety: nodes \d+ and \d+ both lead in term|leader completeness/,
+  invariant: 'election safety, leader completeness, log matching',
+  finding: /election safety: nodes \d+ and \d+ both lead in term|leader completeness|log matching/,
 };
 const INCOMPLETE = {
   invariant: 'leader completeness, state machine safety',

@@ -42,10 +42,7 @@ export const PLANTED_RAFT_BUGS: readonly PlantedRaftBug[] = [
 export type Planting = Pick<PlantedRaftBug, 'setting' | 'disk' | 'patch'>;
 
 /** Runs one seed with a bug in it. What the run ended with; null when it came to its end. */
-export function runPlanted(
-  { setting = STORMY, disk: Disk, patch }: PlantedRaftBug,
-  seed: number,
-): Error | null {
+export function runPlanted({ setting = STORMY, disk: Disk, patch }: Planting, seed: number): Error | null {
   // Made once and kept: never by wrong code.
   for (const share of ['whole', 'part', 'none'] as const) newRoot(share, [1]);
   const planted: PlantedParts =

@@ -51,6 +51,21 @@ export const READ_BUGS: readonly PlantedRaftBug[] = [
     },
   },
   {
+    name: 'read-before-applied',
+    breaks: 'a leader answers reads before it has applied what is committed',
+    planted: '`RaftCore.askWhetherLeading`: nothing to be applied first',
+    ...STALE,
+    seed: 1,
+    patch(patches) {
+      patches.method(RaftCore.prototype, 'askWhetherLeading', (original) => {
+        return function (this: RaftCore) {
+          const round = original.call(this);
+          return round && { ...round, index: 0 };
+        };
+      });
+    },
+  },
+  {
     name: 'read-before-own-commit',
     breaks: 'a new leader answers reads before it knows what is committed',
     planted: '`RaftCore.askWhetherLeading`: the commit of now, whosever term it is of',
