@@ -126,6 +126,7 @@ export class AppendPath implements OperationHandler {
         this.slots.zeroingFailed(handle, first, last);
       }
     } else {
+      handle.writesEnded += 1;
       this.slots.dataWritten(handle, first, last);
       if (result === op.size && op.ioError === 0) this.written(handle, op, first);
       else this.failed(handle, op, result);

@@ -26,7 +26,7 @@ class BlockingRead {
   /** Value of the block's slot, 0 when it is not known or not looked at. */
   slot = 0;
   tries = 0;
-  /** `writesStarted` of the handle before slot and data were read. */
+  /** `writesEnded` of the handle before slot and data were read. */
   writesBefore = 0;
   /** Where its slot is read to. */
   readonly cell: number;
@@ -105,7 +105,7 @@ export class BlockingReads {
     const block = wholeBlockOf(read.op!);
     read.tries += 1;
     read.slot = 0;
-    read.writesBefore = handle.writesStarted;
+    read.writesBefore = handle.writesEnded;
     const known = block >= 0 && !handle.store!.closed && this.bits.any(handle.index, block, block);
     if (known) this.readSlot(read, handle.store!, block);
     else this.readData(read);

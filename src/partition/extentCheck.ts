@@ -124,6 +124,9 @@ export class ExtentCheck implements OperationHandler {
     this.differing = 0;
     this.changedLast = -1;
     this.watch.begin(store, row);
+    // A write that is in the batch already would not be seen to start.
+    const handle = table.handles[row]!;
+    if (handle !== NONE && this.files.handles[handle]!.isBeingWritten) this.watch.touch(store, row);
     store.ownFdUsers += 1;
     this.phase = 'submitted';
     if (kind === 'broken') this.writeEntry(CLEAN_KIND.broken);

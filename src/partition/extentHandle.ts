@@ -87,8 +87,9 @@ export class ExtentHandle {
   /** Operations that wait for the file. */
   readonly waiting = new OperationQueue();
 
-  /** Writes given to the batch, ever: tells whether one came in between. */
+  /** Writes given to the batch, ever, and those of them that have run: tells whether one is under way, or came in between. */
   writesStarted = 0;
+  writesEnded = 0;
   /** Writes so far, and how many of them the last successful fdatasync covers. */
   writes = 0;
   syncedWrites = 0;
@@ -134,6 +135,11 @@ export class ExtentHandle {
   /** The fd can be used. */
   get isOpen(): boolean {
     return this.state === HANDLE_STATE.ready || this.state === HANDLE_STATE.draining;
+  }
+
+  /** A write is in the batch. */
+  get isBeingWritten(): boolean {
+    return this.writesStarted !== this.writesEnded;
   }
 
   /** Data that no fdatasync covers. */

@@ -195,8 +195,9 @@ export class MissingFile {
   }
 
   private take(record: MissingRecord): void {
-    if (record.kind === MISSING_KIND.compare) this.compareFrom = Math.max(this.compareFrom, record.index);
-    else this.ranges.add(record.extentId, record);
+    const { kind, extentId, from, to, index } = record;
+    if (kind === MISSING_KIND.compare) this.compareFrom = Math.max(this.compareFrom, index);
+    else this.ranges.add(extentId, { from, to, index });
   }
 
   private note(records: readonly MissingRecord[]): void {

@@ -65,7 +65,7 @@ export class MissingRanges {
     const ranges = this.of(extentId);
     const apart = ranges.filter(({ from, to }) => to < added.from || added.to < from);
     const touched = ranges.filter(({ from, to }) => from <= added.to && added.from <= to);
-    this.set(extentId, [...apart, touched.reduce(union, added)]);
+    this.set(extentId, [...apart, touched.reduce(union, { ...added })]);
   }
 
   /** A random write of this index was carried out. As `copied`. */

@@ -284,9 +284,8 @@ export class RaftApply implements StateMachine, Applier, OperationOwner, SavesFo
     const size = Math.min(sizeBytes - item.written, lane.bufferBytes);
     const bytes = data.subarray(item.written, item.written + size);
     this.host.regions[lane.region]!.set(bytes, lane.bufferOffset);
-    lane.prepare(this, {
-      ...{ opcode, extentId, extentOffset: extentOffset + item.written, size, crc, bodyCrc: crc },
-    });
+    const at = extentOffset + item.written;
+    lane.prepare(this, { opcode, extentId, extentOffset: at, size, crc, bodyCrc: crc });
     if (!isTinyExtent(extentId) && wholeBlocks(extentOffset, size) > 0) this.checkCrc(item, lane);
     item.lane = lane;
     item.phase = 'running';

@@ -8,14 +8,19 @@ import { SAFE_INTEGERS, type Uint64, type Uint64Form } from './uint64Form.js';
 export const HEARTBEAT_GROUPS_MAX = 1_000_000;
 
 const VARINT_BYTES_MAX = 10;
+/** Where lists are written before their length is known; grows to the longest one. */
+let scratch = new Uint8Array(1024);
 
 /** Ids in any order. */
 export function encodeHeartbeatContext(
   groups: readonly Uint64[],
   form: Uint64Form<Uint64> = SAFE_INTEGERS,
 ): Uint8Array {
-  const ascending = [...groups].sort((a, b) => (a < b ? -1 : Number(a > b)));
-  const bytes = new Uint8Array(ascending.length * VARINT_BYTES_MAX);
+  // A node lists the same groups, in the same order, at every tick.
+  const ascending = isAscending(groups) ? groups : groups.toSorted((a, b) => (a < b ? -1 : Number(a > b)));
+  const bytesMax = ascending.length * VARINT_BYTES_MAX;
+  if (scratch.byteLength < bytesMax) scratch = new Uint8Array(bytesMax);
+  const bytes = scratch;
   let at = 0;
   let lastHigh = 0;
   let lastLow = 0;
@@ -27,6 +32,11 @@ export function encodeHeartbeatContext(
     lastLow = low;
   }
   return bytes.slice(0, at);
+}
+
+function isAscending(groups: readonly Uint64[]): boolean {
+  for (let i = 1; i < groups.length; i += 1) if (groups[i - 1]! > groups[i]!) return false;
+  return true;
 }
 
 /** Writes one number; returns the offset behind it. */

@@ -178,12 +178,12 @@ export class RaftHost implements GroupHost {
 
   /** One tick of 300 ms for all groups, and the heartbeats of those that are led here. */
   tick(): void {
-    for (const group of this.groups.values()) group.tick();
-    const led = [...this.groups.values()].filter(
-      (group) => group.failure === null && group.core.isLeader && !group.isStalled,
-    );
-    const cores = led.map(({ core }) => core);
-    for (const message of heartbeatRequests(this.options.nodeId, cores)) this.options.send(message);
+    const led: RaftCore[] = [];
+    for (const group of this.groups.values()) {
+      group.tick();
+      if (group.failure === null && group.core.isLeader && !group.isStalled) led.push(group.core);
+    }
+    for (const message of heartbeatRequests(this.options.nodeId, led)) this.options.send(message);
     this.evict();
   }
 

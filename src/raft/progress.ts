@@ -105,7 +105,8 @@ export class Progress {
 
   /** It acknowledged everything up to `index`, and told its commit. Returns whether its match has risen. */
   acknowledged(index: number, commit: number): boolean {
-    this.committed = Math.max(this.committed, commit);
+    // As told: a restart may have set it back, and then it is to be told again.
+    this.committed = commit;
     this.next = Math.max(this.next, index + 1);
     if (index <= this.match) return false;
     this.match = index;

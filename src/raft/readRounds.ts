@@ -34,7 +34,7 @@ export function askAgain(group: GroupState): void {
 export function onCheckQuorumResponse(group: GroupState, answer: RaftMessage): void {
   const member = group.member(answer.from);
   if (!group.isLeader || member === null || member === group.self) return;
-  member.heard(group.now);
+  // Not `heard`: a member that was restarted may answer this before its first heartbeat, and must still get the append that follows silence.
   if (answer.index <= group.readRound) member.confirmedRound = Math.max(member.confirmedRound, answer.index);
 }
 

@@ -87,7 +87,10 @@ export class FaultApplies {
     const { writes } = this.promises.get(7)!;
     const known = writes.get(extentId);
     if (known !== undefined) known.push({ sent, at, body, sync });
-    this.entry(`entry to ${extentId}`, commandOf({ extentId, at, body, sync }), ENTRY_TYPE.normal, sent);
+    // Which of two extents that were made at once has which id is chance.
+    const step =
+      extentId > OLD.lastId && extentId < UNKNOWN.first ? 'entry to a new extent' : `entry to ${extentId}`;
+    this.entry(step, commandOf({ extentId, at, body, sync }), ENTRY_TYPE.normal, sent);
   }
 
   private removePeer(id: number): void {

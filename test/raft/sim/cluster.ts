@@ -194,7 +194,7 @@ export class Cluster {
     const node = this.nodes.get(to);
     if (node?.phase !== 'up') return;
     this.trace.arrived(this.nowMs, message);
-    node.act((sim) => sim.receive(message));
+    node.receive(message);
   }
 
   private hears(node: ClusterNode): NodeEvents {
@@ -228,7 +228,7 @@ export class Cluster {
   }
 
   private send(node: ClusterNode, message: RaftMessage): void {
-    assert.equal(message.from, node.id, 'a node speaks for itself');
+    assert(message.from === node.id, 'a node speaks for itself');
     this.invariants.sent(node.id, message);
     this.leaderRules.sent(node.id, message);
     if (message.type === RAFT_MESSAGE.snapshot) this.streams.begin(node, message);

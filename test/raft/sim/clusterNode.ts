@@ -6,6 +6,7 @@
  * happens to a node is elsewhere (`faults.ts`, `operator.ts`).
  */
 import assert from 'node:assert';
+import type { RaftMessage } from '../../../src/protocol/raftMessage.js';
 import type { Random } from '../../sim/random.js';
 import { PowerCut } from '../../sim/simFiles.js';
 import type { SimFolder } from '../../sim/simFolder.js';
@@ -147,6 +148,13 @@ export class ClusterNode {
       this.sim.turn();
       this.moved();
     });
+  }
+
+  /** The process gets a message. */
+  receive(message: RaftMessage): void {
+    if (this.clock.paused) return this.act((sim) => sim.receive(message));
+    this.sim.receive(message);
+    this.moved();
   }
 
   /** The process ends here and now. */

@@ -173,22 +173,27 @@ export class NodeClock implements Clock {
 
   /** As `run`, when so many local ms have passed. */
   after(localMs: number, action: () => void): void {
-    const delayMs = Math.max(0, Math.round(localMs / this.#rate));
-    this.#events.after(delayMs, () => this.run(action));
+    this.#events.after(this.#simulated(localMs), () => this.run(action));
   }
 
   /** As `run`, every so many local ms, counted from the end of the last one, as a timer of Node does. */
   every(localMs: number, action: () => void): void {
-    this.after(localMs, () => {
+    const again = (): void => {
       action();
-      this.every(localMs, action);
-    });
+      this.#events.after(this.#simulated(localMs), due);
+    };
+    const due = (): void => this.run(again);
+    this.#events.after(this.#simulated(localMs), due);
   }
 
   /** This life is over: nothing that it wanted to do happens any more. */
   end(): void {
     this.#ended = true;
     this.#held = null;
+  }
+
+  #simulated(localMs: number): number {
+    return Math.max(0, Math.round(localMs / this.#rate));
   }
 
   #local(): number {

@@ -41,10 +41,9 @@ export class Repair {
   }
 
   /** Nothing is left to do on this node, which serves. */
-  static isWhole({ sim }: ClusterNode): boolean {
-    const { missing, store } = sim.apply;
-    const whole = EXTENT_IDS.every((id) => viewExtent(store, id).sizeBytes === EXTENT_BYTES);
-    return whole && missing.compareFrom === 0 && missing.ranges.count === 0;
+  static isWhole({ sim: { apply } }: ClusterNode): boolean {
+    const { compareFrom, ranges } = apply.missing;
+    return compareFrom === 0 && ranges.count === 0 && hasExtents(apply);
   }
 
   /** An extent takes no writes in this life. */
@@ -90,14 +89,14 @@ export class Repair {
     }
   }
 
-  /** All contents count as missing up to what a replica that has everything has applied, unless more was applied here meanwhile. */
+  /** All contents count as missing up to what a replica that has everything has applied, unless more may have been carried out here meanwhile. */
   private compare(node: ClusterNode, apply: RaftApply, work: Work): void {
     const { compareFrom } = apply.missing;
     const source = this.others(node).find(
       (other) =>
         other.serves &&
         Repair.isWhole(other) &&
-        other.sim.apply.appliedIndex >= Math.max(compareFrom, apply.appliedIndex),
+        other.sim.apply.appliedIndex >= Math.max(compareFrom, handedOver(node)),
     );
     if (source === undefined || this.isCut(node, source)) return;
     const { appliedIndex } = source.sim.apply;
@@ -106,7 +105,7 @@ export class Repair {
       node.act(({ apply: now }) => {
         if (now !== apply) return;
         work.comparing = false;
-        if (apply.appliedIndex > appliedIndex || apply.missing.compareFrom !== compareFrom) return;
+        if (handedOver(node) > appliedIndex || apply.missing.compareFrom !== compareFrom) return;
         const range = { from: 0, to: EXTENT_BYTES, index: appliedIndex };
         for (const extentId of EXTENT_IDS) apply.missing.add(extentId, range);
         apply.missing.compared(compareFrom);
@@ -162,6 +161,21 @@ export class Repair {
   private way(then: () => void): void {
     this.cluster.events.after(1 + this.cluster.random.below(WAY_MS_MAX), then);
   }
+}
+
+/** Those whose extents were seen in their full length: none becomes shorter. */
+const full = new WeakSet<RaftApply>();
+
+function hasExtents(apply: RaftApply): boolean {
+  if (full.has(apply)) return true;
+  if (EXTENT_IDS.some((id) => viewExtent(apply.store, id).sizeBytes !== EXTENT_BYTES)) return false;
+  full.add(apply);
+  return true;
+}
+
+/** Entries up to here may have been carried out, in whatever order. */
+function handedOver({ sim }: ClusterNode): number {
+  return sim.group!.core.log.handedOver;
 }
 
 /**

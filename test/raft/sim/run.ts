@@ -20,6 +20,9 @@ export interface Setting {
   name: string;
   /** Of simulated time, before the faults stop. */
   durationMs: number;
+  /** Share of runs with five members, and of those whose messages travel as bytes. */
+  fiveShare: number;
+  wireShare: number;
   storm: StormPlan;
   operator: OperatorPlan;
   clients: ClientPlan;
@@ -70,9 +73,6 @@ export class RunFailed extends Error {
 /** Simulated time in which a cluster without faults comes to rest. */
 const REST_MS_MAX = 180_000;
 const LOOK_MS = 1000;
-/** A share of runs has nodes that talk in bytes. */
-const WIRE_SHARE = 0.25;
-const FIVE_SHARE = 0.3;
 
 /** Runs one seed. The same seed and setting give the same report. Throws a `RunFailed` when something that must hold does not. */
 export function runSeed(seed: number, { setting, planted, print }: RunOptions): RunReport {
@@ -98,8 +98,8 @@ class Run {
     const random = new Random(seed);
     this.seed = seed;
     this.durationMs = setting.durationMs;
-    this.members = random.chance(FIVE_SHARE) ? 5 : 3;
-    const wire = random.chance(WIRE_SHARE);
+    this.members = random.chance(setting.fiveShare) ? 5 : 3;
+    const wire = random.chance(setting.wireShare);
     this.cluster = new Cluster({ random, trace, members: this.members, wire, planted });
     this.operator = new Operator(this.cluster, setting.operator);
     this.clients = new Clients(this.cluster, setting.clients);

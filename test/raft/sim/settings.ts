@@ -1,6 +1,6 @@
 /**
  * The settings in which clusters are simulated. `stormy` looks for bugs: a fault every second or two, members that come and go, busy clients. `contested` looks for those of
- * elections and reads. `calm` looks at time: weeks in which hardly anything happens, and little goes wrong at once.
+ * elections and reads. `calm` looks at time: hours in which hardly anything happens, a fault each ten minutes, an operation a minute.
  */
 import type { FaultName } from './faults.js';
 import type { Setting } from './run.js';
@@ -16,6 +16,8 @@ const WEIGHTS: Record<FaultName, number> = {
 export const STORMY: Setting = {
   name: 'stormy',
   durationMs: 30_000,
+  fiveShare: 0.3,
+  wireShare: 0.25,
   storm: { everyMs: 1500, weights: WEIGHTS },
   operator: { changeEveryMs: 6000, compactEveryMs: 10_000 },
   clients: { clients: 4, thinkMs: 450, readShare: 0.4, wideShare: 0.02, syncShare: 0.2 },
@@ -24,15 +26,19 @@ export const STORMY: Setting = {
 export const CALM: Setting = {
   name: 'calm',
   durationMs: 3_600_000,
-  storm: { everyMs: 300_000, weights: WEIGHTS },
-  operator: { changeEveryMs: 1_200_000, compactEveryMs: 60_000 },
-  clients: { clients: 2, thinkMs: 60_000, readShare: 0.5, wideShare: 0.02, syncShare: 0.2 },
+  fiveShare: 0.1,
+  wireShare: 0.02,
+  storm: { everyMs: 600_000, weights: WEIGHTS },
+  operator: { changeEveryMs: 1_800_000, compactEveryMs: 300_000 },
+  clients: { clients: 2, thinkMs: 120_000, readShare: 0.5, wideShare: 0.02, syncShare: 0.2 },
 };
 
 /** Leaders that do not know of each other, under many clients: little time, and nothing but who leads. */
 export const CONTESTED: Setting = {
   name: 'contested',
   durationMs: 8000,
+  fiveShare: 0.3,
+  wireShare: 0.25,
   storm: {
     everyMs: 600,
     weights: {

@@ -193,7 +193,7 @@ export class SimNode {
   /** What the message leads to comes with the turn. */
   receive(message: RaftMessage): void {
     if (this.process === null) return;
-    assert.equal(this.process.host.receive(message), null, 'nodes send what can be read');
+    assert(this.process.host.receive(message) === null, 'nodes send what can be read');
   }
 
   /** Lets one piece of the disk's work end; false when there is none. */

@@ -65,9 +65,14 @@ export class Trace {
 
   /** Something that the hash does not cover; node 0: no node's. */
   note(nowMs: number, node: number, what: string, subject: RaftMessage | RaftEntry | null = null): void {
-    const line = { nowMs, node, what, subject };
+    // Lines are used again: there is one for each message of a run.
+    this.#kept[this.#next] ??= { nowMs: 0, node: 0, what: '', subject: null };
+    const line = this.#kept[this.#next]!;
+    line.nowMs = nowMs;
+    line.node = node;
+    line.what = what;
+    line.subject = subject;
     if (this.#print !== null) this.#print(told(line));
-    this.#kept[this.#next] = line;
     this.#next = (this.#next + 1) % KEPT_LINES;
   }
 
