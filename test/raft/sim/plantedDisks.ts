@@ -21,6 +21,13 @@ const FOLDER_LOST = {
   finding: /durability: a node (acknowledged|in term \d+ comes back|that voted)|node \d+ cannot start/,
 };
 
+/** A replica that knows that frames are missing has no vote: where all know it there is no leader. */
+const JOURNAL_LOST = {
+  invariant: 'durability, a folder that cannot be opened, convergence',
+  finding:
+    /durability: a node (acknowledged|in term \d+ comes back|that voted)|node \d+ cannot start|there is no leader/,
+};
+
 type Pwrite = Parameters<WatchedDisk['submitPwrite']>;
 
 class NeverSyncsJournal extends WatchedDisk {
@@ -86,7 +93,7 @@ export const DISK_BUGS: readonly PlantedRaftBug[] = [
     name: 'segment-written-over',
     breaks: 'a segment is used again while frames in it are needed',
     planted: '`JournalSegments.place`: always the first file',
-    ...FORGOTTEN,
+    ...JOURNAL_LOST,
     seed: 1,
     patch(patches) {
       const files = new WeakMap<JournalSegments, number>();
@@ -105,7 +112,7 @@ export const DISK_BUGS: readonly PlantedRaftBug[] = [
     name: 'segment-life-not-counted',
     breaks: 'a segment that is used again has the life of the one before',
     planted: '`JournalSegments.place`: the life of the first segment for all',
-    ...FORGOTTEN,
+    ...JOURNAL_LOST,
     seed: 1,
     patch(patches) {
       const lives = new WeakMap<JournalSegments, number>();
@@ -124,7 +131,7 @@ export const DISK_BUGS: readonly PlantedRaftBug[] = [
     name: 'settled-too-early',
     breaks: 'frames tell that nothing before them is needed',
     planted: '`JournalSegments.tail`: the frame itself',
-    ...FORGOTTEN,
+    ...JOURNAL_LOST,
     seed: 1,
     patch(patches) {
       patches.method(JournalSegments.prototype, 'tail', () => (frame) => frame);

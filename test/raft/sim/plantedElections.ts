@@ -12,9 +12,11 @@ const FORGOTTEN = {
   invariant: 'durability',
   finding: /durability: a node (in term \d+ comes back|that voted for \d+ in term)/,
 };
+/** Who wins too early leads before its own vote is durable. */
 const TWO_LEADERS = {
-  invariant: 'election safety, leader completeness, log matching',
-  finding: /election safety: nodes \d+ and \d+ both lead in term|leader completeness|log matching/,
+  invariant: 'election safety, leader completeness, log matching, durability',
+  finding:
+    /election safety: nodes \d+ and \d+ both lead|leader completeness|log matching|durability: a node in term/,
 };
 const INCOMPLETE = {
   invariant: 'leader completeness, state machine safety',
@@ -29,14 +31,16 @@ export const ELECTION_BUGS: readonly PlantedRaftBug[] = [
   {
     name: 'vote-given-twice',
     breaks: 'a node votes in a term in which it has voted',
-    planted: '`leaseElection.step`: the vote is forgotten when the next request comes',
+    planted: '`leaseElection.step`: looks at no vote that was given',
     invariant: 'election safety',
     finding: /election safety: a node votes for \d+ in term \d+, and voted for/,
     seed: 1,
     patch(patches) {
       patches.method(leaseElection, 'step', (original) => (group, message) => {
+        const { vote } = group;
         if (message.type === RAFT_MESSAGE.voteRequest) group.vote = 0;
         original(group, message);
+        if (group.vote === 0) group.vote = vote;
       });
     },
   },
