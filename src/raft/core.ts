@@ -252,7 +252,10 @@ export class RaftCore {
   /** What is to be read from the folder, given to `log.put` and told by `logLoaded`; a part of it from `from` on is enough. Null when nobody waits. */
   get wantsLog(): LogRange | null {
     const { log } = this;
-    if (this.#handOverWaits) return this.#range(log.handedOver + 1);
+    const next = log.handedOver + 1;
+    // A snapshot may have taken the place of what was waited for.
+    const isAhead = next <= Math.min(log.committed, log.durable);
+    if (this.#handOverWaits && isAhead && !log.inMemory(next)) return this.#range(next);
     for (const member of this.#group.members) {
       const waits = member.waitsForLog && member.next > log.cutIndex && !log.inMemory(member.next);
       if (waits) return this.#range(member.next);

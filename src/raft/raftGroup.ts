@@ -100,7 +100,8 @@ export class RaftGroup {
     if (this.failure !== null) return;
     this.run(() => this.core.tick());
     // Whoever waits may have to be told that this node leads no more.
-    if (this.core.hasOutput || this.waiters.count + this.readers.count > 0) this.host.wake(this);
+    const waits = this.waiters.count + this.readers.count > 0 || this.core.wantsLog !== null;
+    if (waits || this.core.hasOutput) this.host.wake(this);
   }
 
   /** Runs a step of the core, and wakes the group. A broken invariant in it ends this group. */
@@ -322,7 +323,7 @@ export class RaftGroup {
     this.fetching = true;
     this.filing.fetch(wanted.from, wanted.to, this.host.limits.readBytes, () => {
       this.fetching = false;
-      this.step(() => this.load());
+      this.run(() => this.load());
     });
   }
 
@@ -331,9 +332,11 @@ export class RaftGroup {
     const wanted = this.core.wantsLog;
     if (wanted === null) return;
     const entries = this.filing.read(wanted.from, wanted.to, this.host.limits.readBytes);
+    // Not in the folder yet: asked for again when something has moved, or at the next tick.
     if (entries === null) return;
     this.core.log.put(entries);
     this.core.logLoaded();
+    this.host.wake(this);
   }
 }
 

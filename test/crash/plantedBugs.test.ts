@@ -34,7 +34,7 @@ for (const { name, disk: PlantedDisk, finding } of APPLY_BUGS) {
 }
 
 t.test('the page lists the planted bugs, all and no others', async (t) => {
-  const page = readFileSync(join(packageRoot, 'docs/plantedBugs.md'), 'utf8');
+  const [page = ''] = readFileSync(join(packageRoot, 'docs/plantedBugs.md'), 'utf8').split('\n## Raft\n');
   const told = [...page.matchAll(/^\| `([\w-]+)` \|/gm)].map(([, name = '']) => name);
   t.same(
     told,

@@ -157,6 +157,38 @@ t.test('a broken invariant of the core ends its group, not the process', async (
   t.match(follower.failures, [/conflicts with the committed one/]);
 });
 
+t.test('entries that a snapshot has replaced are not waited for any more', async (t) => {
+  const node = new RigNode(2, [1, 2, 3], nodeDisk(2), { limits: { cacheBytes: 0, applyWindowBytes: 1 } });
+  const from1 = (fields: Partial<RaftMessage>): string | null =>
+    node.host.receive({
+      ...{ type: RAFT_MESSAGE.appendRequest, forceVote: false, reject: false, rejectIndex: 0, group: GROUP },
+      ...{ from: 1, to: 2, term: 1, logTerm: 0, index: 0, commit: 0, entries: [], context: bytes('') },
+      ...{ snapshot: null, ...fields },
+    });
+  node.machine.paused = true;
+  const entries = [1, 2, 3].map((index) => ({
+    type: 0,
+    term: 1,
+    index,
+    data: bytes(`${index}`.padStart(500)),
+  }));
+  from1({ entries, commit: 3 });
+  node.settle();
+  node.host.tick();
+  node.disk.addFault({ call: 'pread', path: /wal_7/, hang: true, count: 10 });
+  node.machine.paused = false;
+  node.machine.resume();
+  node.settle();
+  const { core } = node.host.group(GROUP)!;
+  t.match(core.wantsLog, { from: 2 }, 'the second entry has left the memory, and the disk does not read');
+  const peers = [1, 2, 3].map((nodeId) => ({ type: 0, priority: 0, nodeId }));
+  from1({ type: RAFT_MESSAGE.snapshot, snapshot: { index: 100, term: 1, peers } });
+  node.settle();
+  t.equal(node.machine.restoredTo, 100);
+  t.equal(core.wantsLog, null);
+  t.same(node.failures, []);
+});
+
 t.test('memory: a state machine that does not go on keeps no entries in it', async (t) => {
   const rig = new HostRig(1, { limits: { cacheBytes: 1000, applyWindowBytes: 1000 } });
   const leader = rig.elect();

@@ -26,6 +26,8 @@ const REGISTERS = EXTENT_IDS.length * OFFSETS.length;
 const WAY_MS_MAX = 3;
 const TIMEOUT_MS = 3000;
 const INITIAL_VALUE = 0;
+/** Of operations. */
+const RUMOUR_SHARE = 0.5;
 
 /** What clients do. */
 export interface ClientPlan {
@@ -166,10 +168,17 @@ export class Clients {
     question: (node: ClusterNode, sim: SimNode) => void,
   ): void {
     this.way(() => {
-      const node = this.cluster.nodes.get(this.believed[client]!);
+      const node = this.askedBy(client);
       if (node?.phase !== 'up') return refused();
       node.act((sim) => question(node, sim));
     });
+  }
+
+  /** Whom it believes to lead; sometimes it has heard of another one that says so. */
+  private askedBy(client: number): ClusterNode | undefined {
+    const { nodes, random } = this.cluster;
+    const leaders = random.chance(RUMOUR_SHARE) ? [...nodes.values()].filter((node) => node.isLeader) : [];
+    return leaders[random.below(leaders.length)] ?? nodes.get(this.believed[client]!);
   }
 
   private propose(

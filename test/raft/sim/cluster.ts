@@ -19,6 +19,7 @@ import type { SimDisk } from '../../sim/simDisk.js';
 import { ClusterNode } from './clusterNode.js';
 import { EventQueue } from './events.js';
 import { Invariants } from './invariants.js';
+import { LeaderRules } from './leaderRules.js';
 import { RaftWire, SimNetwork } from './network.js';
 import { type MakeDisk, type NodeEvents, nodeRegions, type SimNode } from './simNode.js';
 import { SnapshotStreams } from './streams.js';
@@ -67,6 +68,7 @@ const SHARES: readonly Share[] = ['whole', 'whole', 'whole', 'whole', 'part', 'n
 export class Cluster {
   readonly events = new EventQueue();
   readonly invariants = new Invariants();
+  readonly leaderRules = new LeaderRules();
   readonly random: Random;
   readonly trace: Trace;
   readonly network: SimNetwork<RaftMessage>;
@@ -163,7 +165,10 @@ export class Cluster {
   moved(node: ClusterNode): void {
     const { group } = node.sim;
     // Also the core of a group that has just failed: what it gave to the journal before counts.
-    if (group !== undefined) this.invariants.observe(node.id, group.core);
+    if (group !== undefined) {
+      this.invariants.observe(node.id, group.core);
+      this.leaderRules.observe(node.id, group.core);
+    }
     if (node.damaged && mayVote(node)) node.damaged = false;
     if (node.isRemoved) this.removeNode(node);
   }
@@ -225,6 +230,7 @@ export class Cluster {
   private send(node: ClusterNode, message: RaftMessage): void {
     assert(message.from === node.id, 'a node speaks for itself');
     this.invariants.sent(node.id, message);
+    this.leaderRules.sent(node.id, message);
     if (message.type === RAFT_MESSAGE.snapshot) this.streams.begin(node, message);
     else this.network.send(node.id, message.to, message);
   }

@@ -117,6 +117,8 @@ export class ClusterNode {
     } catch (error) {
       if (!(error instanceof PowerCut)) throw error;
       this.note('ends during its start');
+      // What was submitted may still happen.
+      disk.callsToPowerCut = Number.POSITIVE_INFINITY;
       if (this.random.chance(0.5)) this.sim.losePower();
       else this.sim.kill();
       this.clock.end();
@@ -138,11 +140,12 @@ export class ClusterNode {
     return true;
   }
 
-  /** Does something in the process, now or when its pause ends; not at all when it has ended by then, or no longer listens. */
+  /** Does something in the process, and the turn behind it, now or when its pause ends; not at all when it has ended by then, or no longer listens. */
   act(action: (sim: SimNode) => void): void {
     this.clock.run(() => {
       if (this.phase !== 'up') return;
       action(this.sim);
+      this.sim.turn();
       this.moved();
     });
   }

@@ -19,7 +19,7 @@ export const FAULT_NAMES = [
   ...['oneWayCut', 'isolation', 'delaySpike', 'loss', 'duplication', 'reordering'],
   ...['clockSkew', 'wallClockJump', 'pause', 'hungDisk', 'fullDisk'],
   ...['journalError', 'logError', 'extentError', 'applyError'],
-  ...['forcedElection', 'logCut', 'snapshotFailure', 'journalDamage', 'logDamage'],
+  ...['forcedElection', 'coup', 'logCut', 'snapshotFailure', 'journalDamage', 'logDamage'],
 ] as const;
 export type FaultName = (typeof FAULT_NAMES)[number];
 export type FaultCounts = Record<FaultName, number>;
@@ -319,6 +319,15 @@ const STRIKES: Readonly<Record<FaultName, (storm: Storm) => Strike>> = {
     const node = storm.draw(storm.nodes.filter((each) => each.serves && !each.isLeader));
     node?.act(({ host }) => host.campaign(GROUP));
     return node === undefined ? 'missed' : 'hit';
+  },
+  /** Another one is elected, and the leader does not hear of it from there: it goes on to believe that it leads, and has its heartbeats answered. */
+  coup(storm) {
+    const { leader } = storm.cluster;
+    const next = storm.draw(storm.nodes.filter((each) => each.serves && each !== leader));
+    if (leader === undefined || next === undefined) return 'missed';
+    storm.cut(next.id, leader.id);
+    next.act(({ host }) => host.campaign(GROUP));
+    return 'hit';
   },
   logCut: (storm) => storm.cutLogs(),
   /** From now on many streams of snapshots break. */

@@ -190,10 +190,10 @@ export class SimNode {
     this.turn();
   }
 
+  /** What the message leads to comes with the turn. */
   receive(message: RaftMessage): void {
     if (this.process === null) return;
     assert(this.process.host.receive(message) === null, 'nodes send what can be read');
-    this.turn();
   }
 
   /** Lets one piece of the disk's work end; false when there is none. */

@@ -7,16 +7,16 @@ import { FAULT_NAMES } from './faults.js';
 import { RunFailed, type RunReport, runSeed, type Setting } from './run.js';
 import { Totals, toldRun } from './totals.js';
 
-/** Seeds of one slice. */
-export const SLICE_SEEDS = 500;
+/** Seeds of one slice: half a minute, on a busy machine a minute and a half. */
+export const SLICE_SEEDS = 250;
 /** What a slice comes to at least; about half of what it usually does. */
 const FLOORS = {
-  elections: 1000,
-  restarts: 2000,
-  changes: 200,
-  snapshots: 30,
-  committed: 10_000,
-  answered: 12_000,
+  elections: 500,
+  restarts: 1000,
+  changes: 100,
+  snapshots: 15,
+  committed: 5000,
+  answered: 6000,
 };
 const FAULT_FLOOR = 5;
 

@@ -1,0 +1,6 @@
+/** Simulated clusters in the storm, slice 7 of the seeds (`slice.ts`). */
+import t from 'tap';
+import { STORMY } from './settings.js';
+import { runSlice } from './slice.js';
+
+t.test('no seed shows a bug', async (t) => runSlice(t, 7, STORMY));
