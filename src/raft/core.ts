@@ -252,13 +252,14 @@ export class RaftCore {
   /** What is to be read from the folder, given to `log.put` and told by `logLoaded`; a part of it from `from` on is enough. Null when nobody waits. */
   get wantsLog(): LogRange | null {
     const { log } = this;
-    const next = log.handedOver + 1;
+    const ahead = log.handedOver + 1;
     // A snapshot may have taken the place of what was waited for.
-    const isAhead = next <= Math.min(log.committed, log.durable);
-    if (this.#handOverWaits && isAhead && !log.inMemory(next)) return this.#range(next);
-    for (const member of this.#group.members) {
-      const waits = member.waitsForLog && member.next > log.cutIndex && !log.inMemory(member.next);
-      if (waits) return this.#range(member.next);
+    const isAhead = ahead <= Math.min(log.committed, log.durable);
+    if (this.#handOverWaits && isAhead && !log.inMemory(ahead)) return this.#range(ahead);
+    for (const { waitsForLog, next } of this.#group.members) {
+      // It may have told meanwhile that it has them.
+      const waits = waitsForLog && next > log.cutIndex && next <= log.lastIndex && !log.inMemory(next);
+      if (waits) return this.#range(next);
     }
     return null;
   }

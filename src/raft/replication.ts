@@ -29,6 +29,7 @@ export function sendAppend(group: GroupState, member: Progress): void {
     return;
   }
   let entries = NO_ENTRIES;
+  member.waitsForLog = false;
   if (previous < log.lastIndex) {
     const slice = log.slice(member.next, log.lastIndex, group.limits.appendBytesMax);
     member.waitsForLog = slice === null;

@@ -186,6 +186,28 @@ t.test('the status of a leader and of a follower', async (t) => {
   });
 });
 
+t.test('who waits for old entries and then turns out to have them holds up nobody else', async (t) => {
+  const core = startCore();
+  core.campaign(false);
+  core.step(message(RAFT_MESSAGE.voteResponse, 2, { term: 2 }));
+  core.step(message(RAFT_MESSAGE.electionAckResponse, 2, { term: 2 }));
+  answersOf(core);
+  const answer = (from: number, fields: Partial<RaftMessage>): void =>
+    core.step(message(RAFT_MESSAGE.appendResponse, from, { term: 2, ...fields }));
+  answer(2, { reject: true, index: 4, rejectIndex: 3 });
+  t.strictSame(core.wantsLog, { from: 4, to: 4 }, 'nothing of the old log is in memory');
+  answer(2, { index: 5 });
+  t.equal(core.wantsLog, null, 'the answer to an earlier append says that it has all of it');
+  answer(3, { reject: true, index: 4, rejectIndex: 1 });
+  t.strictSame(core.wantsLog, { from: 2, to: 4 });
+  core.log.put([2, 3, 4].map((index) => entry(index, 1)));
+  core.logLoaded();
+  t.match(
+    answersOf(core).find(({ to, entries }) => to === 3 && entries.length > 0),
+    { index: 1, entries: [{ index: 2 }, { index: 3 }, { index: 4 }, { index: 5 }] },
+  );
+});
+
 const small = fc.nat({ max: 7 });
 const anyNumber = fc.oneof(small, small, fc.maxSafeNat());
 const anyMessage = fc.record({
