@@ -57,7 +57,7 @@ export const APPLY_BUGS: readonly PlantedRaftBug[] = [
     breaks: 'APPLY is saved before what it stands for is durable',
     planted: '`ApplySave.written`: does not know which extents were changed',
     ...CONTENTS_DIFFER,
-    seed: 1,
+    seed: 4,
     patch(patches) {
       patches.method(ApplySave.prototype, 'written', () => () => undefined);
     },
@@ -67,7 +67,7 @@ export const APPLY_BUGS: readonly PlantedRaftBug[] = [
     breaks: 'an entry that could not be carried out ends before RAFT_MISSING is durable',
     planted: 'disk: the fdatasync of RAFT_MISSING is left out',
     ...CONTENTS_DIFFER,
-    seed: 1,
+    seed: 70,
     disk: skipsFdatasync(/\/RAFT_MISSING$/),
   },
   {
@@ -75,7 +75,7 @@ export const APPLY_BUGS: readonly PlantedRaftBug[] = [
     breaks: 'contents are not compared after a snapshot, which carries none',
     planted: '`MissingFile.wantComparison`: does nothing',
     ...CONTENTS_DIFFER,
-    seed: 1,
+    seed: 6,
     patch(patches) {
       patches.method(MissingFile.prototype, 'wantComparison', () => () => undefined);
     },
@@ -86,7 +86,7 @@ export const APPLY_BUGS: readonly PlantedRaftBug[] = [
     planted: '`Waiters`: terms are not compared, and a lost leadership ends nobody',
     invariant: 'durability, linearizability',
     finding: /durability: node \d+ tells a client of a command that nobody has applied|not linearizable/,
-    seed: 1,
+    seed: 7,
     patch(patches) {
       patches.method(Waiters.prototype, 'leadership', () => () => undefined);
       patches.method(Waiters.prototype, 'wait', (original) => {
@@ -107,7 +107,7 @@ export const APPLY_BUGS: readonly PlantedRaftBug[] = [
     planted: '`GroupState.removeMember`: does nothing',
     invariant: 'convergence',
     finding: /does not come to rest.*: (member|node) \d+/,
-    seed: 1,
+    seed: 7,
     patch(patches) {
       patches.method(GroupState.prototype, 'removeMember', () => () => undefined);
     },
@@ -134,7 +134,7 @@ export const APPLY_BUGS: readonly PlantedRaftBug[] = [
     planted: '`RaftCore.propose`: waits for nothing',
     invariant: 'one change at a time',
     finding: /one change at a time/,
-    seed: 1,
+    seed: 2,
     patch(patches) {
       const stateOf = patches.watchStates();
       patches.method(RaftCore.prototype, 'propose', (original) => {

