@@ -63,7 +63,9 @@ interface Told {
 /** The runs of a failpoint with faults of one kind, each with what it is. Only a batch that an I/O thread runs can hang. */
 function runsOf(failpoint: Failpoint, kind: FaultKind): Told[] {
   const { name, behind = [], behindKind = 'EIO' } = failpoint;
-  const before = behind.map((other) => at(other, behindKind));
+  // A disk that is full stays so.
+  const times = behindKind === 'ENOSPC' ? Number.POSITIVE_INFINITY : 1;
+  const before = behind.map((other) => at(other, behindKind, 1, times));
   const twice = name.startsWith('batch.') && (kind === 'EIO' || everyPass);
   const modes = kind === 'hang' ? [true] : twice ? [false, true] : [false];
   return modes.flatMap((threaded) => {
