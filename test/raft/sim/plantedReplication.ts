@@ -169,4 +169,28 @@ export const REPLICATION_BUGS: readonly PlantedRaftBug[] = [
       });
     },
   },
+  {
+    name: 'snapshot-behind-commit-taken',
+    breaks: 'a snapshot takes the place of entries that were committed here',
+    planted: '`RaftCore.step`: the log looks empty to a snapshot',
+    invariant: 'state machine safety',
+    finding:
+      /state machine safety: node \d+ (takes back its commit|takes a snapshot at|replaces entry)|entries come in index order/,
+    seed: 232,
+    patch(patches) {
+      patches.method(RaftCore.prototype, 'step', (original) => {
+        return function (this: RaftCore, message) {
+          const meta = message.snapshot;
+          const { committed, generation } = this.log;
+          const isBehind = meta !== null && meta.index > 0 && meta.index <= committed;
+          if (!isBehind) return original.call(this, message);
+          this.log.committed = meta.index - 1;
+          Object.assign(this.log, { term: () => -1 });
+          original.call(this, message);
+          Reflect.deleteProperty(this.log, 'term');
+          if (this.log.generation === generation) this.log.committed = committed;
+        };
+      });
+    },
+  },
 ];
