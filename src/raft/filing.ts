@@ -126,7 +126,8 @@ export class Filing {
     const frame = this.journal.durableFrame;
     this.folder.sync((result) => {
       this.isBusy = false;
-      if (result === -EAGAIN) return;
+      // The group may have left meanwhile, and the journal knows it no more.
+      if (this.broken || result === -EAGAIN) return;
       if (result < 0) this.fail('sync', result);
       else this.journal.checkpoint(this.group, frame);
     });

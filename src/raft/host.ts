@@ -20,6 +20,7 @@ import type { Journal } from './journal.js';
 import { RaftLog } from './log.js';
 import { type GroupHost, RaftGroup } from './raftGroup.js';
 import type { ReaderDone } from './readers.js';
+import { entryRecordBytes } from './records.js';
 import type { RaftStatus } from './status.js';
 import type { SnapshotVerdict } from './types.js';
 import type { ProposalDone } from './waiters.js';
@@ -34,6 +35,7 @@ const EVICTIONS = [
   { keep: 0, unapplied: false },
   { keep: 0, unapplied: true },
 ] as const;
+const TOO_LONG = 'parameter mismatch error: the command is longer than the journal takes';
 const NOT_EXISTS = 'raft not exists.';
 const ALREADY_EXISTS = 'raft already exists.';
 
@@ -128,6 +130,8 @@ export class RaftHost implements GroupHost {
       this.options.snapshotVerdict({ header: message, accepted: false });
       return null;
     }
+    if (message.entries.some(({ data }) => !this.fits(data)))
+      return 'an entry is longer than the journal takes';
     // The leader sends them again; nothing was promised.
     if (type === RAFT_MESSAGE.appendRequest && message.entries.length > 0 && !this.takesEntries())
       return null;
@@ -140,6 +144,7 @@ export class RaftHost implements GroupHost {
     const running = this.groups.get(group);
     if (running === undefined) return done(NOT_EXISTS);
     if (running.failure !== null) return done(running.failure);
+    if (!this.fits(data)) return done(TOO_LONG);
     const { waiters } = running;
     if (waiters.queuedCount >= this.limits.proposalsMax || !this.takesEntries()) return done(TRY_AGAIN);
     waiters.add({ type, data, done });
@@ -278,6 +283,11 @@ export class RaftHost implements GroupHost {
   }
 
   // Inside.
+
+  /** Whether an entry with this data has a place in a frame of the journal. */
+  private fits(data: Uint8Array): boolean {
+    return entryRecordBytes(data.byteLength) <= this.journal.logRecordBytesMax;
+  }
 
   private takesEntries(): boolean {
     return this.pinnedBytes < this.limits.pinnedBytesMax && this.journal.hasRoom;

@@ -45,7 +45,7 @@ interface Pending extends Filed {
 export class RaftGroup {
   readonly id: number;
   readonly core: RaftCore;
-  readonly waiters = new Waiters();
+  readonly waiters: Waiters;
   readonly readers = new Readers();
   /** Why it ended; null while it runs. */
   failure: string | null = null;
@@ -67,6 +67,7 @@ export class RaftGroup {
     this.host = host;
     this.core = core;
     this.machine = machine;
+    this.waiters = new Waiters((bytes) => host.pin(bytes));
     const filed = ({ output }: Filed): void => {
       if (output !== null) host.pin(-bytesOf(output.entries));
     };
@@ -154,7 +155,8 @@ export class RaftGroup {
 
   /** The folder is to be durable, so that the journal need not keep this group's records: also when the group has failed. */
   checkpoint(): void {
-    this.filing.checkpoint();
+    // Before the group has begun, what is durable in the journal waits here and is not in the folder.
+    if (this.begun) this.filing.checkpoint();
   }
 
   /** Before a stop: the last commit goes to the journal, so that META may have it. */

@@ -19,8 +19,14 @@ export const NOT_LEADER = 'raft is not the leader.';
 
 export class Waiters {
   private readonly queued: Proposal[] = [];
+  private readonly pin: (bytes: number) => void;
   private readonly waiting = new Map<number, { term: number; done: ProposalDone }>();
   private term = 0;
+
+  /** @param pin is told the bytes of proposals that begin to wait for a turn, and, below zero, of those that do not any more. */
+  constructor(pin: (bytes: number) => void = () => undefined) {
+    this.pin = pin;
+  }
 
   get queuedCount(): number {
     return this.queued.length;
@@ -32,15 +38,16 @@ export class Waiters {
 
   add(proposal: Proposal): void {
     this.queued.push(proposal);
+    this.pin(proposal.data.byteLength);
   }
 
   /** The oldest proposals of one type, at most `max`: they become entries together. A configuration change goes alone. */
   take(max: number): Proposal[] {
     const [first] = this.queued;
     if (first === undefined) return [];
-    if (first.type !== NORMAL) return this.queued.splice(0, 1);
+    if (first.type !== NORMAL) return this.leave(1);
     const other = this.queued.findIndex(({ type }) => type !== NORMAL);
-    return this.queued.splice(0, Math.min(max, other < 0 ? this.queued.length : other));
+    return this.leave(Math.min(max, other < 0 ? this.queued.length : other));
   }
 
   /** They have become entries from `firstIndex` on. */
@@ -70,7 +77,14 @@ export class Waiters {
   failAll(message: string): void {
     const waiting = [...this.waiting.values()];
     this.waiting.clear();
-    for (const { done } of [...waiting, ...this.queued.splice(0)]) done(message);
+    for (const { done } of [...waiting, ...this.leave(this.queued.length)]) done(message);
+  }
+
+  /** The oldest `count` do not wait for a turn any more. */
+  private leave(count: number): Proposal[] {
+    const left = this.queued.splice(0, count);
+    for (const { data } of left) this.pin(-data.byteLength);
+    return left;
   }
 
   private failOlder(term: number): void {
