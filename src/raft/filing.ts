@@ -157,7 +157,8 @@ export class Filing {
     if (end <= from || this.broken) return null;
     const entries = this.folder.read(from, end, bytesMax);
     if (typeof entries !== 'number') return entries;
-    this.fail('read', entries);
+    // The group has to stop, but what the journal has may still be carried into the folder.
+    this.failed(`read of the log folder: errno ${-entries}`);
     return null;
   }
 

@@ -341,15 +341,16 @@ export class RaftHost implements GroupHost {
 
   /** Has the folders made durable that keep the journal's oldest segments, a bounded number at a time. */
   private checkpoint(): void {
-    const isBusy = (group: number): boolean => this.groups.get(group)?.isBusy ?? true;
+    // A folder that is not ready for it, or never will be, keeps no other from its turn.
+    const passedOver = new Set<number>();
+    const isBusy = (id: number): boolean => passedOver.has(id) || (this.groups.get(id)?.isBusy ?? true);
     while (this.busy.size < CHECKPOINTS_AT_A_TIME) {
       const due = this.journal.dueForCheckpoint(isBusy);
-      const group = due === null ? undefined : this.groups.get(due);
-      if (group === undefined) return;
+      if (due === null) return;
+      const group = this.groups.get(due)!;
       group.checkpoint();
-      // A folder that is not ready for it is looked at again in a later turn.
-      if (!group.isBusy) return;
-      this.busy.add(group);
+      if (group.isBusy) this.busy.add(group);
+      else passedOver.add(due);
     }
   }
 

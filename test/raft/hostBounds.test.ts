@@ -3,7 +3,7 @@
  */
 import t from 'tap';
 import { RAFT_MESSAGE, type RaftMessage } from '../../src/protocol/raftMessage.js';
-import { GROUP, HostRig, nodeDisk, RigNode } from './hostRig.js';
+import { GROUP, HostRig, ListMachine, nodeDisk, RigNode } from './hostRig.js';
 
 const bytes = (text: string): Uint8Array => Buffer.from(text);
 
@@ -140,4 +140,28 @@ t.test('proposals that wait for a turn count as memory', async (t) => {
   rig.run();
   t.same(ends, ['try again', null, null]);
   t.equal(leader.host.pinnedBytes, 0);
+});
+
+t.test('a folder that takes nothing more keeps no other group from being made durable', async (t) => {
+  const rig = new HostRig(1);
+  const leader = rig.elect();
+  const other = new ListMachine();
+  const peers = [{ type: 0, priority: 0, nodeId: 1 }];
+  const start = { group: 8, path: '/d/wal_8', peers, machine: other, lost: false };
+  t.equal(leader.host.start(start), null);
+  for (let ticks = 0; ticks < 20; ticks += 1) rig.tick();
+  leader.disk.addFault({ call: 'pwrite', path: /wal_7/, errno: 5, count: 1 });
+  leader.host.propose(GROUP, bytes('a'), () => undefined);
+  rig.run();
+  t.match(leader.failures, [/write of the log folder/]);
+  const before = leader.disk.trace.length;
+  // Most of the journal is needed now, the oldest segment by the group that has failed.
+  const ends: (string | null)[] = [];
+  for (let i = 0; i < 40; i += 1) {
+    leader.host.propose(8, new Uint8Array(16_000), (error) => ends.push(error));
+    rig.run();
+  }
+  t.ok(ends.filter((error) => error === null).length > 20);
+  t.same([...leader.journal.unsettledGroups()].sort(), [GROUP, 8].sort());
+  t.ok(leader.disk.trace.includes('fdatasync /d/wal_8/META', before), 'group 8 was made durable meanwhile');
 });
