@@ -20,6 +20,7 @@ import { resultName } from './protocol/resultCodes.js';
 import { Listener } from './server/listener.js';
 import { NodeServer } from './server/nodeServer.js';
 import { onreadWorks } from './server/receivePath.js';
+import { Alarms } from './telemetry/alarms.js';
 import { LOG_RATE, RateLimitedLog } from './telemetry/rateLimitedLog.js';
 
 /** Connections a node may hold at once: the poison table's size. */
@@ -36,6 +37,10 @@ export type NodeLife = 'Standby' | 'Start' | 'Running' | 'Shutdown' | 'Stopped';
 export interface DataNodeOptions {
   config: NodeConfig;
   log: Logger;
+  /** Where alarms go; default: the log alone. */
+  alarms?: Alarms;
+  /** Changes the level of the log while the node runs (`/loglevel/set`); false: there is no such level. Absent: it cannot be changed. */
+  setLogLevel?: (level: string) => boolean;
   /** Aborted: the start is given up; what was begun is stopped. */
   signal?: AbortSignal;
 }
@@ -53,9 +58,8 @@ export interface DataNode {
 
 /** Starts a node: registers (as long as it takes), loads the disks, compares the partitions, listens. Rejects with one clear line when it cannot. */
 export async function startDataNode(options: DataNodeOptions): Promise<DataNode> {
-  const { config, log } = options;
   const signal = options.signal ?? new AbortController().signal;
-  const node = new RunningNode(config, log);
+  const node = new RunningNode(options);
   try {
     await node.start(signal);
     return node;
@@ -72,6 +76,7 @@ class RunningNode implements DataNode {
 
   readonly #config: NodeConfig;
   readonly #log: Logger;
+  readonly #alarms: Alarms;
   readonly #peerLog: RateLimitedLog;
   readonly #stopPeerLog: () => void;
   readonly #master: MasterClient;
@@ -81,9 +86,11 @@ class RunningNode implements DataNode {
   #http: HttpThread | null = null;
   #stopping: Promise<boolean> | null = null;
 
-  constructor(config: NodeConfig, log: Logger) {
+  constructor(options: DataNodeOptions) {
+    const { config, log } = options;
     this.#config = config;
     this.#log = log;
+    this.#alarms = options.alarms ?? new Alarms(log);
     this.#peerLog = new RateLimitedLog(log, LOG_RATE, () => performance.now());
     this.#stopPeerLog = this.#peerLog.start();
     this.#master = new MasterClient({ masters: config.masterAddrs });
@@ -157,6 +164,8 @@ class RunningNode implements DataNode {
       },
       signal,
     );
+    // The reference raises an alarm for it and does not start.
+    if (!outcome.ok && outcome.message.startsWith('LackPartitions')) this.#alarms.raise(outcome.message);
     if (!outcome.ok) throw new Error(outcome.message);
   }
 

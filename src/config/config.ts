@@ -2,7 +2,7 @@
  * The node's configuration as the rest of the program sees it: one plain, flat, complete, read-only value.
  *
  * Made by `schema.ts` from a Go-style JSON file (`admin.md` 2) or by `standaloneFlags.ts` from command-line flags; nobody else parses or
- * defaults anything. Every field is documented for operators in `docs/configuration.md`, from the tables `fileKeys.ts` and `settings.ts`.
+ * defaults anything. Every field is documented for operators in `docs/configuration.md`, from the tables in `schema.ts` and `settingRows.ts`.
  */
 import type { LimitField } from './diskLimits.js';
 import { CONNECTION_LIMITS } from './limits.js';
@@ -16,6 +16,12 @@ export type InlineWrites = 'auto' | 'always' | 'never';
 /** When writes and creates are acknowledged: as the client's opcode asks, or always after they are on disk (`docs/durability.md`). */
 export type Durability = 'asked' | 'always';
 
+/** `auto`: uWebSockets.js where it loads, else node:http. */
+export type HttpServerChoice = 'auto' | 'uws' | 'node';
+
+/** How a line of a log file is written. */
+export type LogFormat = 'json' | 'text';
+
 /** One entry `PATH:RESERVE` of `disks`. */
 export interface DiskConfig {
   /** As configured: this text is the disk's name in logs, heartbeats and the debug API. */
@@ -24,7 +30,7 @@ export interface DiskConfig {
   readonly reserve: string;
 }
 
-/** The settings under the key `extentd`, flattened. Numbers are whole; ranges are in `settings.ts`. Limits per disk: `limitsOf` gives them their shape. */
+/** The settings under the key `extentd`, flattened. Numbers are whole; ranges are in `settingRows.ts`. Limits per disk: `limitsOf` gives them their shape. */
 export interface ExtentdSettings extends Readonly<Record<LimitField, number>> {
   /** Worker threads a disk. */
   readonly workersPerDisk: number;
@@ -76,6 +82,28 @@ export interface ExtentdSettings extends Readonly<Record<LimitField, number>> {
   readonly scrubIntervalHours: number;
   /** Address on which the HTTP port (`prof`) listens. */
   readonly httpAddress: string;
+  /** Address on which `exporterPort` listens; empty: `httpAddress`. */
+  readonly exporterAddress: string;
+  /** `httpServer`: which HTTP server serves both ports. */
+  readonly httpServer: HttpServerChoice;
+  /** `tls.certFile`, `tls.keyFile`: PEM files with which both HTTP ports speak TLS; both empty: plain HTTP. */
+  readonly tlsCertFile: string;
+  readonly tlsKeyFile: string;
+  /** `access.*`: who may connect as what, addresses or CIDR ranges; an empty list: everybody. */
+  readonly accessClients: readonly string[];
+  readonly accessPeers: readonly string[];
+  readonly accessMasters: readonly string[];
+  readonly accessAdmin: readonly string[];
+  /** `log.format`: JSON objects, or the reference's lines. */
+  readonly logFormat: LogFormat;
+  /** `log.fileBytesMax`: a log file that would grow beyond is renamed to `.old`. */
+  readonly logFileBytesMax: number;
+  /** `log.oldBytesMax`: bytes of `.old` files that are kept; 0: as many as the head room leaves. */
+  readonly logOldBytesMax: number;
+  /** `log.headRoomBytes`: free space below which the oldest `.old` files go; 0: the smaller of 50 GiB and a fifth of the file system. */
+  readonly logHeadRoomBytes: number;
+  /** `ump.entriesPerSecond`: entries in the UMP time file, an operation; 0: none. */
+  readonly umpEntriesPerSecond: number;
   /** Enables the debug endpoint through which tests make disks slow, hung or failing. */
   readonly faultInjection: boolean;
 }
@@ -90,6 +118,9 @@ export interface NodeConfig extends ExtentdSettings {
   /** Masters, `host:port`, at least one. */
   readonly masterAddrs: readonly string[];
   readonly rack: string;
+  /** Cell of v1.5.x clusters and zone of v2.0.0 ones; empty: not told. */
+  readonly cell: string;
+  readonly zoneName: string;
   /** At least one. */
   readonly disks: readonly DiskConfig[];
   /** HTTP port (`prof`); null: no HTTP; 0 (standalone only): any free one. */
@@ -112,6 +143,7 @@ export interface NodeConfig extends ExtentdSettings {
 
 const KiB = 1024;
 const MiB = 1024 * KiB;
+const GiB = 1024 * MiB;
 
 /** The settings of a node whose config file has no `extentd` key. Slabs: 16 + 16 + 32 + 16 MiB a network thread. */
 export const EXTENTD_DEFAULTS: ExtentdSettings = {
@@ -141,6 +173,19 @@ export const EXTENTD_DEFAULTS: ExtentdSettings = {
   scrubBytesPerSecond: 8 * MiB,
   scrubIntervalHours: 720,
   httpAddress: '127.0.0.1',
+  exporterAddress: '',
+  httpServer: 'auto',
+  tlsCertFile: '',
+  tlsKeyFile: '',
+  accessClients: [],
+  accessPeers: [],
+  accessMasters: [],
+  accessAdmin: [],
+  logFormat: 'json',
+  logFileBytesMax: 20 * GiB,
+  logOldBytesMax: 0,
+  logHeadRoomBytes: 0,
+  umpEntriesPerSecond: 100,
   faultInjection: false,
   clientsReadBytesPerSecond: 0,
   clientsWriteBytesPerSecond: 0,

@@ -27,7 +27,7 @@ type LimitKey = keyof ClassLimits;
 /** The field of a limit in the flat configuration: `clientsReadBytesPerSecond`. */
 export type LimitField = `${LimitClass}${Capitalize<LimitKey>}`;
 
-/** One limit: its name below `limits`, and what `settings.ts` needs for its row. */
+/** One limit: its name below `limits`, and what `settingRows.ts` needs for its row. */
 interface LimitRow {
   readonly class: LimitClass;
   readonly key: LimitKey;

@@ -4,7 +4,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { NodeConfig } from './config.js';
 import { LIMIT_ROWS } from './diskLimits.js';
-import { SETTINGS } from './settings.js';
+import { SETTINGS } from './settingRows.js';
 
 /** Fields whose key in the file has another name. */
 const FILE_NAMES: Readonly<Record<string, string>> = {

@@ -23,6 +23,8 @@ export const FILE_KEYS = [
   'localIP',
   'masterAddr',
   'rack',
+  'cell',
+  'zoneName',
   'disks',
   'raftDir',
   'raftHeartbeat',
@@ -95,6 +97,8 @@ function assemble(file: FileObject): ConfigResult {
   if (!exporterPort.ok) return exporterPort;
   const settings = parseSettings(file.extentd);
   if (!settings.ok) return settings;
+  if ((settings.value.tlsCertFile === '') !== (settings.value.tlsKeyFile === ''))
+    return refused('extentd.tls', 'certFile and keyFile belong together: one of them is missing');
   const config: NodeConfig = {
     ...settings.value,
     ...texts.value,
@@ -204,11 +208,18 @@ function parseDisks(file: FileObject): Parsed<DiskConfig[]> {
   return accepted(disks);
 }
 
-type Texts = Pick<NodeConfig, 'rack' | 'raftDir' | 'logDir' | 'logLevel' | 'warnLogDir' | 'consulAddr'>;
+type Texts = Pick<
+  NodeConfig,
+  'rack' | 'cell' | 'zoneName' | 'raftDir' | 'logDir' | 'logLevel' | 'warnLogDir' | 'consulAddr'
+>;
 
 function parseTexts(file: FileObject): Parsed<Texts> {
   const rack = parseText(file, 'rack', REFERENCE_DEFAULTS.rack);
   if (!rack.ok) return rack;
+  const cell = parseText(file, 'cell', '');
+  if (!cell.ok) return cell;
+  const zoneName = parseText(file, 'zoneName', '');
+  if (!zoneName.ok) return zoneName;
   const raftDir = parseText(file, 'raftDir', '');
   if (!raftDir.ok) return raftDir;
   if (raftDir.value === '') return refused('raftDir', 'missing: the folder for the logs of the raft server');
@@ -222,6 +233,8 @@ function parseTexts(file: FileObject): Parsed<Texts> {
   if (!consulAddr.ok) return consulAddr;
   return accepted({
     rack: rack.value,
+    cell: cell.value,
+    zoneName: zoneName.value,
     raftDir: raftDir.value,
     logDir: logDir.value,
     logLevel: parseLogLevel(logLevel.value),

@@ -7,7 +7,7 @@ import { randomInt } from 'node:crypto';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { EXTENTD_DEFAULTS } from '../config/config.js';
-import { SETTINGS } from '../config/settings.js';
+import { SETTINGS } from '../config/settingRows.js';
 import type { StandaloneFlags } from '../config/standaloneFlags.js';
 
 /** Folders of a standalone node under its data folder. */

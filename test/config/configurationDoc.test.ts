@@ -4,10 +4,12 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { RANGES_MAX } from '../../src/config/accessList.js';
 import { EXTENTD_DEFAULTS } from '../../src/config/config.js';
 import { openFileBudget } from '../../src/config/limits.js';
 import { FILE_KEYS } from '../../src/config/schema.js';
-import { checkSetting, SETTINGS, type Setting } from '../../src/config/settings.js';
+import { SETTINGS, type Setting } from '../../src/config/settingRows.js';
+import { checkSetting } from '../../src/config/settings.js';
 import { packageRoot } from '../packageRoot.js';
 
 const rows = readFileSync(join(packageRoot, 'docs', 'configuration.md'), 'utf8')
@@ -15,7 +17,8 @@ const rows = readFileSync(join(packageRoot, 'docs', 'configuration.md'), 'utf8')
   .filter((line) => line.startsWith('| `'));
 
 function type(setting: Setting): string {
-  return setting.kind === 'address' || setting.kind === 'choice' ? 'string' : setting.kind;
+  if (setting.kind === 'cidrs') return 'array of strings';
+  return setting.kind === 'integer' || setting.kind === 'boolean' ? setting.kind : 'string';
 }
 
 function range(setting: Setting): string {
@@ -25,7 +28,13 @@ function range(setting: Setting): string {
     case 'boolean':
       return '`true`, `false`';
     case 'address':
-      return 'an IP address';
+      return setting.mayBeEmpty === undefined
+        ? 'an IP address'
+        : `an IP address, or empty for ${setting.mayBeEmpty}`;
+    case 'path':
+      return 'a path, or empty for none';
+    case 'cidrs':
+      return `up to ${RANGES_MAX} addresses or CIDR ranges`;
     case 'choice':
       return setting.choices.map((choice) => `\`${choice}\``).join(', ');
   }
@@ -39,7 +48,9 @@ t.test(
       const cells = [
         `\`${setting.key}\``,
         type(setting),
-        `\`${standard}\``,
+        standard === ''
+          ? 'none'
+          : `\`${typeof standard === 'object' ? JSON.stringify(standard) : standard}\``,
         setting.unit,
         setting.effect,
         range(setting),

@@ -45,6 +45,8 @@ t.test('the example of the reference is read whole', async (t) => {
     localIP: '',
     masterAddrs: ['192.168.0.11:17010', '192.168.0.12:17010', '192.168.0.13:17010'],
     rack: 'rack-01',
+    cell: '',
+    zoneName: '',
     disks: [{ path: '/cfs/disk', reserve: '10737418240' }],
     profPort: 17320,
     raftDir: '/cfs/log',
@@ -63,6 +65,8 @@ t.test('keys that may be missing, empty or null take the defaults of the referen
     const optional = [
       'localIP',
       'rack',
+      'cell',
+      'zoneName',
       'logDir',
       'logLevel',
       'warnLogDir',
@@ -117,6 +121,8 @@ t.test('each key of each wrong type is refused in one line that names the key', 
     extentd: [],
     exporterPort: ['number'],
     rack: ['string'],
+    cell: ['string'],
+    zoneName: ['string'],
     raftDir: ['string'],
     logDir: ['string'],
     logLevel: ['string'],
@@ -221,4 +227,34 @@ t.test('files: missing, a folder, too large, and a good one', async (t) => {
   const good = join(folder, 'good.json');
   writeFileSync(good, JSON.stringify(EXAMPLE));
   t.match(loadConfig(good), { ok: true, config: { port: 17310 } });
+});
+
+t.test('access lists, paths and TLS files are checked', async (t) => {
+  const settings = (extentd: object): string => refuse({ extentd });
+  t.strictSame(accept({ extentd: { access: { peers: ['10.0.0.0/8', 'fd00::1'] } } }).accessPeers, [
+    '10.0.0.0/8',
+    'fd00::1',
+  ]);
+  t.match(
+    settings({ access: { peers: '10.0.0.0/8' } }),
+    /^extentd.access.peers: must be an array of addresses/,
+  );
+  t.match(
+    settings({ access: { admin: ['10.0.0.0/8', 'host'] } }),
+    /^extentd.access.admin\[1\]: must be an address or a CIDR range/,
+  );
+  t.match(settings({ access: { admin: [7] } }), /^extentd.access.admin\[0\]: /);
+  t.match(
+    settings({ access: { clients: Array(1025).fill('10.0.0.1') } }),
+    /^extentd.access.clients: more than 1024 entries/,
+  );
+  t.match(settings({ tls: { certFile: '/a.pem' } }), /^extentd.tls: certFile and keyFile belong together/);
+  t.match(
+    settings({ tls: { certFile: 1, keyFile: '/b' } }),
+    /^extentd.tls.certFile: must be the path of a file/,
+  );
+  t.equal(accept({ extentd: { tls: { certFile: '/a', keyFile: '/b' } } }).tlsKeyFile, '/b');
+  t.equal(accept({ extentd: { exporterAddress: '' } }).exporterAddress, '', 'empty: as httpAddress');
+  t.match(settings({ exporterAddress: 'x' }), /^extentd.exporterAddress: must be an IP address/);
+  t.match(settings({ httpAddress: '' }), /^extentd.httpAddress: must be an IP address/);
 });
