@@ -221,6 +221,13 @@ export class RaftCore {
     return confirmedRound(this.#group);
   }
 
+  /** Clients reach this node from now on, so it may stand. The only member of a group need not wait for silence. */
+  serve(): void {
+    const group = this.#group;
+    group.serving = true;
+    if (group.members.length === 1) this.campaign(false);
+  }
+
   /** Tries to become leader; `forced` in spite of a living one. Nothing happens where this node may not (`raft.md` 4.3). */
   campaign(forced: boolean): void {
     if (this.#group.restoring === null) campaign(this.#group, forced);

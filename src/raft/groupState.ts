@@ -66,6 +66,8 @@ export interface CoreOptions {
    * told may never have been agreed on. True when absent.
    */
   mayCampaign?: boolean;
+  /** False: does not campaign before `serve` is called, because clients could not reach a leader here yet. True when absent. */
+  serving?: boolean;
   limits?: Partial<CoreLimits>;
   /** A follower of a silent leader waits up to so many ticks more than the reference, so that not all campaign at once. E - 1 when absent. */
   extraLeaderTimeoutTicks?: number;
@@ -87,6 +89,8 @@ export class GroupState {
   leader = 0;
   mayVote: boolean;
   mayCampaign: boolean;
+  /** Whether clients reach this node: a leader that they cannot reach is worse than none, as no other stands while it lives. */
+  serving: boolean;
   /** Ordered by node id, this node among them unless it was removed. */
   members: Progress[] = [];
   /** The same, as others see them. */
@@ -132,6 +136,7 @@ export class GroupState {
     this.vote = hardState.vote;
     this.mayVote = options.mayVote;
     this.mayCampaign = options.mayCampaign ?? true;
+    this.serving = options.serving ?? true;
     this.heldHeartbeatsLeft = this.limits.heldHeartbeatsMax;
     this.#random = options.random;
     this.#extraLeaderTimeoutTicks = options.extraLeaderTimeoutTicks ?? this.limits.electionTicks - 1;
@@ -145,7 +150,7 @@ export class GroupState {
 
   /** Whether this node can be a candidate at all. */
   get mayStand(): boolean {
-    return this.self !== null && this.mayVote && this.mayCampaign;
+    return this.self !== null && this.mayVote && this.mayCampaign && this.serving;
   }
 
   /** The member's progress, or null: a handful of members, so no table. */

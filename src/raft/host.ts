@@ -55,12 +55,14 @@ export class RaftHost implements GroupHost {
   private readonly behind = new Set<RaftGroup>();
   /** Groups whose folders are being made durable. */
   private readonly busy = new Set<RaftGroup>();
+  private serving: boolean;
   private stopping: 'no' | 'draining' | 'settling' = 'no';
 
   constructor(options: HostOptions) {
     this.options = options;
     this.disk = options.disk;
     this.journal = options.journal;
+    this.serving = options.serving ?? true;
     this.scratch = options.scratch;
     this.limits = { ...HOST_LIMITS, ...options.limits };
     this.journal.onDurable = (frame) => this.durable(frame);
@@ -96,7 +98,7 @@ export class RaftHost implements GroupHost {
     const core = new RaftCore({
       ...{ nodeId: this.options.nodeId, group, peers, log, election: leaseElection },
       ...{ hardState, applied: start.applied, random: this.options.random },
-      ...{ mayVote: start.mayVote, mayCampaign: !added },
+      ...{ mayVote: start.mayVote, mayCampaign: !added, serving: this.serving },
     });
     machine.resumeAt(start.applied);
     this.journal.join(group, hardState, cutIndex, cutTerm);
@@ -167,6 +169,12 @@ export class RaftHost implements GroupHost {
   campaign(group: number): void {
     const running = this.groups.get(group);
     running?.step(() => running.core.campaign(true));
+  }
+
+  /** The node serves clients from now on: its groups, and those that start later, may campaign. Until then they follow, vote and answer. */
+  serve(): void {
+    this.serving = true;
+    for (const group of this.groups.values()) group.step(() => group.core.serve());
   }
 
   /** Cuts the group's log up to an index that all replicas have durably applied. */

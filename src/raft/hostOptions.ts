@@ -44,6 +44,8 @@ export interface HostOptions {
   folder: FolderOptions;
   nodeId: number;
   limits?: Partial<HostLimits>;
+  /** False: no group campaigns before `serve` is called (the data port is not open yet). True when absent. */
+  serving?: boolean;
   /** An integer in [0, below). */
   random(below: number): number;
   /** Hands a message to the transport, which may drop it. */

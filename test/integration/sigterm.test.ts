@@ -22,7 +22,7 @@ import { until } from '../support/until.js';
 const END_MS_MAX = 9_000;
 
 for (const name of ['SIGTERM', 'SIGINT'] as const) {
-  t.test(`${name} under load`, async (t) => {
+  t.test(`pains 17: ${name} under load`, async (t) => {
     const options = { disks: 2, partitions: 4 };
     const node = await startStandalone(t, options);
     const load = new StoreLoad(new Random(7));
