@@ -1,0 +1,80 @@
+/**
+ * Tiny deletes that this replica has missed (`repair.md` 7.5, 9): which records of the first host are to be carried out here, and from where on its file is to be read. Pure.
+ *
+ * Both files are arrays of slots. A record that came by replication lies in the same slot on both replicas, so most slots are equal and cost nothing. One that is missing is carried out and
+ * put into the same slot; where another record lies there (files that an older node has synced are shifted), it goes to the end of this file. Carrying one out twice does no harm: its range is a hole then,
+ * and a tiny extent's ranges are never used again.
+ */
+import assert from 'node:assert';
+import {
+  readTinyDeleteRecord,
+  TINY_DELETE_FULL_SYNC_SECONDS,
+  TINY_DELETE_RECORD_BYTES,
+  type TinyDeleteRecord,
+} from '../protocol/tinyDelete.js';
+import { isTinyExtent } from '../storage/layout.js';
+
+/** A record to be carried out; `at`: byte offset of its slot, -1 for the end of the file. */
+export interface MissedDelete {
+  readonly record: TinyDeleteRecord;
+  readonly at: number;
+}
+
+/**
+ * Compares a piece of the first host's file with the same part of ours. `theirs` and `ours`: whole slots, ours may be shorter (the file ends there). `offset`: of the first slot in
+ * the files.
+ */
+export function missedDeletes(theirs: Uint8Array, ours: Uint8Array, offset: number): MissedDelete[] {
+  assert(theirs.byteLength % TINY_DELETE_RECORD_BYTES === 0, 'a piece of delete records is whole slots');
+  const view = new DataView(theirs.buffer, theirs.byteOffset, theirs.byteLength);
+  const missed: MissedDelete[] = [];
+  for (let at = 0; at < theirs.byteLength; at += TINY_DELETE_RECORD_BYTES) {
+    const record = readTinyDeleteRecord(view, at);
+    // Empty slots, and what no store has written.
+    if (record === null || !isTinyExtent(record.extentId)) continue;
+    const own = ours.subarray(at, at + TINY_DELETE_RECORD_BYTES);
+    if (Buffer.compare(theirs.subarray(at, at + TINY_DELETE_RECORD_BYTES), own) === 0) continue;
+    missed.push({ record, at: own.every((byte) => byte === 0) ? offset + at : -1 });
+  }
+  return missed;
+}
+
+/** What is known of the syncs of one partition in this life. */
+export interface SyncState {
+  /** The first host that the last whole sync was with; empty: none has ended. */
+  readonly with: string;
+  /** Monotonic ms of its end. */
+  readonly fullAtMs: number;
+  /** Up to where that host's file has been carried out here. */
+  readonly doneBytes: number;
+}
+
+export const NEVER_SYNCED: SyncState = { with: '', fullAtMs: 0, doneBytes: 0 };
+
+/**
+ * From where on the file of `leader` is to be read; null: there is nothing new. A whole sync is due at the first task of a life, with another first host, and once a day: records below what
+ * was done may have been missed by a packet that failed here. `leaderBytes`: the end that the task announces.
+ */
+export function syncFrom(
+  state: SyncState,
+  leader: string,
+  leaderBytes: number,
+  nowMs: number,
+): number | null {
+  if (leaderBytes <= 0) return null;
+  const isFull = state.with !== leader || nowMs - state.fullAtMs >= TINY_DELETE_FULL_SYNC_SECONDS * 1000;
+  if (isFull) return 0;
+  return state.doneBytes < leaderBytes ? state.doneBytes : null;
+}
+
+/** The state after the file of `leader` was carried out from `from` up to `leaderBytes`. */
+export function synced(
+  state: SyncState,
+  leader: string,
+  from: number,
+  leaderBytes: number,
+  nowMs: number,
+): SyncState {
+  const fullAtMs = from === 0 ? nowMs : state.fullAtMs;
+  return { with: leader, fullAtMs, doneBytes: leaderBytes };
+}
