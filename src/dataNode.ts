@@ -19,6 +19,7 @@ import { nameOf } from './protocol/opcodes.js';
 import { resultName } from './protocol/resultCodes.js';
 import { Listener } from './server/listener.js';
 import { NodeServer } from './server/nodeServer.js';
+import { type AccessSettings, PortAccess } from './server/portAccess.js';
 import { onreadWorks } from './server/receivePath.js';
 import { Alarms } from './telemetry/alarms.js';
 import { LOG_RATE, RateLimitedLog } from './telemetry/rateLimitedLog.js';
@@ -52,6 +53,8 @@ export interface DataNode {
   readonly life: NodeLife;
   /** Other limits for all disks, from now on. */
   setLimits(limits: Limits): void;
+  /** Other access lists of the data port, from now on (`Listener.setAccess`). */
+  setAccess(settings: AccessSettings): void;
   /** Stops accepting, finishes what was taken on, syncs, ends the threads. True when every worker ended cleanly. May be called twice. */
   stop(): Promise<boolean>;
 }
@@ -122,7 +125,7 @@ class RunningNode implements DataNode {
     });
     this.#server = server;
     server.connectionCount = () => this.#listener?.connectionCount ?? 0;
-    this.#listener = new Listener(server.network, CONNECTIONS_MAX, useOnread, {
+    this.#listener = new Listener(server.network, CONNECTIONS_MAX, useOnread, new PortAccess(config), {
       refused: (reason) => this.#peerLog.write('warn', 'refused', 'connection refused', { reason }),
       closed: (remote, reason) =>
         this.#peerLog.write('warn', 'closed', 'connection closed', { remote, reason }),
@@ -132,6 +135,15 @@ class RunningNode implements DataNode {
           op: nameOf(opcode),
           result: resultName(resultCode),
           text,
+        }),
+      connectionNotAdmitted: (remote, count) =>
+        this.#peerLog.write('warn', 'connection not admitted', 'connection not admitted', { remote, count }),
+      packetNotAdmitted: (remote, opcode, text, count) =>
+        this.#peerLog.write('warn', 'packet not admitted', 'packet not admitted', {
+          remote,
+          op: nameOf(opcode),
+          text,
+          count,
         }),
     });
     await server.whenLoaded(signal);
@@ -146,6 +158,10 @@ class RunningNode implements DataNode {
 
   setLimits(limits: Limits): void {
     this.#server?.limits.setAll(limits);
+  }
+
+  setAccess(settings: AccessSettings): void {
+    this.#listener?.setAccess(new PortAccess(settings));
   }
 
   stop(): Promise<boolean> {

@@ -11,6 +11,7 @@ import t from 'tap';
 import { CONFIG_LIMITS, CONNECTION_LIMITS, WIRE_LIMITS } from '../src/config/limits.js';
 import { HEADER_BYTES, PacketHeader } from '../src/protocol/header.js';
 import { nameOf } from '../src/protocol/opcodes.js';
+import { EVERY_CLASS } from '../src/protocol/portClasses.js';
 import { Admission, VERDICT } from '../src/server/admission.js';
 import { packageRoot } from './packageRoot.js';
 
@@ -167,7 +168,7 @@ t.test('the table of acknowledgements has the opcodes that this version serves, 
     header.opcode = opcode;
     header.extentType = 1;
     header.size = HEADER_BYTES;
-    admission.decide(header, true, '', 0);
+    admission.decide(header, EVERY_CLASS, true, '', 0);
     if (admission.verdict !== VERDICT.refuse) served.push(nameOf(opcode));
   }
   t.ok(served.length > 10);

@@ -40,6 +40,10 @@ export const ERROR_TEXT = {
   illegalPartitionMetadata: 'illegal data partition metadata',
   adminTaskUndecodable: 'cannnot unmashal adminTask',
   illegalOpcode: 'illegal opcode',
+  /** The sender's address is in none of the access lists that its packet wants. Ours: the reference has no such lists. */
+  notAdmitted: 'address not admitted',
+  /** The same for a read, which the client may try at another replica. */
+  readNotAdmitted: 'address not admitted by this replica',
 } as const;
 
 /** Actions that are not an opcode's own (`wire.md` 5.3); those are in `opcodes.ts`. */
@@ -167,6 +171,11 @@ export const OS_ERROR_TEXT = {
 /** Whether an error text tells of a failing disk (`admin.md` 8.2): EIO or EROFS. Running out of space is none. */
 export function isDiskErrorText(message: string): boolean {
   return message.includes(OS_ERROR_TEXT.EIO) || message.includes(OS_ERROR_TEXT.EROFS);
+}
+
+/** Whether an error text refuses a packet because of its sender's address. */
+export function isNotAdmittedText(message: string): boolean {
+  return message.includes(ERROR_TEXT.notAdmitted);
 }
 
 /** Longest error body that is sent. A client takes at most the bytes it still wants, so longer texts only cost. */

@@ -48,7 +48,8 @@ export const RESULT_CODES: readonly ResultCodeRow[] = [
   { value: RESULT.existErr, name: 'OpExistErr', sent: false },
   { value: RESULT.inodeFullErr, name: 'OpInodeFullErr', sent: false },
   { value: RESULT.tryOtherAddr, name: 'OpTryOtherAddr', sent: true },
-  { value: RESULT.notPerm, name: 'OpNotPerm', sent: false },
+  // The reference's never do; ours for an address that the access lists do not admit.
+  { value: RESULT.notPerm, name: 'OpNotPerm', sent: true },
   { value: RESULT.notEmpty, name: 'OpNotEmpty', sent: false },
 ];
 
@@ -81,6 +82,9 @@ export const RESULT_CODE_RULES: readonly CodeRule[] = [
   { where: 'message', contains: ['no space left on the device'], code: RESULT.diskNoSpaceErr },
   { where: 'message', contains: ['try again'], code: RESULT.again },
   { where: 'message', contains: ['raft is not the leader.'], code: RESULT.tryOtherAddr },
+  // Ours. A client tries a read again on the same host for 20 s with any other code; an overwrite fails at once with OpNotPerm, and so does the rest.
+  { where: 'message', contains: ['address not admitted by this replica'], code: RESULT.tryOtherAddr },
+  { where: 'message', contains: ['address not admitted'], code: RESULT.notPerm },
 ];
 
 /** The code of the error reply `<action>_<message>`. */

@@ -2,10 +2,10 @@
  * What is to happen to a packet, decided from its header alone. Pure.
  *
  * The checks that need the body (CRC) or the partition's state (space, extents) are the worker's; this file keeps their order right for the packets that
- * never reach a worker (`wire.md` 6.1): extent type, then CRC of a write, then the partition.
+ * never reach a worker (`wire.md` 6.1): extent type, then CRC of a write, then the partition. Before them all comes whether the sender may send such a packet.
  */
 import { WIRE_LIMITS } from '../config/limits.js';
-import { ERROR_TEXT, parameterMismatch } from '../protocol/errors.js';
+import { ACTION, ERROR_TEXT, parameterMismatch } from '../protocol/errors.js';
 import type { PacketHeader } from '../protocol/header.js';
 import {
   actionOf,
@@ -17,6 +17,7 @@ import {
   requestBodyBytes,
   UNKNOWN_OPCODE_ACTION,
 } from '../protocol/opcodes.js';
+import { notAdmitted, sendersOf } from '../protocol/portClasses.js';
 
 /** Opcodes that workers execute in this build. */
 const SERVED = new Set<number>([
@@ -60,11 +61,17 @@ export class Admission {
   checkCrc = false;
 
   /**
-   * Decides about `header`. `partitionKnown`: its partition is loaded here. `diskMessage`: why that partition's
-   * disk cannot take work now, or empty. `followers`: addresses in the packet's Arg.
+   * Decides about `header`. `classes`: what its sender is admitted as, bits of `PORT_CLASS`. `partitionKnown`: its partition is loaded here. `diskMessage`: why
+   * that partition's disk cannot take work now, or empty. `followers`: addresses in the packet's Arg.
    */
-  decide(header: PacketHeader, partitionKnown: boolean, diskMessage: string, followers: number): void {
-    const { opcode } = header;
+  decide(
+    header: PacketHeader,
+    classes: number,
+    partitionKnown: boolean,
+    diskMessage: string,
+    followers: number,
+  ): void {
+    const { opcode, remainingFollowers } = header;
     this.bodyBytes = requestBodyBytes(header);
     this.checkCrc = false;
     const cap = bodyCapBytes(opcode);
@@ -72,6 +79,9 @@ export class Admission {
       this.verdict = VERDICT.close;
       this.reason = `body of ${this.bodyBytes} bytes, the limit for this operation is ${cap}`;
       return;
+    }
+    if ((sendersOf(opcode, remainingFollowers) & classes) === 0) {
+      return this.#refuse(ACTION.prepare, notAdmitted(opcode, remainingFollowers));
     }
     if (isMasterOp(opcode)) {
       if (servedByControl[opcode] === 1) this.verdict = VERDICT.control;
@@ -82,7 +92,7 @@ export class Admission {
     this.checkCrc = isWriteOp(opcode);
     if (!partitionKnown) return this.#refuse('ActionPreparePkt', ERROR_TEXT.partitionNotExists);
     if (served[opcode] === 0) return this.#refuse(UNKNOWN_OPCODE_ACTION, `${UNKNOWN_OPCODE_ACTION}${opcode}`);
-    if (header.remainingFollowers > 0 && followers > 0) {
+    if (remainingFollowers > 0 && followers > 0) {
       return this.#refuse('ActionSendToFollowers', 'replication to followers is not served by this version');
     }
     if (!header.exact) {

@@ -17,7 +17,7 @@ import type { NetworkThread } from './networkThread.js';
 import { TAG_KIND } from './pending.js';
 import { STATE } from './receiveState.js';
 import type { ReplyQueue } from './replyQueue.js';
-import { OWN_SHARE_USED, type WorkerPort } from './workerPort.js';
+import { OWN_SHARE_USED, type Route, type WorkerPort } from './workerPort.js';
 
 /** From this many missing body bytes on, the body is received straight into its slot. */
 const DIRECT_BYTES_MIN = 16 * 1024;
@@ -31,6 +31,8 @@ export class Connection {
   readonly generation: number;
   readonly remote: string;
   readonly replies: ReplyQueue;
+  /** What its address is admitted as: bits of `PORT_CLASS`, set by the listener. */
+  classes = 0;
   /** An error reply is due or sent: nothing more is executed. */
   failed = false;
   /** Waiting for a resource; not reading. */
@@ -218,10 +220,7 @@ export class Connection {
   /** Decides about the complete header and takes what its execution needs, or blocks. */
   #admit(): void {
     const net = this.#net;
-    headerV1.decode(this.#rawView, 0, header);
-    const route = net.routes.get(header.partitionId);
-    const followers = this.#arg.length === 0 ? 0 : followerCount(this.#arg);
-    admission.decide(header, route !== undefined, route === undefined ? '' : route.port.refusal, followers);
+    const route = this.#decide();
     if (admission.verdict === VERDICT.close) return net.drop(this, admission.reason);
     if (this.replies.full) return this.#block();
     if (admission.verdict === VERDICT.route) return this.#admitRouted(route!.port, admission.bodyBytes);
@@ -243,6 +242,15 @@ export class Connection {
     this.#heap = Buffer.alloc(admission.bodyBytes);
     this.#state = STATE.control;
     if (this.#bodyBytes === 0) this.#toControl();
+  }
+
+  #decide(): Route | undefined {
+    headerV1.decode(this.#rawView, 0, header);
+    const route = this.#net.routes.get(header.partitionId);
+    const followers = this.#arg.length === 0 ? 0 : followerCount(this.#arg);
+    const refusal = route === undefined ? '' : route.port.refusal;
+    admission.decide(header, this.classes, route !== undefined, refusal, followers);
+    return route;
   }
 
   #admitRouted(port: WorkerPort, bodyBytes: number): void {
@@ -332,13 +340,8 @@ export class Connection {
     const body = this.#heap!;
     this.#heap = null;
     headerV1.decode(this.#rawView, 0, header);
-    net.control(
-      this,
-      tag,
-      header.opcode,
-      Number.isSafeInteger(header.partitionId) ? header.partitionId : -1,
-      body,
-    );
+    const partitionId = Number.isSafeInteger(header.partitionId) ? header.partitionId : -1;
+    net.control(this, tag, header.opcode, partitionId, body);
     this.#nextPacket();
   }
 
@@ -358,10 +361,7 @@ export class Connection {
     const net = this.#net;
     const tag = net.takeLocalTag(this, this.#raw);
     if (tag < 0) return this.#block();
-    headerV1.decode(this.#rawView, 0, header);
-    const route = net.routes.get(header.partitionId);
-    const followers = this.#arg.length === 0 ? 0 : followerCount(this.#arg);
-    admission.decide(header, route !== undefined, route === undefined ? '' : route.port.refusal, followers);
+    this.#decide();
     let { action, message } = admission;
     if (admission.checkCrc && this.#skipCrc !== header.crc) {
       action = 'ActionPreparePkt';

@@ -6,9 +6,11 @@
  */
 import net, { type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isNotAdmittedText } from '../protocol/errors.js';
 import { nextGeneration } from '../shm/poison.js';
 import { Connection } from './connection.js';
 import type { NetworkThread } from './networkThread.js';
+import type { PortAccess } from './portAccess.js';
 import { attachData, wrapAccepted } from './receivePath.js';
 import { ReplyQueue } from './replyQueue.js';
 
@@ -24,10 +26,16 @@ export interface ListenerEvents {
   closed(remote: string, reason: string): void;
   /** A packet was answered with an error. */
   failed(remote: string, opcode: number, resultCode: number, text: string): void;
+  /** A connection from an address that is in no access list was closed; `count` of them so far. */
+  connectionNotAdmitted(remote: string, count: number): void;
+  /** A packet of a class that its sender's address is not in was refused; `count` of them so far. */
+  packetNotAdmitted(remote: string, opcode: number, text: string, count: number): void;
 }
 
 interface Peer {
   socket: Socket;
+  /** As the socket showed it when it was accepted. */
+  address: string;
   connection: Connection;
   replies: ReplyQueue;
   /** Loop clock after which a half-closed connection is destroyed; 0: it is not half-closed. */
@@ -42,12 +50,22 @@ export class Listener {
   readonly #peers = new Map<number, Peer>();
   readonly #freeIndexes: number[] = [];
   readonly #generations: Int32Array;
+  /** What the access lists kept out so far. */
+  readonly #notAdmitted = { connections: 0, packets: 0 };
+  #access: PortAccess;
   #sweeper: NodeJS.Timeout | undefined;
   #stopping = false;
 
-  /** `connectionsMax`: size of the poison table. `useOnread`: result of the self-test. */
-  constructor(network: NetworkThread, connectionsMax: number, useOnread: boolean, events: ListenerEvents) {
+  /** `connectionsMax`: size of the poison table. `useOnread`: result of the self-test. `access`: who may connect as what. */
+  constructor(
+    network: NetworkThread,
+    connectionsMax: number,
+    useOnread: boolean,
+    access: PortAccess,
+    events: ListenerEvents,
+  ) {
     this.#net = network;
+    this.#access = access;
     this.#events = events;
     this.#useOnread = useOnread;
     this.#generations = new Int32Array(connectionsMax);
@@ -60,6 +78,21 @@ export class Listener {
   /** Open connections. */
   get connectionCount(): number {
     return this.#peers.size;
+  }
+
+  /**
+   * Other access lists, from now on: for connections to come and for those that are open, which are closed when their address is in no list any more. A packet
+   * whose header was admitted before is executed.
+   */
+  setAccess(access: PortAccess): void {
+    this.#access = access;
+    const found = new Map<string, number>();
+    for (const { address, connection } of this.#peers.values()) {
+      const classes = found.get(address) ?? access.classesOf(address);
+      found.set(address, classes);
+      connection.classes = classes;
+      if (classes === 0) this.drop(connection, 'its address is in no access list any more');
+    }
   }
 
   /** Starts to accept; returns the port. */
@@ -116,21 +149,30 @@ export class Listener {
   }
 
   #accept(accepted: Socket): void {
+    const address = accepted.remoteAddress ?? '?';
+    const remote = `${address}:${accepted.remotePort ?? 0}`;
+    const classes = this.#access.classesOf(address);
+    if (classes === 0) {
+      accepted.destroy();
+      this.#events.connectionNotAdmitted(remote, ++this.#notAdmitted.connections);
+      return;
+    }
     const index = this.#freeIndexes.pop();
     if (index === undefined) {
       accepted.destroy();
       this.#events.refused(`more than ${this.#generations.length} connections`);
       return;
     }
-    const remote = `${accepted.remoteAddress ?? '?'}:${accepted.remotePort ?? 0}`;
     const generation = nextGeneration(this.#generations[index]!);
     this.#generations[index] = generation;
     const attach = (socket: Socket): Connection => {
       const replies = new ReplyQueue(this.#net, socket, index, (opcode, resultCode, text) => {
-        this.#events.failed(remote, opcode, resultCode, text);
+        if (!isNotAdmittedText(text)) return this.#events.failed(remote, opcode, resultCode, text);
+        this.#events.packetNotAdmitted(remote, opcode, text, ++this.#notAdmitted.packets);
       });
       const connection = new Connection(this.#net, index, generation, remote, replies);
-      this.#peers.set(index, { socket, connection, replies, lingerUntilMs: 0 });
+      connection.classes = classes;
+      this.#peers.set(index, { socket, address, connection, replies, lingerUntilMs: 0 });
       return connection;
     };
     let socket = accepted;

@@ -29,7 +29,7 @@ async function servesOthers(): Promise<boolean> {
 
 /** Bytes after which nothing sensible can follow: the connection is closed without a reply. */
 function closed(name: string, bytes: Uint8Array, logged: string): void {
-  t.test(`${name}: the connection is closed`, async (t) => {
+  t.test(`pains 14, 27: ${name}: the connection is closed`, async (t) => {
     const client = new PacketClient(node.port);
     client.send(bytes);
     await client.until('the node closes the connection', () => client.closed);
@@ -177,7 +177,7 @@ t.test('an error on one connection does not touch what another has in flight', a
   await Promise.all([busy, ...bad].map((client) => client.end()));
 });
 
-t.test('packets with random bytes in them break nothing', async (t) => {
+t.test('pains 27: packets with random bytes in them break nothing', async (t) => {
   const seed = Number(process.env['EXTENTD_TEST_SEED'] ?? Date.now() % 1_000_000);
   const random = new Random(seed);
   const id = (await good.ask(create(2))).extentId;

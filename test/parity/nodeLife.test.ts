@@ -12,7 +12,11 @@ import t, { type Test } from 'tap';
 import type { NodeConfig } from '../../src/config/config.js';
 import { parseConfig } from '../../src/config/schema.js';
 import { type DataNode, startDataNode } from '../../src/dataNode.js';
+import { OP } from '../../src/protocol/opcodes.js';
+import { RESULT } from '../../src/protocol/resultCodes.js';
 import { freePorts } from '../../src/standalone/standaloneConfig.js';
+import { type Ask, PacketClient } from '../support/packetClient.js';
+import { until } from '../support/until.js';
 
 const log = pino({ level: 'silent' });
 
@@ -103,6 +107,26 @@ t.test('Running: the node serves', async (t) => {
   t.equal(node.life, 'Running');
   t.ok(await accepts(config.port));
   t.match(node.registration, { cluster: 'parity', nodeId: 4, address: `127.0.0.1:${config.port}` });
+  await node.stop();
+});
+
+t.test('Running: other access lists are taken over', async (t) => {
+  const { config } = await setUp(t);
+  const node = await startDataNode({ config, log });
+  const heartbeat: Ask = { opcode: OP.dataNodeHeartbeat, body: Buffer.from('{}') };
+  const open = new PacketClient(config.port);
+  await until('a connection', () => !open.socket.connecting);
+  const elsewhere = ['10.9.9.9'];
+  node.setAccess({ ...config, accessMasters: elsewhere });
+  const refused = new PacketClient(config.port);
+  t.equal((await refused.ask(heartbeat)).resultCode, RESULT.notPerm);
+  t.notOk(open.closed, 'the other lists admit it');
+  node.setAccess({ accessClients: elsewhere, accessPeers: elsewhere, accessMasters: elsewhere });
+  await until('who is in none is closed', () => open.closed);
+  node.setAccess(config);
+  const again = new PacketClient(config.port);
+  t.not((await again.ask(heartbeat)).resultCode, RESULT.notPerm);
+  for (const client of [refused, again]) await client.end();
   await node.stop();
 });
 

@@ -50,7 +50,7 @@ t.test('result codes have the values and names of v1.4.0', async (t) => {
   t.equal(resultName(0x12), '0x12');
   t.same(
     RESULT_CODES.filter((row) => row.sent).map((row) => row.value),
-    [0xf0, 0xf3, 0xf4, 0xf5, 0xf6, 0xf9, 0xfc],
+    [0xf0, 0xf3, 0xf4, 0xf5, 0xf6, 0xf9, 0xfc, 0xfd],
   );
 });
 
@@ -84,6 +84,8 @@ t.test('every fixed text yields the code of the specification', async (t) => {
     illegalPartitionMetadata: 0xf3,
     adminTaskUndecodable: 0xf3,
     illegalOpcode: 0xf3,
+    notAdmitted: 0xfd,
+    readNotAdmitted: 0xfc,
   };
   for (const [name, code] of Object.entries(expected)) {
     const text = ERROR_TEXT[name as keyof typeof ERROR_TEXT];

@@ -16,6 +16,7 @@ import { RESULT } from '../../src/protocol/resultCodes.js';
 import { Listener } from '../../src/server/listener.js';
 import type { ConnectionLimits } from '../../src/server/networkParts.js';
 import { NetworkThread } from '../../src/server/networkThread.js';
+import { type AccessSettings, PortAccess } from '../../src/server/portAccess.js';
 import { WorkerPort } from '../../src/server/workerPort.js';
 import { createDoorbell, DoorbellSleeper, waitWithAtomics } from '../../src/shm/doorbell.js';
 import { createPoisonTable, PoisonTable } from '../../src/shm/poison.js';
@@ -47,6 +48,8 @@ export interface FakeOptions {
   limits?: Partial<ConnectionLimits>;
   useOnread?: boolean;
   admin?: AdminHandler;
+  /** Default: everybody is admitted. */
+  access?: AccessSettings;
   work(request: Seen): Answer | null;
 }
 
@@ -58,6 +61,8 @@ export class FakeNode {
   readonly closed: string[] = [];
   /** Error replies as the node tells them to its log. */
   readonly failures: { opcode: number; resultCode: number; text: string }[] = [];
+  /** Connections, and packets (with opcode), that the access lists kept out, as the node tells them to its log. */
+  readonly notAdmitted: { remote: string; opcode?: number; text?: string; count: number }[] = [];
   readonly slab: Slab;
   port = 0;
   /** While true no worker takes requests. */
@@ -121,19 +126,25 @@ export class FakeNode {
       drainEvents: () => {},
       sockets: () => this.listener,
     });
-    this.listener = new Listener(this.network, 4096, options.useOnread ?? true, {
+    const access = new PortAccess(
+      options.access ?? { accessClients: [], accessPeers: [], accessMasters: [] },
+    );
+    this.listener = new Listener(this.network, 4096, options.useOnread ?? true, access, {
       refused: (reason) => this.closed.push(reason),
       closed: (_remote, reason) => this.closed.push(reason),
       failed: (_remote, opcode, resultCode, text) => this.failures.push({ opcode, resultCode, text }),
+      connectionNotAdmitted: (remote, count) => this.notAdmitted.push({ remote, count }),
+      packetNotAdmitted: (remote, opcode, text, count) =>
+        this.notAdmitted.push({ remote, opcode, text, count }),
     });
   }
 
   /** Routes partition ids 1..n to workers in turn and listens. */
-  async start(partitions = 4): Promise<void> {
+  async start(partitions = 4, address = '127.0.0.1'): Promise<void> {
     for (let id = 1; id <= partitions; id++) {
       this.network.routes.set(id, { port: this.ports[(id - 1) % this.ports.length]! });
     }
-    this.port = await this.listener.listen('127.0.0.1', 0);
+    this.port = await this.listener.listen(address, 0);
     this.#timer = setInterval(() => this.poll(), 1);
   }
 

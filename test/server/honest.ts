@@ -51,9 +51,13 @@ export function read(reqId: number, offset: number, bytes: number, partitionId =
   });
 }
 
-/** Runs a node for the length of `run`. */
-export async function withNode(node: FakeNode, run: (node: FakeNode) => Promise<void>): Promise<void> {
-  await node.start();
+/** Runs a node for the length of `run`; it listens on `address`. */
+export async function withNode(
+  node: FakeNode,
+  run: (node: FakeNode) => Promise<void>,
+  address = '127.0.0.1',
+): Promise<void> {
+  await node.start(4, address);
   try {
     await run(node);
   } finally {

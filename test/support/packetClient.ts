@@ -51,8 +51,10 @@ export class PacketClient {
   readonly #waiting: Waiting[] = [];
   readonly #framer = new PacketFramer({ direction: 'reply', argBytesMax: 1 << 16, bodyBytesMax: 1 << 26 });
 
-  constructor(port: number, host = '127.0.0.1') {
-    this.socket = net.connect({ port, host, noDelay: true });
+  /** `localAddress`: the address from which to connect, for instance another one of loopback. */
+  constructor(port: number, host = '127.0.0.1', localAddress?: string) {
+    const from = localAddress === undefined ? {} : { localAddress };
+    this.socket = net.connect({ port, host, noDelay: true, ...from });
     this.socket.on('error', (error) => {
       this.error = error.message;
     });

@@ -4,6 +4,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 export interface ProcUsage {
   /** Resident memory, bytes. */
   rssBytes: number;
+  /** The most that it ever was. */
+  rssPeakBytes: number;
   /** The part of it that is neither a file's nor shared memory, bytes: heap, stacks, buffers. */
   anonymousBytes: number;
   /** read, pread, recv and their kin; write, pwrite, send and theirs; of all threads since the start. */
@@ -21,6 +23,7 @@ export function procUsage(pid: number): ProcUsage {
   const io = readFileSync(`/proc/${pid}/io`, 'utf8');
   return {
     rssBytes: field(status, 'VmRSS') * 1024,
+    rssPeakBytes: field(status, 'VmHWM') * 1024,
     anonymousBytes: field(status, 'RssAnon') * 1024,
     readCalls: field(io, 'syscr'),
     writeCalls: field(io, 'syscw'),
