@@ -126,12 +126,13 @@ class RunningNode implements DataNode {
       refused: (reason) => this.#peerLog.write('warn', 'refused', 'connection refused', { reason }),
       closed: (remote, reason) =>
         this.#peerLog.write('warn', 'closed', 'connection closed', { remote, reason }),
-      failed: (remote, opcode, resultCode, text) =>
+      failed: (remote, { opcode, resultCode, text, ...ids }) =>
         this.#peerLog.write('warn', 'failed', 'packet answered with an error', {
           remote,
           op: nameOf(opcode),
           result: resultName(resultCode),
           text,
+          ...ids,
         }),
     });
     await server.whenLoaded(signal);

@@ -8,6 +8,7 @@ import net, { type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { nextGeneration } from '../shm/poison.js';
 import { Connection } from './connection.js';
+import type { FailedPacket } from './failedPacket.js';
 import type { NetworkThread } from './networkThread.js';
 import { attachData, wrapAccepted } from './receivePath.js';
 import { ReplyQueue } from './replyQueue.js';
@@ -23,7 +24,7 @@ export interface ListenerEvents {
   refused(reason: string): void;
   closed(remote: string, reason: string): void;
   /** A packet was answered with an error. */
-  failed(remote: string, opcode: number, resultCode: number, text: string): void;
+  failed(remote: string, packet: FailedPacket): void;
 }
 
 interface Peer {
@@ -126,8 +127,8 @@ export class Listener {
     const generation = nextGeneration(this.#generations[index]!);
     this.#generations[index] = generation;
     const attach = (socket: Socket): Connection => {
-      const replies = new ReplyQueue(this.#net, socket, index, (opcode, resultCode, text) => {
-        this.#events.failed(remote, opcode, resultCode, text);
+      const replies = new ReplyQueue(this.#net, socket, index, (packet) => {
+        this.#events.failed(remote, packet);
       });
       const connection = new Connection(this.#net, index, generation, remote, replies);
       this.#peers.set(index, { socket, connection, replies, lingerUntilMs: 0 });

@@ -13,6 +13,7 @@ import {
   RESULT_SKIPPED,
 } from '../../src/partition/messages.js';
 import { RESULT } from '../../src/protocol/resultCodes.js';
+import type { FailedPacket } from '../../src/server/failedPacket.js';
 import { Listener } from '../../src/server/listener.js';
 import type { ConnectionLimits } from '../../src/server/networkParts.js';
 import { NetworkThread } from '../../src/server/networkThread.js';
@@ -57,7 +58,7 @@ export class FakeNode {
   /** Reasons of connections closed by the node. */
   readonly closed: string[] = [];
   /** Error replies as the node tells them to its log. */
-  readonly failures: { opcode: number; resultCode: number; text: string }[] = [];
+  readonly failures: FailedPacket[] = [];
   readonly slab: Slab;
   port = 0;
   /** While true no worker takes requests. */
@@ -124,7 +125,7 @@ export class FakeNode {
     this.listener = new Listener(this.network, 4096, options.useOnread ?? true, {
       refused: (reason) => this.closed.push(reason),
       closed: (_remote, reason) => this.closed.push(reason),
-      failed: (_remote, opcode, resultCode, text) => this.failures.push({ opcode, resultCode, text }),
+      failed: (_remote, packet) => this.failures.push(packet),
     });
   }
 
