@@ -73,7 +73,7 @@ export interface NodeLog {
   losses(): LogLosses;
   /** Resolves when everything is written out, after `timeoutMs` in any case. Never rejects. */
   drain(timeoutMs: number): Promise<void>;
-  /** Ends the timers (tests). */
+  /** Ends the timers, and writes nothing more to files (tests). */
   close(): void;
 }
 
@@ -173,13 +173,16 @@ function fileLog(parts: FileLogParts): NodeLog {
   const log = pino({ ...RECORDS, level: parts.level }, new LevelFiles(put));
   const critical = criticalLog((record) => put('critical', record));
   const alarms = new Alarms(log, ump === undefined ? [critical] : [critical, (alarm) => ump.alarm(alarm)]);
+  const output = queues.get('output');
+  const all = [errorOutput, ...queues.values()];
+  const dropped = (): number => all.reduce((sum, file) => sum + file.dropped, ump?.dropped ?? 0);
+  const told = new LossesTold(log);
   const timer = setInterval(() => {
     upkeep.tick();
     alarms.tick();
+    told.look(dropped());
   }, UPKEEP_MS);
   timer.unref();
-  const output = queues.get('output');
-  const all = [errorOutput, ...queues.values()];
   return {
     log,
     alarms,
@@ -191,15 +194,39 @@ function fileLog(parts: FileLogParts): NodeLog {
       output?.write(stamped);
     },
     losses: () => ({
-      dropped: all.reduce((sum, file) => sum + file.dropped, ump?.dropped ?? 0),
+      dropped: dropped(),
       writeErrors: all.reduce((sum, file) => sum + file.errors, 0),
       rotationErrors: files.reduce((sum, file) => sum + file.rotationErrors, upkeep.errors),
     }),
     drain: async (timeoutMs) => {
       await Promise.all([drainAll(all, timeoutMs), ump?.drain(timeoutMs)]);
     },
-    close: () => clearInterval(timer),
+    close() {
+      clearInterval(timer);
+      for (const file of all) file.close();
+      ump?.close();
+    },
   };
+}
+
+/** Says in the log itself, when it is over, how many lines it has lost. */
+export class LossesTold {
+  readonly #log: Logger;
+  #seen = 0;
+  #told = 0;
+
+  constructor(log: Logger) {
+    this.#log = log;
+  }
+
+  /** A look at the lines lost so far, now and then: since the last look none was. */
+  look(dropped: number): void {
+    const over = dropped === this.#seen && dropped > this.#told;
+    if (over)
+      this.#log.warn({ lost: dropped - this.#told }, 'log lines were lost: their files did not take them');
+    if (over) this.#told = dropped;
+    this.#seen = dropped;
+  }
 }
 
 /** Readable lines on standard error, for a node in the foreground of a terminal. */

@@ -17,6 +17,9 @@ export interface LineOutput {
 /** Bytes of unwritten lines kept a file while its disk does not take them; then lines are dropped. */
 export const QUEUED_BYTES_MAX = 4 * 1024 * 1024;
 
+/** What is written at once, a line more or less: small against the least size at which files are renamed, so that they do not go far beyond. */
+const BATCH_BYTES_MAX = 256 * 1024;
+
 /** A pipe or terminal in non-blocking mode is full: it empties soon. Anything else is a disk that needs an operator. */
 const RETRY_BUSY_MS = 10;
 const RETRY_FAILED_MS = 1_000;
@@ -32,6 +35,7 @@ export class LogFile {
   #chunk: Uint8Array | null = null;
   #inLane = false;
   #retry: NodeJS.Timeout | null = null;
+  #closed = false;
   #dropped = 0;
   #errors = 0;
   #drained: (() => void)[] = [];
@@ -84,18 +88,21 @@ export class LogFile {
     });
   }
 
+  /** Writes nothing more (tests). */
+  close(): void {
+    this.#closed = true;
+    if (this.#retry !== null) clearTimeout(this.#retry);
+  }
+
   #pump(): void {
-    if (this.#inLane || this.#retry !== null || this.#queuedBytes === 0) return;
+    if (this.#closed || this.#inLane || this.#retry !== null || this.#queuedBytes === 0) return;
     this.#inLane = true;
     this.#lane.run(() => this.#work());
   }
 
   /** One write, with the lines that have come until its turn. */
   async #work(): Promise<void> {
-    if (this.#chunk === null) {
-      this.#chunk = Buffer.from(this.#lines.join(''));
-      this.#lines = [];
-    }
+    this.#chunk ??= this.#nextBatch();
     try {
       const written = await this.#output.write(this.#chunk);
       if (written === 0) throw new Error('nothing was written');
@@ -109,6 +116,15 @@ export class LogFile {
     this.#pump();
   }
 
+  #nextBatch(): Uint8Array {
+    let count = 0;
+    for (let characters = 0; count < this.#lines.length && characters < BATCH_BYTES_MAX; count++)
+      characters += this.#lines[count]!.length;
+    const batch = this.#lines.slice(0, count).join('');
+    this.#lines = this.#lines.slice(count);
+    return Buffer.from(batch);
+  }
+
   #failed(error: Error): void {
     const code = codeOf(error);
     const busy = code === 'EAGAIN' || code === 'EBUSY';
@@ -116,6 +132,7 @@ export class LogFile {
       this.#errors += 1;
       this.#report(error.message);
     }
+    if (this.#closed) return;
     this.#retry = setTimeout(
       () => {
         this.#retry = null;

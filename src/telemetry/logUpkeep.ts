@@ -112,6 +112,7 @@ export class LogUpkeep {
     }
     const old = await this.#oldFiles();
     let free = freeBytes;
+    const errorsBefore = this.#errors;
     for (const name of filesToRemove(old, freeBytes, headRoom, oldBytesMax)) {
       await this.#attempt(`${name} cannot be removed`, async () => {
         await calls.remove(join(folder, name));
@@ -120,7 +121,8 @@ export class LogUpkeep {
       });
     }
     this.#pressed = free < headRoom;
-    this.#listedAt = rotations;
+    // What could not be removed is tried again in the next round.
+    this.#listedAt = this.#errors === errorsBefore ? rotations : -1;
   }
 
   async #oldFiles(): Promise<OldFile[]> {

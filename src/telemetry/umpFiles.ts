@@ -119,6 +119,12 @@ export class UmpFiles {
     await Promise.all([this.#times.drain(timeoutMs), this.#business.drain(timeoutMs)]);
   }
 
+  /** Writes nothing more (tests). */
+  close(): void {
+    this.#times.close();
+    this.#business.close();
+  }
+
   #budget(operation: string, failed: boolean): Budget | null {
     const budgets = this.#budgets[failed ? 1 : 0];
     const known = budgets.get(operation);

@@ -11,11 +11,9 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
-import { fileURLToPath } from 'node:url';
 import { pino } from 'pino';
 import t, { type Test } from 'tap';
 import { EXTENTD_DEFAULTS, type LogLevel } from '../../src/config/config.js';
@@ -31,7 +29,6 @@ import {
 import { formatLogLine, formatReferenceLine } from '../../src/telemetry/logLine.js';
 import { RateLimitedLog } from '../../src/telemetry/rateLimitedLog.js';
 import { until } from '../support/until.js';
-import { FakeFiles } from './fakeFiles.js';
 
 const LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error'];
 
@@ -258,59 +255,6 @@ t.test('files are renamed at log.fileBytesMax', async (t) => {
     [2, 3],
   );
   t.strictSame(losses(), { dropped: 0, writeErrors: 0, rotationErrors: 0 });
-});
-
-t.test(
-  'pains 19: a log disk that hangs holds one call, the node goes on, and lines come when it does',
-  async (t) => {
-    const files = new FakeFiles();
-    const settings = { ...EXTENTD_DEFAULTS, logFormat: 'json' } as const;
-    const environment = { warnLogDir: '/ump', calls: files, clock: files };
-    files.folders.add('/ump');
-    const { log, alarms, ump, drain } = await opened(t, '/l', 'debug', true, settings, environment);
-    files.hanging.add('write');
-    for (let index = 0; index < 50; index += 1) {
-      for (const level of LEVELS) log[level]({ index }, 'a line');
-      log.debug({ operation: 'read' }, 'a line');
-      alarms.raise(`alarm ${index}`);
-      ump!.time('OpWrite', 1, false);
-    }
-    await until('a write hangs', () => files.underWay === 1);
-    await drain(20);
-    t.equal(files.underWay, 1, 'one thread of the pool is taken, the UMP files on the same disk included');
-    // The pool has three threads left: other files are read and names resolved.
-    t.ok(await readFile(fileURLToPath(import.meta.url)));
-    files.release();
-    await drain(60_000);
-    t.equal(files.text('/l/dataNode/dataNode_info.log')!.split('\n').length, 51, 'no line is lost');
-    t.equal(files.text('/l/dataNode/dataNode_critical.log')!.split('\n').length, 51);
-    t.equal(files.underWayMax, 1);
-  },
-);
-
-t.test('a log disk that is full or read-only at the start keeps no node from starting', async (t) => {
-  for (const code of ['ENOSPC', 'EROFS', 'EIO']) {
-    const files = new FakeFiles();
-    files.errors.set('open', code);
-    const environment = { warnLogDir: '', calls: files, clock: files };
-    const { log, drain } = await opened(t, '/l', 'info', false, EXTENTD_DEFAULTS, environment);
-    log.info('kept until there is room');
-    await until('a write was tried', () => files.made.filter((call) => call.startsWith('open')).length > 8);
-    files.errors.clear();
-    await drain(60_000);
-    t.match(files.text('/l/dataNode/dataNode_info.log'), /kept until there is room/, code);
-  }
-});
-
-t.test('a log disk that hangs at the start keeps no node from starting', async (t) => {
-  const files = new FakeFiles();
-  files.hanging.add('open');
-  const environment = { warnLogDir: '', calls: files, clock: files };
-  const { log, drain } = await opened(t, '/l', 'info', true, EXTENTD_DEFAULTS, environment);
-  log.info('kept');
-  files.release();
-  await drain(60_000);
-  t.match(files.text('/l/dataNode/dataNode_info.log'), /kept/);
 });
 
 t.test('the console log honours its level', async (t) => {

@@ -96,6 +96,20 @@ t.test('an error is reported, counted, and the same bytes are tried again', asyn
   t.equal(file.text, 'x\ny\n');
 });
 
+t.test('what is written at once is bounded, at the end of a line', async (t) => {
+  const file = new FakeOutput(2_000_000);
+  const line = `${'x'.repeat(99_999)}\n`;
+  for (let index = 0; index < 8; index += 1) file.log.write(line);
+  await file.take();
+  const sizes: number[] = [];
+  while (file.pending.length > 0) {
+    sizes.push(file.pending[0]!.bytes.length);
+    await file.take();
+  }
+  t.strictSame(sizes, [300_000, 300_000, 100_000]);
+  t.equal(file.text, line.repeat(8));
+});
+
 t.test('a write that takes nothing is not repeated in a circle', async (t) => {
   const file = new FakeOutput(1_000);
   file.log.write('x\n');
