@@ -5,7 +5,7 @@
  * What goes wrong with a rotation is told and counted, and lines go on into the file that is open; only a file that cannot be written at all rejects.
  */
 import { dirname } from 'node:path';
-import type { FileCalls } from './fileCalls.js';
+import { codeOf, type FileCalls } from './fileCalls.js';
 import type { LineOutput } from './logFile.js';
 import {
   type Candidate,
@@ -73,8 +73,11 @@ export class RotatingFile implements LineOutput {
   /** Opens the file, with its folder when that is not there. Rejects when it cannot be. */
   async open(): Promise<void> {
     const { calls, clock } = this.#parts;
-    await calls.makeFolder(dirname(this.path));
-    const fd = await calls.open(this.path);
+    const fd = await calls.open(this.path).catch(async (error: unknown) => {
+      if (codeOf(error) !== 'ENOENT') throw error;
+      await calls.makeFolder(dirname(this.path));
+      return calls.open(this.path);
+    });
     try {
       const { identity, isFile, sizeBytes, modifiedMs } = await calls.factsOf(fd);
       const day = localDay(sizeBytes > 0 ? modifiedMs : clock.wallMs());

@@ -159,7 +159,9 @@ export class FakeFiles implements FileCalls, LogClock {
     return this.#call('space', folder, () => ({ freeBytes: this.freeBytes, totalBytes: this.totalBytes }));
   }
 
+  /** A copy that fails leaves a part behind. */
   copy(from: string, to: string): Promise<void> {
+    this.files.set(to, this.#make(Buffer.from('part'), this.nowMs));
     return this.#call('copy', from, () => {
       this.files.set(to, this.#make(this.#existing(from, 'copyfile').bytes, this.nowMs));
     });

@@ -29,6 +29,7 @@ import {
 import { formatLogLine, formatReferenceLine } from '../../src/telemetry/logLine.js';
 import { RateLimitedLog } from '../../src/telemetry/rateLimitedLog.js';
 import { until } from '../support/until.js';
+import { FakeFiles } from './fakeFiles.js';
 
 const LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error'];
 
@@ -255,6 +256,35 @@ t.test('files are renamed at log.fileBytesMax', async (t) => {
     [2, 3],
   );
   t.strictSame(losses(), { dropped: 0, writeErrors: 0, rotationErrors: 0 });
+});
+
+t.test('at the change of the day all files are renamed but the critical one and output.log', async (t) => {
+  const files = new FakeFiles();
+  const environment = { warnLogDir: '', calls: files, clock: files };
+  const { log, alarms, announce, drain } = await opened(
+    t,
+    '/l',
+    'debug',
+    false,
+    EXTENTD_DEFAULTS,
+    environment,
+  );
+  for (let day = 0; day < 2; day += 1) {
+    for (const level of LEVELS) log[level]('a line');
+    for (const operation of ['read', 'write']) log.debug({ operation }, 'a line');
+    alarms.raise(`alarm of day ${day}`);
+    announce('# a day');
+    await drain(60_000);
+    files.nowMs += 24 * 3600 * 1000;
+  }
+  const renamed = files.names('/l/dataNode').filter((name) => name.endsWith('.log.20240502120000.old'));
+  const kinds = ['debug', 'error', 'info', 'read', 'warn', 'write'];
+  t.strictSame(
+    renamed,
+    kinds.map((kind) => `dataNode_${kind}.log.20240502120000.old`),
+  );
+  t.equal(files.text('/l/dataNode/dataNode_critical.log')!.split('\n').length, 3);
+  t.equal(files.text('/l/dataNode/output.log')!.split('\n').length, 3);
 });
 
 t.test('the console log honours its level', async (t) => {

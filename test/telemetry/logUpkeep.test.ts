@@ -127,6 +127,17 @@ t.test('pains 19: no more renamed files are kept than log.oldBytesMax', async (t
   t.equal(fs.names(FOLDER).length, 3, 'one old, one of yesterday, one open');
 });
 
+t.test('a renamed file that could not be removed is tried again in the next round', async (t) => {
+  const { fs, round } = rig({ oldBytesMax: 50 });
+  fs.put(join(FOLDER, oldName(1)), 'x'.repeat(100));
+  fs.errors.set('remove', 'EBUSY');
+  await round();
+  t.strictSame(fs.names(FOLDER), [oldName(1)]);
+  fs.errors.clear();
+  await round();
+  t.strictSame(fs.names(FOLDER), []);
+});
+
 t.test('output.log is copied and emptied: whoever has it open goes on in it', async (t) => {
   const { fs, round, reports } = rig();
   const path = join(FOLDER, 'output.log');
@@ -144,6 +155,7 @@ t.test('output.log is copied and emptied: whoever has it open goes on in it', as
   await round();
   t.equal(fs.text(path), 'z'.repeat(101), 'what cannot be copied stays');
   t.match(reports, [/^output.log: ENOSPC/]);
+  t.equal(fs.names(FOLDER).length, 2, 'and half a copy does not');
 });
 
 t.test('pains 19: steps that fail are told and counted, and the others are done', async (t) => {
