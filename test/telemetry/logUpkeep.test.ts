@@ -1,8 +1,20 @@
 /**
  * The upkeep of a log folder on a file system in memory: space, the bound of what is kept, `output.log`, and steps that fail.
  */
+import {
+  closeSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
+import { nodeFileCalls } from '../../src/telemetry/fileCalls.js';
 import { FileLane } from '../../src/telemetry/fileLane.js';
 import { LogUpkeep, type UpkeepParts } from '../../src/telemetry/logUpkeep.js';
 import { RotatingFile } from '../../src/telemetry/rotatingFile.js';
@@ -189,3 +201,41 @@ t.test('a disk that hangs: rounds do not pile up, one call is under way', async 
   await until('another round', () => fs.made.filter((call) => call.startsWith('space')).length === 2);
   t.equal(fs.underWayMax, 1);
 });
+
+t.test(
+  'on a real file system: old files go, and an output.log that another descriptor appends to begins anew',
+  async (t) => {
+    const folder = mkdtempSync(join(tmpdir(), 'extentd-log-'));
+    t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+    const output = join(folder, 'output.log');
+    const stderr = openSync(output, 'a');
+    t.teardown(() => closeSync(stderr));
+    writeSync(stderr, 'x'.repeat(200));
+    for (const name of [oldName(1), oldName(2), 'notes.old']) writeFileSync(join(folder, name), 'old');
+    const clock = { wallMs: () => Date.now(), monotonicMs: () => performance.now() };
+    const reports: string[] = [];
+    const lane = new FileLane();
+    const common = { folder, files: [], outputName: 'output.log', outputBytesMax: 100, names: NAMES, lane };
+    const kept = new LogUpkeep({
+      ...common,
+      ...{ oldBytesMax: 0, headRoomBytes: 1, calls: nodeFileCalls, clock },
+      report: (what) => reports.push(what),
+    });
+    kept.tick();
+    await until('it is copied', () => readdirSync(folder).some((name) => name.startsWith('output.log.')));
+    await until('and emptied', () => readFileSync(output).length === 0);
+    writeSync(stderr, 'after');
+    t.equal(readFileSync(output, 'utf8'), 'after', 'no hole before it');
+    t.equal(readdirSync(folder).length, 5, 'the copy is new, nothing went');
+    const pressed = new LogUpkeep({
+      ...common,
+      // More than any disk has.
+      ...{ oldBytesMax: 0, headRoomBytes: Number.MAX_SAFE_INTEGER, calls: nodeFileCalls, clock },
+      report: (what) => reports.push(what),
+    });
+    pressed.tick();
+    await until('all that may go is gone', () => pressed.pressed);
+    t.strictSame(readdirSync(folder).sort(), ['notes.old', 'output.log']);
+    t.strictSame(reports, []);
+  },
+);
