@@ -127,10 +127,11 @@ async function runNode(configPath: string, signals: StopSignals): Promise<number
   const loaded = loadConfig(configPath);
   if (!loaded.ok) return fail(loaded.message);
   const { config } = loaded;
+  // Before anything is waited for: SIGHUP would end the process.
+  const reloads = new ReloadSignal(process);
   const opened = await openFileLog(config.logDir, config.logLevel, isLaunched(), config, config);
   if (!opened.ok) return fail(opened.message);
   const { log, ump } = opened.nodeLog;
-  const reloads = new ReloadSignal(process);
   return run(opened.nodeLog, signals, async (native, signal) => {
     const diskFailure = await checkDiskFolders(config.disks, DISK_CHECK_MS);
     if (diskFailure !== null) throw new Error(diskFailure);
