@@ -23,6 +23,7 @@ import { type AccessSettings, PortAccess } from './server/portAccess.js';
 import { onreadWorks } from './server/receivePath.js';
 import { Alarms } from './telemetry/alarms.js';
 import { LOG_RATE, RateLimitedLog } from './telemetry/rateLimitedLog.js';
+import type { UmpFiles } from './telemetry/umpFiles.js';
 
 /** Connections a node may hold at once: the poison table's size. */
 export const CONNECTIONS_MAX = 65_536;
@@ -40,6 +41,8 @@ export interface DataNodeOptions {
   log: Logger;
   /** Where alarms go; default: the log alone. */
   alarms?: Alarms;
+  /** UMP files; absent: there are none. */
+  ump?: UmpFiles;
   /** Changes the level of the log while the node runs (`/loglevel/set`); false: there is no such level. Absent: it cannot be changed. */
   setLogLevel?: (level: string) => boolean;
   /** Aborted: the start is given up; what was begun is stopped. */
@@ -80,6 +83,7 @@ class RunningNode implements DataNode {
   readonly #config: NodeConfig;
   readonly #log: Logger;
   readonly #alarms: Alarms;
+  readonly #ump: UmpFiles | undefined;
   readonly #peerLog: RateLimitedLog;
   readonly #stopPeerLog: () => void;
   readonly #master: MasterClient;
@@ -94,6 +98,7 @@ class RunningNode implements DataNode {
     this.#config = config;
     this.#log = log;
     this.#alarms = options.alarms ?? new Alarms(log);
+    this.#ump = options.ump;
     this.#peerLog = new RateLimitedLog(log, LOG_RATE, () => performance.now());
     this.#stopPeerLog = this.#peerLog.start();
     this.#master = new MasterClient({ masters: config.masterAddrs });
@@ -110,12 +115,15 @@ class RunningNode implements DataNode {
     );
     if (registration === null || signal.aborted) throw new Error('the start was given up');
     this.registration = registration;
+    this.#alarms.identify(registration.cluster, registration.localIP);
+    this.#ump?.identify(registration.cluster, registration.localIP);
     const useOnread = await onreadWorks();
     if (!useOnread)
       this.#log.warn('sockets are read by data events: onread does not work on this Node version');
     const server = new NodeServer({
       config,
       log: this.#log,
+      alarms: this.#alarms,
       connectionsMax: CONNECTIONS_MAX,
       cores: os.availableParallelism(),
       limits: { ...CONNECTION_LIMITS, inFlightBytesMax: config.inFlightBytesPerConnection },
@@ -129,21 +137,19 @@ class RunningNode implements DataNode {
       refused: (reason) => this.#peerLog.write('warn', 'refused', 'connection refused', { reason }),
       closed: (remote, reason) =>
         this.#peerLog.write('warn', 'closed', 'connection closed', { remote, reason }),
-      failed: (remote, opcode, resultCode, text) =>
+      failed: (remote, { opcode, resultCode, text, ...ids }) =>
         this.#peerLog.write('warn', 'failed', 'packet answered with an error', {
           remote,
           op: nameOf(opcode),
           result: resultName(resultCode),
           text,
+          ...ids,
         }),
       connectionNotAdmitted: (remote, count) =>
         this.#peerLog.write('warn', 'connection not admitted', 'connection not admitted', { remote, count }),
-      packetNotAdmitted: (remote, opcode, text, count) =>
+      packetNotAdmitted: (remote, { opcode, requestId, partitionId, text }, count) =>
         this.#peerLog.write('warn', 'packet not admitted', 'packet not admitted', {
-          remote,
-          op: nameOf(opcode),
-          text,
-          count,
+          ...{ remote, op: nameOf(opcode), requestId, partitionId, text, count },
         }),
     });
     await server.whenLoaded(signal);

@@ -19,7 +19,7 @@ import { oneLine } from './config/parsed.js';
 import { keysThatNeedRestart } from './config/reload.js';
 import { loadConfig } from './config/schema.js';
 import { parseStandaloneFlags } from './config/standaloneFlags.js';
-import type { DataNode } from './dataNode.js';
+import type { DataNode, DataNodeOptions } from './dataNode.js';
 import type { NativeAddon } from './native/addon.js';
 import { type NodeLog, openConsoleLog, openFileLog } from './telemetry/log.js';
 
@@ -127,15 +127,21 @@ async function runNode(configPath: string, signals: StopSignals): Promise<number
   const loaded = loadConfig(configPath);
   if (!loaded.ok) return fail(loaded.message);
   const { config } = loaded;
-  const opened = openFileLog(config.logDir, config.logLevel, isLaunched());
-  if (!opened.ok) return fail(opened.message);
-  const { log } = opened.nodeLog;
+  // Before anything is waited for: SIGHUP would end the process.
   const reloads = new ReloadSignal(process);
+  const opened = await openFileLog(config.logDir, config.logLevel, isLaunched(), config, config);
+  if (!opened.ok) return fail(opened.message);
+  const { log, ump } = opened.nodeLog;
   return run(opened.nodeLog, signals, async (native, signal) => {
     const diskFailure = await checkDiskFolders(config.disks, DISK_CHECK_MS);
     if (diskFailure !== null) throw new Error(diskFailure);
     const { startDataNode } = await import('./dataNode.js');
-    const node = await startDataNode({ config: withFileBudget(config, native, log), log, signal });
+    const node = await startDataNode({
+      config: withFileBudget(config, native, log),
+      ...logOptions(opened.nodeLog),
+      ...(ump === undefined ? {} : { ump }),
+      signal,
+    });
     reloads.onReload(() => reload(configPath, config, node, log));
     return node;
   });
@@ -168,8 +174,17 @@ async function runStandalone(args: readonly string[], signals: StopSignals): Pro
   return run(nodeLog, signals, async (native, signal) => {
     const { startStandalone } = await import('./standalone/standalone.js');
     const settings = withFileBudget(request.flags.settings, native, log);
-    return startStandalone({ flags: { ...request.flags, settings }, log, signal });
+    return startStandalone({ flags: { ...request.flags, settings }, ...logOptions(nodeLog), signal });
   });
+}
+
+/** What a node gets of its logs. */
+function logOptions({
+  log,
+  alarms,
+  setLevel,
+}: NodeLog): Pick<DataNodeOptions, 'log' | 'alarms' | 'setLogLevel'> {
+  return { log, alarms, setLogLevel: setLevel };
 }
 
 /** Raises the limit of open files as far as the system allows, and lowers the node's budget to fit what it allowed. */

@@ -14,6 +14,7 @@ import { PoisonTable } from '../shm/poison.js';
 import { DiskTable } from '../shm/tables.js';
 import { SpinPolicy } from '../workers/spin.js';
 import { ChecksumControl } from './checksumControl.js';
+import { type DiskAlarmSink, DiskAlarms } from './diskAlarms.js';
 import { silentAfterLook, watchLife, watchWorker } from './diskWatch.js';
 import { LimitControl } from './limitControl.js';
 import type { ConnectionLimits, SocketOwner } from './networkParts.js';
@@ -32,6 +33,7 @@ const LOCAL_TAGS = 4096;
 export interface NodeServerOptions {
   config: NodeConfig;
   log: Logger;
+  alarms: DiskAlarmSink;
   connectionsMax: number;
   cores: number;
   limits: ConnectionLimits;
@@ -47,6 +49,7 @@ export class NodeServer implements WorkerListener {
   readonly checksums: ChecksumControl;
   readonly #config: NodeConfig;
   readonly #log: Logger;
+  readonly #alarms: DiskAlarms;
   readonly #handles: WorkerHandle[] = [];
   readonly #doorbell = createDoorbell();
   readonly #loopId: number;
@@ -58,6 +61,7 @@ export class NodeServer implements WorkerListener {
     const { config, log } = options;
     this.#config = config;
     this.#log = log;
+    this.#alarms = new DiskAlarms(options.alarms);
     this.#loopId = native.registerLoop(() => this.network.called());
     const memory = layOutMemory(config, options.cores, options.connectionsMax, this.#doorbell, this.#loopId);
     const { slab, workers, lone } = memory;
@@ -157,12 +161,14 @@ export class NodeServer implements WorkerListener {
   // WorkerListener.
 
   attached(handle: WorkerHandle, payload: unknown): void {
-    const refused = this.state.attach(handle, payload as AttachedPartition);
-    if (refused !== null) this.#log.error(refused);
+    const partition = payload as AttachedPartition;
+    const refused = this.state.attach(handle, partition);
+    if (refused !== null) this.#alarms.partitionRefused(partition.path, refused);
   }
 
   refused(_handle: WorkerHandle, { folder, reason }: { folder: string; reason: string }): void {
     this.#log.warn({ folder, reason }, 'partition not loaded');
+    this.#alarms.partitionRefused(folder, reason);
   }
 
   loaded(handle: WorkerHandle): void {
@@ -175,6 +181,7 @@ export class NodeServer implements WorkerListener {
   failed(handle: WorkerHandle, reason: string): void {
     handle.port.refusal = 'disk has broken';
     this.#log.error({ disk: this.#config.disks[handle.disk]!.path, reason }, 'disk cannot be served');
+    this.#alarms.outOfService(handle.port.diskPath, reason);
     this.#changed();
   }
 
@@ -210,6 +217,7 @@ export class NodeServer implements WorkerListener {
       { disk, reason, connections },
       'disk worker died: its disk is out of service until a restart',
     );
+    this.#alarms.outOfService(disk, reason);
     this.#changed();
   }
 
@@ -217,7 +225,11 @@ export class NodeServer implements WorkerListener {
     // What was answered while this thread was busy, or the whole process stood still, must not count as silence.
     this.network.turn();
     for (const handle of this.#handles) {
-      const { port, failure, loaded, stopped } = handle;
+      const { port, failure, loaded, stopped, index } = handle;
+      this.#alarms.look(port.diskPath, this.#workerTable.status(index), {
+        readErrors: this.#workerTable.readErrors(index),
+        writeErrors: this.#workerTable.writeErrors(index),
+      });
       if (failure !== '') continue;
       if (!loaded) this.#watchLoading(handle);
       else if (!stopped) this.#watchLife(port);
@@ -233,6 +245,7 @@ export class NodeServer implements WorkerListener {
           { disk: port.diskPath, connections, inFlight: port.inFlight },
           'disk does not answer',
         );
+        this.#alarms.silent(port.diskPath, port.inFlight);
       }
     }
     this.#changed();
@@ -261,8 +274,10 @@ export class NodeServer implements WorkerListener {
     const heartbeatMs = this.#workerTable.heartbeatMs(port.index);
     if (!watchLife(port, heartbeatMs, probeMs, WATCH_MS, this.#config.probeTimeoutMs)) return;
     const context = { disk: port.diskPath, probeMs: Math.round(probeMs), loopSilentMs: port.loopSilentMs };
-    if (port.hung) this.#log.error(context, 'disk hangs: it is reported as unavailable');
-    else this.#log.warn(context, 'disk does not hang any more');
+    if (port.hung) {
+      this.#log.error(context, 'disk hangs: it is reported as unavailable');
+      this.#alarms.hangs(port.diskPath, { probeMs: context.probeMs, loopSilentMs: port.loopSilentMs });
+    } else this.#log.warn(context, 'disk does not hang any more');
   }
 
   /** Waits until `condition`, looked at after each event and at least four times a second. */

@@ -16,6 +16,7 @@ import {
 } from '../protocol/header.js';
 import { RESULT } from '../protocol/resultCodes.js';
 import { TINY_REPAIR_ARG_BYTES } from '../protocol/tinyRepairArg.js';
+import { type FailedPacket, failedPacket } from './failedPacket.js';
 import type { NetworkThread } from './networkThread.js';
 import { TAG, TAG_KIND } from './pending.js';
 import { writeStreamPacket } from './streamPacket.js';
@@ -24,7 +25,7 @@ import { writeStreamPacket } from './streamPacket.js';
 const COPY_BYTES_MAX = 32 * 1024;
 
 /** Hears of an error reply that was sent. */
-export type FailureListener = (opcode: number, resultCode: number, text: string) => void;
+export type FailureListener = (packet: FailedPacket) => void;
 
 export class ReplyQueue {
   /** Bytes of requests and replies charged to this connection, and packets in the queue. */
@@ -53,7 +54,7 @@ export class ReplyQueue {
   readonly #held: number[] = [];
   readonly #onFlushed = (): void => this.#flushed();
 
-  /** `failed` hears of each error reply: opcode, result code and text. */
+  /** `failed` hears of each error reply. */
   constructor(net: NetworkThread, socket: Socket, index: number, failed: FailureListener) {
     this.#index = index;
     this.#failed = failed;
@@ -252,7 +253,7 @@ export class ReplyQueue {
     const { pending, buffers } = this.#net;
     buffers.copyOut();
     const text = buffers.staging.toString('utf8', end - pending.bodyBytes[tag]!, end);
-    this.#failed(pending.headers[pending.headerOffset(tag) + 2]!, resultCode, text);
+    this.#failed(failedPacket(pending.headers, pending.headerOffset(tag), resultCode, text));
   }
 
   #stageFailure(at: number): number {
@@ -264,7 +265,7 @@ export class ReplyQueue {
     writeReplyFields(stagingView, at, this.#failCode, pending.headerView.getUint32(from + 5), body.length, 0);
     writeExtent(stagingView, at, pending.extentId[this.#failTag]!, pending.extentOffset[this.#failTag]!);
     staging.set(body, at + HEADER_BYTES);
-    this.#failed(pending.headers[from + 2]!, this.#failCode, Buffer.from(body).toString());
+    this.#failed(failedPacket(pending.headers, from, this.#failCode, Buffer.from(body).toString()));
     return at + HEADER_BYTES + body.length;
   }
 

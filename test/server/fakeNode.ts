@@ -13,6 +13,7 @@ import {
   RESULT_SKIPPED,
 } from '../../src/partition/messages.js';
 import { RESULT } from '../../src/protocol/resultCodes.js';
+import type { FailedPacket } from '../../src/server/failedPacket.js';
 import { Listener } from '../../src/server/listener.js';
 import type { ConnectionLimits } from '../../src/server/networkParts.js';
 import { NetworkThread } from '../../src/server/networkThread.js';
@@ -60,7 +61,7 @@ export class FakeNode {
   /** Reasons of connections closed by the node. */
   readonly closed: string[] = [];
   /** Error replies as the node tells them to its log. */
-  readonly failures: { opcode: number; resultCode: number; text: string }[] = [];
+  readonly failures: FailedPacket[] = [];
   /** Connections, and packets (with opcode), that the access lists kept out, as the node tells them to its log. */
   readonly notAdmitted: { remote: string; opcode?: number; text?: string; count: number }[] = [];
   readonly slab: Slab;
@@ -132,9 +133,9 @@ export class FakeNode {
     this.listener = new Listener(this.network, 4096, options.useOnread ?? true, access, {
       refused: (reason) => this.closed.push(reason),
       closed: (_remote, reason) => this.closed.push(reason),
-      failed: (_remote, opcode, resultCode, text) => this.failures.push({ opcode, resultCode, text }),
+      failed: (_remote, packet) => this.failures.push(packet),
       connectionNotAdmitted: (remote, count) => this.notAdmitted.push({ remote, count }),
-      packetNotAdmitted: (remote, opcode, text, count) =>
+      packetNotAdmitted: (remote, { opcode, text }, count) =>
         this.notAdmitted.push({ remote, opcode, text, count }),
     });
   }
