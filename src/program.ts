@@ -8,6 +8,7 @@ import { isLaunched, launchDaemon, reportToLauncher } from './cli/daemon.js';
 import { runUntilSignal, type Stoppable } from './cli/lifecycle.js';
 import { type NamedAddresses, readyLine } from './cli/readyLine.js';
 import { ReloadSignal } from './cli/reloadSignal.js';
+import { type Announcer, announcerTo, redirectStandardError } from './cli/standardError.js';
 import type { StopSignals } from './cli/stopSignals.js';
 import { parseToolLine, type ToolName } from './cli/toolArguments.js';
 import { versionText } from './cli/version.js';
@@ -49,7 +50,6 @@ type Start = (native: NativeAddon, signal: AbortSignal) => Promise<Running>;
 export async function main(program: string, args: readonly string[], signals: StopSignals): Promise<number> {
   // A reader of the output that has gone away (`npm start | head`) is no reason to stop serving.
   process.stdout.on('error', () => {});
-  process.stderr.on('error', () => {});
   const line = parseCommandLine(args);
   switch (line.kind) {
     case 'version':
@@ -71,9 +71,15 @@ export async function main(program: string, args: readonly string[], signals: St
   }
 }
 
+/** Standard error as a stream, whose reader may go away too. Not before it was redirected, where it is: see `standardError.ts`. */
+function standardError(): NodeJS.WriteStream {
+  if (process.stderr.listenerCount('error') === 0) process.stderr.on('error', () => {});
+  return process.stderr;
+}
+
 /** One clear line on standard error, to the launcher too, and the exit code of a failure. */
 async function fail(message: string): Promise<number> {
-  process.stderr.write(`Fatal: ${message}\n`);
+  standardError().write(`Fatal: ${message}\n`);
   await reportToLauncher({ extentd: 'failed', message });
   return 1;
 }
@@ -86,14 +92,14 @@ async function runToolLine(tool: ToolName, args: readonly string[], signals: Sto
     return 0;
   }
   if (line.kind === 'error') {
-    process.stderr.write(`Fatal: ${line.message}\n`);
+    standardError().write(`Fatal: ${line.message}\n`);
     return 2;
   }
   let native: NativeAddon;
   try {
     native = await loadAddon();
   } catch (error) {
-    process.stderr.write(`Fatal: ${(error as Error).message}\n`);
+    standardError().write(`Fatal: ${(error as Error).message}\n`);
     return 2;
   }
   let interrupted = false;
@@ -104,7 +110,7 @@ async function runToolLine(tool: ToolName, args: readonly string[], signals: Sto
   const { runTool } = await import('./tools/runTool.js');
   const exitCode = await runTool(line.request, {
     stdout: process.stdout,
-    stderr: process.stderr,
+    stderr: standardError(),
     interrupted: () => interrupted,
     abandon() {
       abandoned = true;
@@ -119,7 +125,7 @@ async function startInBackground(program: string, configPath: string, signals: S
   if (!loaded.ok) return fail(loaded.message);
   const failure = await launchDaemon(program, configPath, loaded.config.logDir, signals);
   if (failure === null) return 0;
-  process.stderr.write(`Server start failed: ${failure}\n`);
+  standardError().write(`Server start failed: ${failure}\n`);
   return 1;
 }
 
