@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { type AddressInfo, createServer as createTcpServer, type Socket } from 'node:net';
 import t from 'tap';
 import { MasterClient } from '../../src/control/masterClient.js';
+import { until } from '../support/until.js';
 
 const never = new AbortController().signal;
 
@@ -159,4 +160,38 @@ t.test('an abort ends a call that hangs, at once', async (t) => {
 t.test('an unusable master address is a value, not an exception', async (t) => {
   const client = new MasterClient({ masters: ['not a host:xyz'] });
   t.match(await client.call({ method: 'GET', path: '/admin/getIp' }, never), { ok: false, kind: 'noMaster' });
+});
+
+t.test(
+  'other masters hold from the next call on, and the leader is forgotten unless it is among them',
+  async (t) => {
+    const [first, second] = [
+      await startMaster(t, (response) => success(response)),
+      await startMaster(t, (response) => success(response)),
+    ];
+    const client = new MasterClient({ masters: [first.host] });
+    const ask = () => client.call({ method: 'GET', path: '/admin/getIp' }, never);
+    t.match(await ask(), { ok: true });
+    client.setMasters([second.host, first.host]);
+    t.equal(client.leader, first.host, 'still one of them');
+    client.setMasters([second.host]);
+    t.equal(client.leader, null);
+    t.match(await ask(), { ok: true });
+    t.equal(client.leader, second.host);
+    t.strictSame([first.requests.length, second.requests.length], [1, 1]);
+  },
+);
+
+t.test('a master that answers after it was taken off the list is not the leader', async (t) => {
+  let answer = (): void => {};
+  const gone = await startMaster(t, (response) => {
+    answer = () => success(response);
+  });
+  const client = new MasterClient({ masters: [gone.host] });
+  const asked = client.call({ method: 'GET', path: '/admin/getIp' }, never);
+  await until('it was asked', () => gone.requests.length === 1);
+  client.setMasters(['127.0.0.1:1']);
+  answer();
+  t.match(await asked, { ok: true }, 'its answer counts');
+  t.equal(client.leader, null);
 });
