@@ -1,0 +1,168 @@
+/** Standard error of a node: `output.log`, for all that the runtime prints too; announcements go to the terminal as well. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import t, { type Test } from 'tap';
+import { announcerTo, redirectStandardError } from '../../src/cli/standardError.js';
+import { until } from '../support/until.js';
+
+const program = fileURLToPath(new URL('../../src/main.js', import.meta.url));
+
+function folderOf(t: Test): string {
+  const folder = mkdtempSync(join(tmpdir(), 'extentd-stderr-'));
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+function configIn(folder: string): string {
+  const disk = join(folder, 'disk');
+  mkdirSync(disk);
+  const path = join(folder, 'config.json');
+  const config = {
+    ...{ role: 'datanode', port: '17310', masterAddr: ['127.0.0.1:1'], disks: [`${disk}:0`] },
+    ...{ raftDir: join(folder, 'raft'), raftHeartbeat: '17330', raftReplica: '17340' },
+    ...{ logDir: join(folder, 'logs'), logLevel: 'info' },
+  };
+  writeFileSync(path, JSON.stringify(config));
+  return path;
+}
+
+interface Running {
+  child: ChildProcess;
+  terminal(): string;
+  outputLog(): string;
+}
+
+/** A node in the foreground that looks for its master, with `prelude` run before it. Resolves when it has begun to look. */
+async function searching(t: Test, prelude: string): Promise<Running> {
+  const folder = folderOf(t);
+  const args = ['--import', `data:text/javascript,${encodeURIComponent(prelude)}`, program];
+  const child = spawn(process.execPath, [...args, '-c', configIn(folder), '-f'], {
+    // Where a core file would go.
+    cwd: folder,
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  t.teardown(() => child.kill('SIGKILL'));
+  let text = '';
+  child.stderr.setEncoding('utf8').on('data', (piece: string) => {
+    text += piece;
+  });
+  const log = (name: string): string => {
+    try {
+      return readFileSync(join(folder, 'logs', 'dataNode', name), 'utf8');
+    } catch {
+      return '';
+    }
+  };
+  const looks = (): boolean => /registration with the master failed/.test(log('dataNode_warn.log'));
+  await until('it looks for its master', () => looks() || child.exitCode !== null, 30_000);
+  return { child, terminal: () => text, outputLog: () => log('output.log') };
+}
+
+function exitOf(child: ChildProcess): Promise<[number | null, NodeJS.Signals | null]> {
+  return new Promise((resolve) => child.once('close', (code, signal) => resolve([code, signal])));
+}
+
+t.test(
+  'what the runtime prints goes to output.log, announcements go there and to the terminal',
+  async (t) => {
+    const node = await searching(
+      t,
+      `process.on('SIGUSR2', () => {
+       process._rawDebug('printed by the runtime');
+       console.error('printed by JavaScript');
+       process.emitWarning('a warning');
+     });`,
+    );
+    node.child.kill('SIGUSR2');
+    await until('it is in output.log', () => /a warning/.test(node.outputLog()));
+    t.match(
+      node.outputLog(),
+      /^printed by the runtime\nprinted by JavaScript\n\(node:\d+\) Warning: a warning/,
+    );
+    t.equal(node.terminal(), '');
+    const ended = exitOf(node.child);
+    node.child.kill('SIGTERM');
+    t.strictSame(await ended, [0, null]);
+    t.equal(node.terminal(), 'SIGTERM: stopping\n');
+    t.match(node.outputLog(), /\n\d{4}-\S+Z SIGTERM: stopping\n/);
+  },
+);
+
+t.test('an abort leaves its words in output.log', async (t) => {
+  const node = await searching(t, "process.on('SIGUSR2', () => process.abort());");
+  const ended = exitOf(node.child);
+  node.child.kill('SIGUSR2');
+  t.equal((await ended)[1], 'SIGABRT');
+  t.match(node.outputLog(), /node::Abort|----- Native stack trace -----/);
+  t.equal(node.terminal(), '');
+});
+
+t.test('a broken invariant is told to the terminal and to output.log', async (t) => {
+  const node = await searching(t, "process.on('SIGUSR2', () => { throw new Error('broken on purpose'); });");
+  const ended = exitOf(node.child);
+  node.child.kill('SIGUSR2');
+  t.strictSame(await ended, [1, null]);
+  for (const text of [node.terminal(), node.outputLog()]) t.match(text, /Error: broken on purpose\n +at /);
+});
+
+t.test('an output.log that cannot be opened: one clear line, exit code 1, nothing started', async (t) => {
+  const folder = folderOf(t);
+  mkdirSync(join(folder, 'logs', 'dataNode', 'output.log'), { recursive: true });
+  const config = configIn(folder);
+  const outcome = async (...args: string[]): Promise<[number | null, string]> => {
+    const child = spawn(process.execPath, [program, '-c', config, ...args], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    let text = '';
+    child.stderr.setEncoding('utf8').on('data', (piece: string) => {
+      text += piece;
+    });
+    return [(await exitOf(child))[0], text];
+  };
+  const [inFront, said] = await outcome('-f');
+  t.equal(inFront, 1);
+  t.match(said, /^Fatal: logDir: cannot open output\.log: EISDIR[^\n]*\n$/);
+  const [behind, told] = await outcome();
+  t.equal(behind, 1);
+  t.match(told, /^Server start failed: logDir: EISDIR[^\n]*\n$/);
+});
+
+t.test('a redirection that the system refuses says why', async (t) => {
+  const path = join(folderOf(t), 'output.log');
+  t.strictSame(
+    redirectStandardError(path, () => -24),
+    { ok: false, message: `logDir: standard error cannot be sent to ${path}: EMFILE` },
+  );
+  const asked: number[][] = [];
+  t.strictSame(
+    redirectStandardError(path, (target, fd) => {
+      asked.push([target, fd]);
+      return 7;
+    }),
+    { ok: true, before: 7 },
+  );
+  t.equal(asked[0]![0], 2);
+});
+
+t.test('an announcement is one line in both places, and the end waits for both', async (t) => {
+  const path = join(folderOf(t), 'terminal');
+  const fd = openSync(path, 'w');
+  const said: string[] = [];
+  let drained = 0;
+  const announcer = announcerTo(
+    {
+      announce: (line) => void said.push(line),
+      drain: async () => void drained++,
+    },
+    fd,
+  );
+  announcer.announce('stopping');
+  await announcer.drain(60_000);
+  closeSync(fd);
+  t.strictSame(said, ['stopping']);
+  t.equal(readFileSync(path, 'utf8'), 'stopping\n');
+  t.equal(drained, 1);
+});
