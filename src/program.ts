@@ -48,6 +48,7 @@ type Start = (native: NativeAddon, signal: AbortSignal) => Promise<Running>;
 export async function main(program: string, args: readonly string[], signals: StopSignals): Promise<number> {
   // A reader of the output that has gone away (`npm start | head`) is no reason to stop serving.
   process.stdout.on('error', () => {});
+  process.stderr.on('error', () => {});
   const line = parseCommandLine(args);
   switch (line.kind) {
     case 'version':
@@ -69,15 +70,9 @@ export async function main(program: string, args: readonly string[], signals: St
   }
 }
 
-/** Standard error as a stream, whose reader may go away too. Not before it was redirected, where it is: see `standardError.ts`. */
-function standardError(): NodeJS.WriteStream {
-  if (process.stderr.listenerCount('error') === 0) process.stderr.on('error', () => {});
-  return process.stderr;
-}
-
 /** One clear line on standard error, to the launcher too, and the exit code of a failure. */
 async function fail(message: string): Promise<number> {
-  standardError().write(`Fatal: ${message}\n`);
+  process.stderr.write(`Fatal: ${message}\n`);
   await reportToLauncher({ extentd: 'failed', message });
   return 1;
 }
@@ -90,14 +85,14 @@ async function runToolLine(tool: ToolName, args: readonly string[], signals: Sto
     return 0;
   }
   if (line.kind === 'error') {
-    standardError().write(`Fatal: ${line.message}\n`);
+    process.stderr.write(`Fatal: ${line.message}\n`);
     return 2;
   }
   let native: NativeAddon;
   try {
     native = await loadAddon();
   } catch (error) {
-    standardError().write(`Fatal: ${(error as Error).message}\n`);
+    process.stderr.write(`Fatal: ${(error as Error).message}\n`);
     return 2;
   }
   let interrupted = false;
@@ -108,7 +103,7 @@ async function runToolLine(tool: ToolName, args: readonly string[], signals: Sto
   const { runTool } = await import('./tools/runTool.js');
   const exitCode = await runTool(line.request, {
     stdout: process.stdout,
-    stderr: standardError(),
+    stderr: process.stderr,
     interrupted: () => interrupted,
     abandon() {
       abandoned = true;
@@ -123,7 +118,7 @@ async function startInBackground(program: string, configPath: string, signals: S
   if (!loaded.ok) return fail(loaded.message);
   const failure = await launchDaemon(program, configPath, loaded.config.logDir, signals);
   if (failure === null) return 0;
-  standardError().write(`Server start failed: ${failure}\n`);
+  process.stderr.write(`Server start failed: ${failure}\n`);
   return 1;
 }
 
@@ -143,7 +138,6 @@ async function runNode(configPath: string, signals: StopSignals): Promise<number
   if (!opened.ok) return fail(opened.message);
   const redirected = redirectStandardError(outputLogPath(config.logDir), native.replaceDescriptor);
   if (!redirected.ok) return fail(redirected.message);
-  standardError();
   const { log } = opened.nodeLog;
   const announcer = isLaunched() ? opened.nodeLog : announcerTo(opened.nodeLog, redirected.before);
   return run(log, announcer, signals, async (_native, signal) => {

@@ -2,9 +2,10 @@
  * Where the output of a data node's process goes: standard error to `output.log`, as in the reference (`admin.md` 1, step 4), so that what the runtime, the addon or
  * an abort print is kept; what the node itself announces to the terminal or service manager as well.
  *
- * Called by `program.ts`, once, when the log files are open. Nothing before it may have used `process.stderr`: on a terminal Node opens the device anew for it.
+ * Called by `program.ts`, once, when the log files are open.
  */
-import { closeSync, openSync } from 'node:fs';
+import { appendFileSync, closeSync, openSync } from 'node:fs';
+import { Writable } from 'node:stream';
 import { getSystemErrorName } from 'node:util';
 import type { NodeLog } from '../telemetry/log.js';
 import { LogFile } from '../telemetry/logFile.js';
@@ -33,9 +34,31 @@ export function redirectStandardError(path: string, replaceDescriptor: ReplaceDe
   }
   const before = replaceDescriptor(STANDARD_ERROR, fd);
   closeSync(fd);
-  if (before >= 0) return { ok: true, before };
+  if (before >= 0) {
+    replaceStream();
+    return { ok: true, before };
+  }
   const reason = getSystemErrorName(before);
   return { ok: false, message: `logDir: standard error cannot be sent to ${path}: ${reason}` };
+}
+
+/**
+ * `process.stderr` anew. Node's own, made when `node:assert` was loaded, has opened the terminal a second time, under a number of its own. Writes wait, as those of Node's own
+ * do for a file: warnings and the like, which are rare.
+ */
+function replaceStream(): void {
+  const stream = new Writable({
+    write(chunk: Uint8Array, _encoding, done) {
+      try {
+        appendFileSync(STANDARD_ERROR, chunk);
+      } catch {
+        // Nobody is left to be told.
+      }
+      done();
+    },
+  });
+  const descriptor = { value: Object.assign(stream, { fd: STANDARD_ERROR }), configurable: true };
+  Object.defineProperty(process, 'stderr', { ...descriptor, enumerable: true, writable: true });
 }
 
 /** Announces through `nodeLog`, which writes to standard error, and to `terminalFd`. */

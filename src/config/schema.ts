@@ -302,6 +302,10 @@ function findPortClash(config: NodeConfig): { readonly ok: false; readonly messa
     ['raftHeartbeat', config.raftHeartbeatPort],
     ['raftReplica', config.raftReplicaPort],
     ['prof', config.profPort],
+    [
+      'exporterPort',
+      config.exporterPort === 0 || config.exporterPort === config.profPort ? null : config.exporterPort,
+    ],
   ];
   for (const [index, [key, port]] of ports.entries()) {
     const earlier = ports.slice(0, index).find(([, other]) => port !== null && other === port);

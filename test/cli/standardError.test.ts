@@ -1,12 +1,21 @@
 /** Standard error of a node: `output.log`, for all that the runtime prints too; announcements go to the terminal as well. */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import {
+  closeSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
 import { announcerTo, redirectStandardError } from '../../src/cli/standardError.js';
-import { until } from '../support/until.js';
+import { until, untilAnswer } from '../support/until.js';
 
 const program = fileURLToPath(new URL('../../src/main.js', import.meta.url));
 
@@ -61,6 +70,20 @@ async function searching(t: Test, prelude: string): Promise<Running> {
   return { child, terminal: () => text, outputLog: () => log('output.log') };
 }
 
+/** The node that was started with this prelude. */
+function nodeWith(prelude: string): number | undefined {
+  const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+  const pid = pids.find((one) => {
+    try {
+      const [command, ...args] = readFileSync(`/proc/${one}/cmdline`, 'utf8').split('\0');
+      return command === process.execPath && args.includes(prelude);
+    } catch {
+      return false;
+    }
+  });
+  return pid === undefined ? undefined : Number(pid);
+}
+
 function exitOf(child: ChildProcess): Promise<[number | null, NodeJS.Signals | null]> {
   return new Promise((resolve) => child.once('close', (code, signal) => resolve([code, signal])));
 }
@@ -90,6 +113,43 @@ t.test(
     t.match(node.outputLog(), /\n\d{4}-\S+Z SIGTERM: stopping\n/);
   },
 );
+
+const noTerminal = spawnSync('script', ['--version']).status === 0 ? false : 'there is no script(1) here';
+
+t.test('on a terminal, too, only announcements are shown', { skip: noTerminal }, async (t) => {
+  const folder = folderOf(t);
+  const prelude = join(folder, 'prelude.mjs');
+  writeFileSync(
+    prelude,
+    `process.on('SIGUSR2', () => {
+       console.error('printed by JavaScript');
+       process._rawDebug('printed by the runtime');
+       process.kill(process.pid, 'SIGTERM');
+     });`,
+  );
+  const line = [process.execPath, '--import', prelude, program, '-c', configIn(folder), '-f'].join(' ');
+  t.teardown(() => {
+    const pid = nodeWith(prelude);
+    if (pid !== undefined) process.kill(pid, 'SIGKILL');
+  });
+  const terminal = spawn('script', ['-qec', `${line} & wait $!`, '/dev/null'], {
+    cwd: folder,
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  let shown = '';
+  terminal.stdout.setEncoding('utf8').on('data', (piece: string) => {
+    shown += piece;
+  });
+  const log = (name: string): string => readFileSync(join(folder, 'logs', 'dataNode', name), 'utf8');
+  const looks = async (): Promise<true | null> =>
+    /registration/.test(log('dataNode_warn.log')) ? true : null;
+  await untilAnswer('it looks for its master', looks, 30_000);
+  const ended = exitOf(terminal);
+  process.kill(nodeWith(prelude)!, 'SIGUSR2');
+  t.strictSame(await ended, [0, null]);
+  t.match(shown, /^SIGTERM: stopping\r?\n$/);
+  t.match(log('output.log'), /^printed by JavaScript\nprinted by the runtime\n\S+ SIGTERM: stopping\n$/);
+});
 
 t.test('an abort leaves its words in output.log', async (t) => {
   const node = await searching(t, "process.on('SIGUSR2', () => process.abort());");
