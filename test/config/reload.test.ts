@@ -1,5 +1,7 @@
 /** What a changed config file means for a running node, and that it is taken over whole or not at all. */
 import { EventEmitter } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import t from 'tap';
 import { ReloadSignal } from '../../src/cli/reloadSignal.js';
 import type { NodeConfig } from '../../src/config/config.js';
@@ -7,6 +9,7 @@ import { accepted, refused } from '../../src/config/parsed.js';
 import { keyOf, LIVE_FIELDS, type PartName, planReload } from '../../src/config/reload.js';
 import { always, Reloader } from '../../src/config/reloader.js';
 import { parseConfig } from '../../src/config/schema.js';
+import { packageRoot } from '../packageRoot.js';
 import { until } from '../support/until.js';
 
 const FILE = {
@@ -124,6 +127,17 @@ t.test('every key is live or needs a restart, and the file says which', async (t
   // `role` has one value only.
   const every = (Object.keys(STARTED) as (keyof NodeConfig)[]).filter((field) => field !== 'role');
   t.strictSame(seen.sort(), every.map(keyOf).sort(), 'no key is left out');
+});
+
+t.test('operators read of the live keys, all of them and no others', async (t) => {
+  const page = readFileSync(join(packageRoot, 'docs', 'operations.md'), 'utf8');
+  const table = /\| key \| what happens \|\n\|[-|]+\n((?:\|.*\n)+)/.exec(page)?.[1] ?? '';
+  const told = table
+    .split('\n')
+    .flatMap((row) => [...(row.split('|')[1] ?? '').matchAll(/`([^`]+)`/g)].map(([, key = '']) => key));
+  const live = Object.values(LIVE_FIELDS).flatMap((fields): string[] => fields.map(keyOf));
+  const grouped = live.map((key) => (key.startsWith('extentd.limits.') ? 'extentd.limits.*' : key));
+  t.strictSame(told.sort(), [...new Set(grouped)].sort());
 });
 
 t.test('a file that is the same changes nothing', async (t) => {

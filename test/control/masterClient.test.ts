@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { type AddressInfo, createServer as createTcpServer, type Socket } from 'node:net';
 import t from 'tap';
 import { MasterClient } from '../../src/control/masterClient.js';
+import { noIPv6 } from '../support/nodeFiles.js';
 import { until } from '../support/until.js';
 
 const never = new AbortController().signal;
@@ -16,6 +17,7 @@ interface Master {
 async function startMaster(
   test: { teardown(end: () => void): void },
   reply: (response: ServerResponse, count: number) => void,
+  address = '127.0.0.1',
 ): Promise<Master> {
   const requests: Master['requests'] = [];
   const server: Server = createServer((request, response) => {
@@ -27,12 +29,13 @@ async function startMaster(
       reply(response, requests.length);
     });
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  await new Promise<void>((resolve) => server.listen(0, address, resolve));
   test.teardown(() => {
     server.close();
     server.closeAllConnections();
   });
-  return { host: `127.0.0.1:${(server.address() as AddressInfo).port}`, requests };
+  const host = address.includes(':') ? `[${address}]` : address;
+  return { host: `${host}:${(server.address() as AddressInfo).port}`, requests };
 }
 
 /** A TCP server that does `onConnection` and nothing else. */
@@ -194,4 +197,12 @@ t.test('a master that answers after it was taken off the list is not the leader'
   answer();
   t.match(await asked, { ok: true }, 'its answer counts');
   t.equal(client.leader, null);
+});
+
+t.test('a master with an IPv6 address, in brackets', { skip: noIPv6() }, async (t) => {
+  const master = await startMaster(t, (response) => success(response), '::1');
+  t.match(master.host, /^\[::1\]:\d+$/);
+  const client = new MasterClient({ masters: [master.host] });
+  t.strictSame(await client.call({ method: 'GET', path: '/admin/getIp' }, never), { ok: true, data: 7 });
+  t.equal(master.requests[0]!.headers.host, master.host);
 });
