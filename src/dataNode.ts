@@ -8,7 +8,7 @@ import type { Logger } from 'pino';
 import type { NodeConfig } from './config/config.js';
 import { limitsOf } from './config/diskLimits.js';
 import { CONNECTION_LIMITS } from './config/limits.js';
-import type { Parsed } from './config/parsed.js';
+import { type Parsed, refused } from './config/parsed.js';
 import type { PartName, ReloadPlan } from './config/reload.js';
 import { always, type Prepare, Reloader } from './config/reloader.js';
 import { AdminTasks } from './control/adminTasks.js';
@@ -165,7 +165,8 @@ class RunningNode implements DataNode {
     this.life = 'Running';
   }
 
-  reload(config: NodeConfig): Promise<Parsed<ReloadPlan>> {
+  async reload(config: NodeConfig): Promise<Parsed<ReloadPlan>> {
+    if (this.life !== 'Running') return refused('reload', 'the node is stopping');
     return this.#reloader.reload(config);
   }
 

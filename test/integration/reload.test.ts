@@ -2,7 +2,11 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { pino } from 'pino';
 import t, { type Test } from 'tap';
+import type { NodeConfig } from '../../src/config/config.js';
+import { parseConfig } from '../../src/config/schema.js';
+import { startDataNode } from '../../src/dataNode.js';
 import { IO } from '../../src/native/addon.js';
 import { RESULT } from '../../src/protocol/resultCodes.js';
 import { freePorts } from '../../src/standalone/standaloneConfig.js';
@@ -176,4 +180,32 @@ t.test('the file may be wrong in any way: one line, and the node serves on as it
   await node.reload({ rack: 'other' });
   t.match(await (await fetch(`${node.http}/disks`)).json(), { data: { rack: 'other' } });
   await node.stop();
+});
+
+t.test('a node that stops takes nothing over', async (t) => {
+  const master = await startMaster(t);
+  const agent = await listener(t);
+  const files = nodeFiles(t, master.address, nodePorts(await freePorts('127.0.0.1', 4)), {
+    localIP: '127.0.0.1',
+    exporterPort: 9500,
+    extentd: EXTENTD,
+  });
+  const configOf = (change: object): NodeConfig => {
+    const result = parseConfig(JSON.stringify({ ...files.config, ...change }));
+    if (!result.ok) throw new Error(result.message);
+    return result.config;
+  };
+  const node = await startDataNode({ config: configOf({}), log: pino({ level: 'silent' }) });
+  t.match(await node.reload(configOf({ rack: 'r2' })), { ok: true, value: { changed: ['rack'] } });
+  t.match(await node.reload(configOf({ logLevel: 'debug' })), {
+    ok: true,
+    value: { changed: ['rack'], needRestart: ['logLevel'] },
+  });
+  const stopped = node.stop();
+  const consul = configOf({ consulAddr: agent.host });
+  const refusal = { ok: false, message: 'reload: the node is stopping' };
+  t.strictSame(await node.reload(consul), refusal);
+  t.equal(await stopped, true);
+  t.strictSame(await node.reload(consul), refusal);
+  t.strictSame(agent.calls, []);
 });
