@@ -213,10 +213,16 @@ t.test('another agent, or none: the one before hears nothing more', async (t) =>
   const first = new Agent();
   const second = new Agent();
   const { consul, lines, waits, minute } = scene();
-  first.answer = () => {};
+  let givenUp = false;
+  first.answer = (response) => {
+    response.on('close', () => {
+      givenUp = true;
+    });
+  };
   consul.use(await first.start(t));
   await until('it was asked', () => first.calls.length === 1);
   consul.use(await second.start(t));
+  await until('what was under way is given up', () => givenUp);
   await until('the second', () => waits.length === 1);
   await minute();
   t.strictSame([first.calls.length, second.calls.length], [1, 2]);
