@@ -83,6 +83,23 @@ t.test('each key of a wrong type, in the foreground and in the background', asyn
   );
 });
 
+t.test('a role that is another server: the words of the reference, in front and behind', async (t) => {
+  for (const [role, said] of [
+    ['master', 'master'],
+    ['metanode', 'metanode'],
+    ['', '""'],
+  ]) {
+    const path = configFile({ ...GOOD, role });
+    for (const flags of [['-f'], []]) {
+      const { status, stdout, stderr } = extentd('-c', path, ...flags);
+      t.strictSame([status, stdout], [1, '']);
+      t.match(stderr, `Fatal: role mismatch: ${said} `);
+      t.equal(stderr.split('\n').length, 2, 'one line');
+    }
+  }
+  t.notOk(existsSync(GOOD.logDir), 'before any log is opened');
+});
+
 t.test('a start that fails says so to the terminal, or through the launcher', async (t) => {
   const path = configFile(GOOD);
   const inFront = extentd('-c', path, '-f');

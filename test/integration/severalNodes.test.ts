@@ -77,6 +77,11 @@ t.test('a port that another node has: one clear line that names it', async (t) =
     second.stderr,
     `Fatal: failed to start the ChubaoFS datanode daemon err listen EADDRINUSE: address already in use 127.0.0.1:${ports.port} - `,
   );
+  const other = { ...nodePorts(await freePorts('127.0.0.2', 4)), prof: ports.prof };
+  const change = { localIP: '127.0.0.2', extentd: { listenAddress: '127.0.0.2' } };
+  const third = run(nodeFiles(t, master.address, other, change).path);
+  t.equal((await third.ended(30_000)).code, 1, 'the HTTP port, too, as in the reference');
+  t.match(third.stderr, /err .*127\.0\.0\.1:\d+.* - /);
   t.equal((await first.terminate()).code, 0);
 });
 
