@@ -137,6 +137,7 @@ t.test('stallMs: requests of a disk that hangs are answered sooner', async (t) =
   await node.reload({});
   t.notOk(answered);
   await node.reload({ extentd: { ...EXTENTD, stallMs: 100 } });
+  await until('the answer', () => answered);
   t.match((await asked).body.toString(), /does not answer/);
   await fault(node, 'kind=clear');
   await client.end();
