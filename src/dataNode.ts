@@ -6,9 +6,13 @@
 import os from 'node:os';
 import type { Logger } from 'pino';
 import type { NodeConfig } from './config/config.js';
-import type { Limits } from './config/diskLimits.js';
+import { limitsOf } from './config/diskLimits.js';
 import { CONNECTION_LIMITS } from './config/limits.js';
+import { type Parsed, refused } from './config/parsed.js';
+import type { PartName, ReloadPlan } from './config/reload.js';
+import { always, type Prepare, Reloader } from './config/reloader.js';
 import { AdminTasks } from './control/adminTasks.js';
+import { ConsulRegistration, metricsAddress } from './control/consul.js';
 import { buildHeartbeat } from './control/heartbeat.js';
 import { MasterClient } from './control/masterClient.js';
 import { checkPartitions, type Registration, register } from './control/registration.js';
@@ -19,7 +23,7 @@ import { nameOf } from './protocol/opcodes.js';
 import { resultName } from './protocol/resultCodes.js';
 import { Listener } from './server/listener.js';
 import { NodeServer } from './server/nodeServer.js';
-import { type AccessSettings, PortAccess } from './server/portAccess.js';
+import { PortAccess } from './server/portAccess.js';
 import { onreadWorks } from './server/receivePath.js';
 import { Alarms } from './telemetry/alarms.js';
 import { LOG_RATE, RateLimitedLog } from './telemetry/rateLimitedLog.js';
@@ -33,6 +37,8 @@ const WORKERS_END_MS = 3_000;
 /** How long peers may take to accept the last replies. */
 const SEND_MS = 500;
 
+const MS_PER_HOUR = 3_600_000;
+
 /** Life of the node (`spec/api.md`). */
 export type NodeLife = 'Standby' | 'Start' | 'Running' | 'Shutdown' | 'Stopped';
 
@@ -45,6 +51,8 @@ export interface DataNodeOptions {
   ump?: UmpFiles;
   /** Changes the level of the log while the node runs (`/loglevel/set`); false: there is no such level. Absent: it cannot be changed. */
   setLogLevel?: (level: string) => boolean;
+  /** Parts of the process around the node that take over changed settings with it: its log files, say. */
+  reloadParts?: ReadonlyMap<PartName, Prepare>;
   /** Aborted: the start is given up; what was begun is stopped. */
   signal?: AbortSignal;
 }
@@ -54,10 +62,8 @@ export interface DataNode {
   readonly addresses: { data: string; http: string | null; raftHeartbeat: string; raftReplica: string };
   readonly registration: Registration;
   readonly life: NodeLife;
-  /** Other limits for all disks, from now on. */
-  setLimits(limits: Limits): void;
-  /** Other access lists of the data port, from now on (`Listener.setAccess`). */
-  setAccess(settings: AccessSettings): void;
+  /** Takes over what it can of a changed config file, from now on; one line when something in it cannot be, and then nothing is changed. One call at a time. */
+  reload(config: NodeConfig): Promise<Parsed<ReloadPlan>>;
   /** Stops accepting, finishes what was taken on, syncs, ends the threads. True when every worker ended cleanly. May be called twice. */
   stop(): Promise<boolean>;
 }
@@ -88,9 +94,11 @@ class RunningNode implements DataNode {
   readonly #stopPeerLog: () => void;
   readonly #master: MasterClient;
   readonly #poster: ResponsePoster;
+  readonly #reloader: Reloader;
   #server: NodeServer | null = null;
   #listener: Listener | null = null;
   #http: HttpThread | null = null;
+  #consul: ConsulRegistration | null = null;
   #stopping: Promise<boolean> | null = null;
 
   constructor(options: DataNodeOptions) {
@@ -103,6 +111,8 @@ class RunningNode implements DataNode {
     this.#stopPeerLog = this.#peerLog.start();
     this.#master = new MasterClient({ masters: config.masterAddrs });
     this.#poster = new ResponsePoster({ master: this.#master, log });
+    this.#reloader = new Reloader(config);
+    this.#registerLiveParts(options);
   }
 
   async start(signal: AbortSignal): Promise<void> {
@@ -117,6 +127,7 @@ class RunningNode implements DataNode {
     this.registration = registration;
     this.#alarms.identify(registration.cluster, registration.localIP);
     this.#ump?.identify(registration.cluster, registration.localIP);
+    const rack = (): string => this.#reloader.config.rack;
     const useOnread = await onreadWorks();
     if (!useOnread)
       this.#log.warn('sockets are read by data events: onread does not work on this Node version');
@@ -128,7 +139,14 @@ class RunningNode implements DataNode {
       cores: os.availableParallelism(),
       limits: { ...CONNECTION_LIMITS, inFlightBytesMax: config.inFlightBytesPerConnection },
       admin: (nodeView) =>
-        new AdminTasks({ nodeView, poster: this.#poster, rack: config.rack, log: this.#log }),
+        new AdminTasks({
+          nodeView,
+          poster: this.#poster,
+          get rack() {
+            return rack();
+          },
+          log: this.#log,
+        }),
       sockets: () => this.#listener!,
     });
     this.#server = server;
@@ -159,20 +177,69 @@ class RunningNode implements DataNode {
     this.addresses.raftHeartbeat = `${registration.localIP}:${config.raftHeartbeatPort}`;
     this.addresses.raftReplica = `${registration.localIP}:${config.raftReplicaPort}`;
     await this.#startHttp(server);
+    this.#startConsul();
     this.life = 'Running';
   }
 
-  setLimits(limits: Limits): void {
-    this.#server?.limits.setAll(limits);
-  }
-
-  setAccess(settings: AccessSettings): void {
-    this.#listener?.setAccess(new PortAccess(settings));
+  async reload(config: NodeConfig): Promise<Parsed<ReloadPlan>> {
+    if (this.life !== 'Running') return refused('reload', 'the node is stopping');
+    return this.#reloader.reload(config);
   }
 
   stop(): Promise<boolean> {
     this.#stopping ??= this.#stop();
     return this.#stopping;
+  }
+
+  /** Which part takes over which keys: `LIVE_FIELDS` in `config/reload.ts`. Nobody reloads before the node serves. */
+  #registerLiveParts({ setLogLevel, reloadParts }: DataNodeOptions): void {
+    const parts = this.#reloader;
+    parts.register(
+      'limits',
+      always((config) => this.#server?.limits.setAll(limitsOf(config))),
+    );
+    parts.register(
+      'checksums',
+      always(({ checksumBytesPerSecond, scrubBytesPerSecond, scrubIntervalHours }) =>
+        this.#server?.checksums.setPaces({
+          checksumBytesPerSecond,
+          scrubBytesPerSecond,
+          scrubIntervalMs: scrubIntervalHours * MS_PER_HOUR,
+        }),
+      ),
+    );
+    parts.register(
+      'watch',
+      always((config) => this.#server?.setTimes(config)),
+    );
+    parts.register(
+      'start',
+      always(() => {}),
+    );
+    parts.register(
+      'masters',
+      always(({ masterAddrs }) => this.#master.setMasters(masterAddrs)),
+    );
+    // Asked for with each heartbeat and page.
+    parts.register(
+      'rack',
+      always(() => {}),
+    );
+    parts.register(
+      'consul',
+      always(() => this.#startConsul()),
+    );
+    parts.register(
+      'access',
+      always((config) => this.#listener?.setAccess(new PortAccess(config))),
+    );
+    if (setLogLevel !== undefined) {
+      parts.register(
+        'logLevel',
+        always(({ logLevel }) => void setLogLevel(logLevel)),
+      );
+    }
+    for (const [part, prepare] of reloadParts ?? []) parts.register(part, prepare);
   }
 
   async #compare(signal: AbortSignal): Promise<void> {
@@ -198,13 +265,14 @@ class RunningNode implements DataNode {
       address: config.httpAddress,
       port: config.profPort,
       nodeView: server.state,
-      rack: config.rack,
+      rack: () => this.#reloader.config.rack,
       identity: {
         address: this.addresses.data,
         cluster: this.registration.cluster,
         nodeId: this.registration.nodeId,
       },
-      stats: () => buildHeartbeat(server.state.disks(), server.state.partitions(), config.rack),
+      stats: () =>
+        buildHeartbeat(server.state.disks(), server.state.partitions(), this.#reloader.config.rack),
       limits: server.limits,
       checksums: server.checksums,
       ...(config.faultInjection ? { setFault: (fault) => server.setFault(fault) } : {}),
@@ -213,8 +281,27 @@ class RunningNode implements DataNode {
     this.addresses.http = `${config.httpAddress}:${this.#http.port}`;
   }
 
+  /** Registers with the configured consul agent, or with none. */
+  #startConsul(): void {
+    const { consulAddr, exporterPort, exporterAddress, httpAddress } = this.#reloader.config;
+    if (this.#consul === null && consulAddr === '') return;
+    if (exporterPort === 0) {
+      if (consulAddr !== '')
+        this.#log.warn('consulAddr is set and exporterPort is not: there is nothing to register');
+      return;
+    }
+    const { cluster, localIP } = this.registration;
+    const address = metricsAddress(exporterAddress === '' ? httpAddress : exporterAddress, localIP);
+    this.#consul ??= new ConsulRegistration({
+      service: { cluster, address, port: exporterPort },
+      log: this.#log,
+    });
+    this.#consul.use(consulAddr);
+  }
+
   async #stop(): Promise<boolean> {
     this.life = 'Shutdown';
+    this.#consul?.stop();
     this.#listener?.stopAccepting();
     let clean = true;
     if (this.#server !== null) {

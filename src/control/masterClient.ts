@@ -37,7 +37,7 @@ const TRY_TIMEOUT_MS = 30_000;
 const REPLY_BYTES_MAX = 64 * 1024 * 1024;
 
 export class MasterClient implements MasterCaller {
-  readonly #masters: readonly string[];
+  #masters: readonly string[];
   readonly #tryTimeoutMs: number;
   readonly #replyBytesMax: number;
   /** The host that answered last. */
@@ -54,6 +54,12 @@ export class MasterClient implements MasterCaller {
     return this.#leader;
   }
 
+  /** Other masters, from the next call on. */
+  setMasters(masters: readonly string[]): void {
+    this.#masters = masters;
+    if (this.#leader !== null && !masters.includes(this.#leader)) this.#leader = null;
+  }
+
   async call(request: MasterRequest, signal: AbortSignal): Promise<MasterOutcome> {
     let decision = startCall(this.#masters, this.#leader);
     while (decision.kind === 'try') {
@@ -62,7 +68,7 @@ export class MasterClient implements MasterCaller {
       if (signal.aborted) return ABORTED;
       decision = afterTry(decision.state, result);
     }
-    if (decision.leader !== null) this.#leader = decision.leader;
+    if (decision.leader !== null && this.#masters.includes(decision.leader)) this.#leader = decision.leader;
     return decision.outcome;
   }
 

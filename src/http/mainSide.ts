@@ -27,7 +27,7 @@ export interface NodeIdentity {
 
 export interface MainSideOptions {
   nodeView: NodeView;
-  rack: string;
+  rack(): string;
   identity: NodeIdentity;
   startedAtMs: number;
   /** Body of `/stats`: the heartbeat response (`control/heartbeat.ts`). */
@@ -71,7 +71,7 @@ export class MainSide {
     const { nodeView, rack } = this.#options;
     switch (question.kind) {
       case 'disks':
-        return { ok: true, value: { disks: nodeView.disks().map(diskBody), rack } };
+        return { ok: true, value: { disks: nodeView.disks().map(diskBody), rack: rack() } };
       case 'partitions': {
         const partitions = nodeView.partitions().map(partitionBody);
         return { ok: true, value: { partitions, partitionCount: partitions.length } };
@@ -162,7 +162,7 @@ export class MainSide {
     const partitions = nodeView.partitions().toSorted((a, b) => a.id - b.id);
     return {
       ...identity,
-      rack,
+      rack: rack(),
       startedAtMs,
       connections: nodeView.connectionCount(),
       disks: nodeView.disks().map((disk) => ({

@@ -21,7 +21,7 @@ export interface HttpOptions {
   port: number;
   nodeView: NodeView;
   /** Configured rack, for `/disks`. */
-  rack: string;
+  rack(): string;
   identity: NodeIdentity;
   /** Body of `/stats`: the heartbeat response. */
   stats(): HeartbeatResponse;

@@ -41,6 +41,9 @@ export interface NodeServerOptions {
   sockets(): SocketOwner;
 }
 
+/** How long a disk may be silent before it counts as stalled, lost while it is loaded, or hanging. */
+export type WatchTimes = Pick<NodeConfig, 'stallMs' | 'loadTimeoutMs' | 'probeTimeoutMs'>;
+
 export class NodeServer implements WorkerListener {
   readonly network: NetworkThread;
   readonly state: NodeState;
@@ -55,11 +58,13 @@ export class NodeServer implements WorkerListener {
   readonly #loopId: number;
   readonly #workerTable: DiskTable;
   readonly #watch: NodeJS.Timeout;
+  #times: WatchTimes;
   #changed: () => void = () => {};
 
   constructor(options: NodeServerOptions) {
     const { config, log } = options;
     this.#config = config;
+    this.#times = config;
     this.#log = log;
     this.#alarms = new DiskAlarms(options.alarms);
     this.#loopId = native.registerLoop(() => this.network.called());
@@ -149,6 +154,11 @@ export class NodeServer implements WorkerListener {
     native.unregisterLoop(this.#loopId);
   }
 
+  /** How long disks may be silent, from now on. */
+  setTimes(times: WatchTimes): void {
+    this.#times = times;
+  }
+
   /** Makes a disk act up (tests). */
   setFault(fault: FaultRequest): Outcome<null> {
     if (fault.disk >= this.#config.disks.length) return { ok: false, message: `no disk ${fault.disk}` };
@@ -234,7 +244,7 @@ export class NodeServer implements WorkerListener {
       if (!loaded) this.#watchLoading(handle);
       else if (!stopped) this.#watchLife(port);
       port.silentMs = silentAfterLook(port, this.limits.waitingAt(port.index), WATCH_MS);
-      const verdict = watchWorker(port, this.#config.stallMs);
+      const verdict = watchWorker(port, this.#times.stallMs);
       if (verdict === 'recovered') {
         port.refusal = '';
         this.#log.warn({ disk: port.diskPath }, 'disk answers again');
@@ -254,7 +264,7 @@ export class NodeServer implements WorkerListener {
   /** Tells how far a disk is loaded, and leaves it out when nothing comes up any more. */
   #watchLoading(handle: WorkerHandle): void {
     const { port } = handle;
-    const { loadTimeoutMs } = this.#config;
+    const { loadTimeoutMs } = this.#times;
     watchLife(port, this.#workerTable.heartbeatMs(port.index), 0, WATCH_MS, loadTimeoutMs);
     const partitions = this.#workerTable.foldersDone(port.index);
     const of = this.#workerTable.foldersFound(port.index);
@@ -272,7 +282,7 @@ export class NodeServer implements WorkerListener {
   #watchLife(port: WorkerPort): void {
     const probeMs = this.#workerTable.probeMs(port.index);
     const heartbeatMs = this.#workerTable.heartbeatMs(port.index);
-    if (!watchLife(port, heartbeatMs, probeMs, WATCH_MS, this.#config.probeTimeoutMs)) return;
+    if (!watchLife(port, heartbeatMs, probeMs, WATCH_MS, this.#times.probeTimeoutMs)) return;
     const context = { disk: port.diskPath, probeMs: Math.round(probeMs), loopSilentMs: port.loopSilentMs };
     if (port.hung) {
       this.#log.error(context, 'disk hangs: it is reported as unavailable');

@@ -113,3 +113,11 @@ function factsFrom(stats: Stats): FileFacts {
     isFolder: stats.isDirectory(),
   };
 }
+
+/** A disk that has failed or is full is no reason not to serve the others; what is wrong with the path itself is told at the start. */
+const DISK_TROUBLE = new Set(['ENOSPC', 'EDQUOT', 'EIO', 'EROFS', 'ESTALE', 'ETIMEDOUT', 'ENODEV', 'ENXIO']);
+
+/** Whether it is the disk that cannot, and not the path that is wrong. */
+export function isDiskTrouble(error: unknown): boolean {
+  return DISK_TROUBLE.has(codeOf(error));
+}

@@ -10,12 +10,12 @@ import { join } from 'node:path';
 import { type Logger, pino } from 'pino';
 import { EXTENTD_DEFAULTS, type ExtentdSettings, type LogLevel } from '../config/config.js';
 import { type Alarm, Alarms } from './alarms.js';
-import { codeOf, type FileCalls, nodeFileCalls } from './fileCalls.js';
+import { type FileCalls, isDiskTrouble, nodeFileCalls } from './fileCalls.js';
 import { FileLane } from './fileLane.js';
 import { LevelFiles, type LevelKind } from './levelFiles.js';
 import { LogFile } from './logFile.js';
 import { formatLogLine, formatReferenceLine } from './logLine.js';
-import { LogUpkeep, OUTPUT_BYTES_MAX } from './logUpkeep.js';
+import { LogUpkeep, OUTPUT_BYTES_MAX, type UpkeepBounds } from './logUpkeep.js';
 import { RateLimiter } from './rateLimiter.js';
 import { type LogClock, RotatingFile } from './rotatingFile.js';
 import type { RotationRule } from './rotation.js';
@@ -31,8 +31,8 @@ const UPKEEP_MS = 10_000;
 /** How long the start waits for the log files to open; they go on opening behind it. */
 const OPEN_MS = 3_000;
 
-/** A disk that has failed or is full is no reason not to serve the others; what is wrong with the path itself is told at the start. */
-const DISK_TROUBLE = new Set(['ENOSPC', 'EDQUOT', 'EIO', 'EROFS', 'ESTALE', 'ETIMEDOUT', 'ENODEV', 'ENXIO']);
+/** Lines kept for a terminal whose output was stopped. */
+const TERMINAL_BYTES_MAX = 64 * 1024;
 
 type FileKind = LevelKind | 'critical' | 'output';
 const KINDS: readonly FileKind[] = ['debug', 'info', 'warn', 'error', 'read', 'write', 'critical', 'output'];
@@ -70,6 +70,8 @@ export interface NodeLog {
   setLevel(name: string): boolean;
   /** Start and stop messages: to `output.log` and standard error, whatever the level. */
   announce(line: string): void;
+  /** Takes over other settings, but for the format. */
+  reload(settings: LogSettings): void;
   losses(): LogLosses;
   /** Resolves when everything is written out, after `timeoutMs` in any case. Never rejects. */
   drain(timeoutMs: number): Promise<void>;
@@ -91,6 +93,8 @@ export type LogSettings = Pick<
 export interface LogEnvironment {
   /** Folder for UMP files; empty: none. */
   readonly warnLogDir: string;
+  /** Where standard error went before it was sent to `output.log`: what people should hear goes there too. */
+  readonly terminalFd?: number;
   /** The system's; tests have others. */
   readonly calls?: FileCalls;
   readonly clock?: LogClock;
@@ -120,17 +124,17 @@ export async function openFileLog(
   const { calls = nodeFileCalls, clock = systemClock, warnLogDir } = environment;
   const lane = new FileLane();
   const errorOutput = standardError(stderrIsFile() ? lane : new FileLane(), calls);
-  const complain = complaintsTo(errorOutput, clock);
+  const { terminalFd } = environment;
+  const terminal = terminalFd === undefined ? [] : [terminalOutput(terminalFd, calls)];
+  const complain = complaintsTo([errorOutput, ...terminal], clock);
   const folder = logFolder(logDir);
-  const files: RotatingFile[] = [];
+  const files = new Map<FileKind, RotatingFile>();
   const upkeep = new LogUpkeep({
     folder,
-    files,
+    files: () => files.values(),
     outputName: OUTPUT_NAME,
-    outputBytesMax: Math.min(OUTPUT_BYTES_MAX, settings.logFileBytesMax),
     names: KINDS.map(fileName),
-    oldBytesMax: settings.logOldBytesMax,
-    headRoomBytes: settings.logHeadRoomBytes,
+    bounds: boundsOf(settings),
     lane,
     calls,
     clock,
@@ -142,17 +146,17 @@ export async function openFileLog(
     const report = (what: string): void => complain(path, what);
     const rule = ruleOf(kind, settings);
     const file = new RotatingFile({ path, rule, calls, clock, pressed: () => upkeep.pressed, report });
-    files.push(file);
+    files.set(kind, file);
     queues.set(kind, new LogFile(lane, file, report));
   }
-  const failure = await openAll(lane, files, complain);
+  const failure = await openAll(lane, [...files.values()], complain);
   if (failure !== null) return { ok: false, message: `logDir: cannot open the log files: ${failure}` };
   const { umpEntriesPerSecond: entriesPerSecond } = settings;
   const common = { lane, calls, clock, logFolder: folder, report: complain };
   const ump = await openUmpFiles({ ...common, folder: warnLogDir, entriesPerSecond, timeoutMs: OPEN_MS });
   return {
     ok: true,
-    nodeLog: fileLog({ level, settings, queues, files, upkeep, errorOutput, ump }),
+    nodeLog: fileLog({ level, settings, queues, files, upkeep, errorOutput, terminal, ump }),
   };
 }
 
@@ -160,21 +164,22 @@ interface FileLogParts {
   level: LogLevel;
   settings: LogSettings;
   queues: ReadonlyMap<FileKind, LogFile>;
-  files: readonly RotatingFile[];
+  files: ReadonlyMap<FileKind, RotatingFile>;
   upkeep: LogUpkeep;
   errorOutput: LogFile;
+  terminal: readonly LogFile[];
   ump: UmpFiles | undefined;
 }
 
 function fileLog(parts: FileLogParts): NodeLog {
-  const { queues, files, upkeep, errorOutput, ump } = parts;
+  const { queues, files, upkeep, errorOutput, terminal, ump } = parts;
   const format = parts.settings.logFormat === 'text' ? formatReferenceLine : asItIs;
   const put = (kind: FileKind, record: string): void => queues.get(kind)!.write(format(record));
   const log = pino({ ...RECORDS, level: parts.level }, new LevelFiles(put));
   const critical = criticalLog((record) => put('critical', record));
   const alarms = new Alarms(log, ump === undefined ? [critical] : [critical, (alarm) => ump.alarm(alarm)]);
   const output = queues.get('output');
-  const all = [errorOutput, ...queues.values()];
+  const all = [errorOutput, ...terminal, ...queues.values()];
   const dropped = (): number => all.reduce((sum, file) => sum + file.dropped, ump?.dropped ?? 0);
   const told = new LossesTold(log);
   const timer = setInterval(() => {
@@ -192,11 +197,17 @@ function fileLog(parts: FileLogParts): NodeLog {
       const stamped = `${new Date().toISOString()} ${line}\n`;
       errorOutput.write(output === undefined ? stamped : `${line}\n`);
       output?.write(stamped);
+      for (const one of terminal) one.write(`${line}\n`);
+    },
+    reload(settings) {
+      for (const [kind, file] of files) file.setRule(ruleOf(kind, settings));
+      upkeep.setBounds(boundsOf(settings));
+      ump?.setEntriesPerSecond(settings.umpEntriesPerSecond);
     },
     losses: () => ({
       dropped: dropped(),
       writeErrors: all.reduce((sum, file) => sum + file.errors, 0),
-      rotationErrors: files.reduce((sum, file) => sum + file.rotationErrors, upkeep.errors),
+      rotationErrors: [...files.values()].reduce((sum, file) => sum + file.rotationErrors, upkeep.errors),
     }),
     drain: async (timeoutMs) => {
       await Promise.all([drainAll(all, timeoutMs), ump?.drain(timeoutMs)]);
@@ -245,6 +256,7 @@ export function openConsoleLog(level: LogLevel): NodeLog {
     ump: undefined,
     setLevel: (name) => setLevel(log, name),
     announce: (line) => errorOutput.write(`${line}\n`),
+    reload: () => {},
     losses: () => ({ dropped: errorOutput.dropped, writeErrors: errorOutput.errors, rotationErrors: 0 }),
     drain: (timeoutMs) => drainAll([errorOutput], timeoutMs),
     close: () => clearInterval(timer),
@@ -263,6 +275,14 @@ function fileName(kind: FileKind): string {
 function ruleOf(kind: FileKind, settings: LogSettings): RotationRule {
   if (kind === 'output') return { bytesMax: Number.POSITIVE_INFINITY, daily: false, names: 'stamped' };
   return { bytesMax: settings.logFileBytesMax, daily: kind !== 'critical', names: 'stamped' };
+}
+
+function boundsOf(settings: LogSettings): UpkeepBounds {
+  return {
+    outputBytesMax: Math.min(OUTPUT_BYTES_MAX, settings.logFileBytesMax),
+    oldBytesMax: settings.logOldBytesMax,
+    headRoomBytes: settings.logHeadRoomBytes,
+  };
 }
 
 /** What stands in each record besides its fields. */
@@ -303,7 +323,7 @@ async function openAll(
           await file.open();
         } catch (error) {
           const { message } = error as Error;
-          if (DISK_TROUBLE.has(codeOf(error))) complain(file.path, message);
+          if (isDiskTrouble(error)) complain(file.path, message);
           else failure ??= message;
         }
       }
@@ -327,12 +347,23 @@ function standardError(lane: FileLane, calls: FileCalls): LogFile {
   return new LogFile(lane, { write: (bytes) => calls.write(2, bytes) }, () => {});
 }
 
-function complaintsTo(errorOutput: LogFile, clock: LogClock): (path: string, what: string) => void {
+/** A terminal or service manager that takes nothing holds up nobody. */
+function terminalOutput(fd: number, calls: FileCalls): LogFile {
+  return new LogFile(
+    new FileLane(),
+    { write: (bytes) => calls.write(fd, bytes) },
+    () => {},
+    TERMINAL_BYTES_MAX,
+  );
+}
+
+function complaintsTo(outputs: readonly LogFile[], clock: LogClock): (path: string, what: string) => void {
   const limiter = new RateLimiter(COMPLAINTS);
   return (path, what) => {
     const nowMs = clock.monotonicMs();
     limiter.expire(nowMs);
-    if (limiter.admit(path, nowMs)) errorOutput.write(`log file ${path}: ${what}\n`);
+    if (!limiter.admit(path, nowMs)) return;
+    for (const output of outputs) output.write(`log file ${path}: ${what}\n`);
   };
 }
 

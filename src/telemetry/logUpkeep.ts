@@ -14,17 +14,22 @@ import { filesToRemove, headRoomBytes, type OldFile, stampOf } from './rotation.
 /** `output.log` is cut beyond this: it holds start and stop messages, and what a crash leaves on standard error. */
 export const OUTPUT_BYTES_MAX = 64 * 1024 ** 2;
 
-export interface UpkeepParts {
-  readonly folder: string;
-  readonly files: readonly RotatingFile[];
-  /** Name of the file that is copied and emptied instead of renamed, because standard error may be open on it. */
-  readonly outputName: string;
+export interface UpkeepBounds {
+  /** `output.log` is cut beyond this. */
   readonly outputBytesMax: number;
-  /** Names of all files whose renamed ones may go. */
-  readonly names: readonly string[];
   /** `log.oldBytesMax`, `log.headRoomBytes`. */
   readonly oldBytesMax: number;
   readonly headRoomBytes: number;
+}
+
+export interface UpkeepParts {
+  readonly folder: string;
+  readonly files: () => Iterable<RotatingFile>;
+  /** Name of the file that is copied and emptied instead of renamed, because standard error may be open on it. */
+  readonly outputName: string;
+  /** Names of all files whose renamed ones may go. */
+  readonly names: readonly string[];
+  readonly bounds: UpkeepBounds;
   readonly lane: FileLane;
   readonly calls: FileCalls;
   readonly clock: LogClock;
@@ -34,6 +39,7 @@ export interface UpkeepParts {
 
 export class LogUpkeep {
   readonly #parts: UpkeepParts;
+  #bounds: UpkeepBounds;
   #pressed = false;
   #inLane = false;
   /** Rotations when the renamed files were last listed. */
@@ -43,6 +49,13 @@ export class LogUpkeep {
 
   constructor(parts: UpkeepParts) {
     this.#parts = parts;
+    this.#bounds = parts.bounds;
+  }
+
+  /** Other bounds, from the next round on. */
+  setBounds(bounds: UpkeepBounds): void {
+    this.#bounds = bounds;
+    this.#listedAt = -1;
   }
 
   /** Space is short although no renamed file is left. */
@@ -65,7 +78,7 @@ export class LogUpkeep {
     if (this.#inLane) return;
     this.#inLane = true;
     this.#parts.lane.run(async () => {
-      for (const file of this.#parts.files) await this.#attempt('a log file', () => file.look());
+      for (const file of this.#parts.files()) await this.#attempt('a log file', () => file.look());
       await this.#attempt('output.log', () => this.#cutOutput());
       await this.#attempt('space for logs', () => this.#makeRoom());
       this.#inLane = false;
@@ -82,7 +95,8 @@ export class LogUpkeep {
 
   /** Whoever has it open, for append, goes on in it. Lines that come between the two calls are lost. */
   async #cutOutput(): Promise<void> {
-    const { folder, outputName, outputBytesMax, calls, clock } = this.#parts;
+    const { folder, outputName, calls, clock } = this.#parts;
+    const { outputBytesMax } = this.#bounds;
     const path = join(folder, outputName);
     const facts = await calls.factsAt(path);
     if (facts === null || !facts.isFile || facts.sizeBytes <= outputBytesMax) return;
@@ -101,10 +115,11 @@ export class LogUpkeep {
   }
 
   async #makeRoom(): Promise<void> {
-    const { folder, calls, oldBytesMax } = this.#parts;
+    const { folder, calls } = this.#parts;
+    const { oldBytesMax } = this.#bounds;
     const { freeBytes, totalBytes } = await calls.space(folder);
-    const headRoom = headRoomBytes(this.#parts.headRoomBytes, totalBytes);
-    const rotations = this.#parts.files.reduce((sum, file) => sum + file.rotations, 0);
+    const headRoom = headRoomBytes(this.#bounds.headRoomBytes, totalBytes);
+    const rotations = [...this.#parts.files()].reduce((sum, file) => sum + file.rotations, 0);
     const short = freeBytes < headRoom;
     if (!short && (oldBytesMax === 0 || this.#listedAt === rotations)) {
       this.#pressed = false;

@@ -50,6 +50,7 @@ interface OpenFile {
 export class RotatingFile implements LineOutput {
   readonly path: string;
   readonly #parts: RotatingFileParts;
+  #rule: RotationRule;
   #file: OpenFile | null = null;
   #lookedMs = Number.NEGATIVE_INFINITY;
   #rotateAfterMs = Number.NEGATIVE_INFINITY;
@@ -59,6 +60,12 @@ export class RotatingFile implements LineOutput {
   constructor(parts: RotatingFileParts) {
     this.path = parts.path;
     this.#parts = parts;
+    this.#rule = parts.rule;
+  }
+
+  /** Another rule, from the next line on. */
+  setRule(rule: RotationRule): void {
+    this.#rule = rule;
   }
 
   get rotations(): number {
@@ -135,7 +142,8 @@ export class RotatingFile implements LineOutput {
   }
 
   async #rotateIfDue(bytes: number): Promise<void> {
-    const { rule, clock, pressed } = this.#parts;
+    const { clock, pressed } = this.#parts;
+    const rule = this.#rule;
     const file = this.#file!;
     const nowMs = clock.wallMs();
     if (file.sizeBytes === 0) file.day = localDay(nowMs);
@@ -151,8 +159,8 @@ export class RotatingFile implements LineOutput {
   }
 
   async #rotate(nowMs: number): Promise<void> {
-    const { rule, calls } = this.#parts;
-    const to = await freePath(rule, this.path, nowMs, calls);
+    const { calls } = this.#parts;
+    const to = await freePath(this.#rule, this.path, nowMs, calls);
     if (to === null) throw new Error('all names for it are taken');
     await calls.rename(this.path, to);
     await this.open();

@@ -54,9 +54,11 @@ export class UmpFiles {
   #stampSecond = -1;
   #stamp = '';
   #held = 0;
+  #entriesPerSecond: number;
 
   constructor(parts: UmpParts) {
     this.#parts = parts;
+    this.#entriesPerSecond = parts.entriesPerSecond;
     const { lane, calls, clock, folder } = parts;
     const open = (name: string): RotatingFile => {
       const path = join(folder, `ump_datanode_${name}.log`);
@@ -87,6 +89,11 @@ export class UmpFiles {
     for (const budgets of this.#budgets) budgets.clear();
   }
 
+  /** Another bound, from now on. */
+  setEntriesPerSecond(entries: number): void {
+    this.#entriesPerSecond = entries;
+  }
+
   /** An operation, by its name in the metrics, that took `elapsedMs` and has ended now. So many a second, operation and outcome are written. */
   time(operation: string, elapsedMs: number, failed: boolean): void {
     const budget = this.#budget(operation, failed);
@@ -97,7 +104,7 @@ export class UmpFiles {
       budget.second = second;
       budget.used = 0;
     }
-    if (budget.used >= this.#parts.entriesPerSecond) {
+    if (budget.used >= this.#entriesPerSecond) {
       this.#held += 1;
       return;
     }

@@ -115,6 +115,7 @@ export class DiskWorker implements StoreHost {
     this.#partitions = new PartitionSet(data, this.stores, this.events);
     this.#commands = new CommandReader(data.commands, this.#partitions, this.events, {
       setLimits: (limits) => this.limits.change(limits, this.#monotonicMs()),
+      setPaces: (paces) => this.stores.checksums.setPaces(paces),
       stop: () => {
         this.#stopping = true;
       },

@@ -3,6 +3,8 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { type AddressInfo, createServer as createTcpServer, type Socket } from 'node:net';
 import t from 'tap';
 import { MasterClient } from '../../src/control/masterClient.js';
+import { noIPv6 } from '../support/nodeFiles.js';
+import { until } from '../support/until.js';
 
 const never = new AbortController().signal;
 
@@ -15,6 +17,7 @@ interface Master {
 async function startMaster(
   test: { teardown(end: () => void): void },
   reply: (response: ServerResponse, count: number) => void,
+  address = '127.0.0.1',
 ): Promise<Master> {
   const requests: Master['requests'] = [];
   const server: Server = createServer((request, response) => {
@@ -26,12 +29,13 @@ async function startMaster(
       reply(response, requests.length);
     });
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  await new Promise<void>((resolve) => server.listen(0, address, resolve));
   test.teardown(() => {
     server.close();
     server.closeAllConnections();
   });
-  return { host: `127.0.0.1:${(server.address() as AddressInfo).port}`, requests };
+  const host = address.includes(':') ? `[${address}]` : address;
+  return { host: `${host}:${(server.address() as AddressInfo).port}`, requests };
 }
 
 /** A TCP server that does `onConnection` and nothing else. */
@@ -159,4 +163,46 @@ t.test('an abort ends a call that hangs, at once', async (t) => {
 t.test('an unusable master address is a value, not an exception', async (t) => {
   const client = new MasterClient({ masters: ['not a host:xyz'] });
   t.match(await client.call({ method: 'GET', path: '/admin/getIp' }, never), { ok: false, kind: 'noMaster' });
+});
+
+t.test(
+  'other masters hold from the next call on, and the leader is forgotten unless it is among them',
+  async (t) => {
+    const [first, second] = [
+      await startMaster(t, (response) => success(response)),
+      await startMaster(t, (response) => success(response)),
+    ];
+    const client = new MasterClient({ masters: [first.host] });
+    const ask = () => client.call({ method: 'GET', path: '/admin/getIp' }, never);
+    t.match(await ask(), { ok: true });
+    client.setMasters([second.host, first.host]);
+    t.equal(client.leader, first.host, 'still one of them');
+    client.setMasters([second.host]);
+    t.equal(client.leader, null);
+    t.match(await ask(), { ok: true });
+    t.equal(client.leader, second.host);
+    t.strictSame([first.requests.length, second.requests.length], [1, 1]);
+  },
+);
+
+t.test('a master that answers after it was taken off the list is not the leader', async (t) => {
+  let answer = (): void => {};
+  const gone = await startMaster(t, (response) => {
+    answer = () => success(response);
+  });
+  const client = new MasterClient({ masters: [gone.host] });
+  const asked = client.call({ method: 'GET', path: '/admin/getIp' }, never);
+  await until('it was asked', () => gone.requests.length === 1);
+  client.setMasters(['127.0.0.1:1']);
+  answer();
+  t.match(await asked, { ok: true }, 'its answer counts');
+  t.equal(client.leader, null);
+});
+
+t.test('a master with an IPv6 address, in brackets', { skip: noIPv6() }, async (t) => {
+  const master = await startMaster(t, (response) => success(response), '::1');
+  t.match(master.host, /^\[::1\]:\d+$/);
+  const client = new MasterClient({ masters: [master.host] });
+  t.strictSame(await client.call({ method: 'GET', path: '/admin/getIp' }, never), { ok: true, data: 7 });
+  t.equal(master.requests[0]!.headers.host, master.host);
 });

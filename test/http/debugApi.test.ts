@@ -23,7 +23,7 @@ async function start(test: Test, view: FakeView, change: Partial<HttpOptions> = 
     address: '127.0.0.1',
     port: 0,
     nodeView: view,
-    rack: 'rack-01',
+    rack: () => 'rack-01',
     identity: { address: '127.0.0.1:17310', cluster: 'peer01', nodeId: 5 },
     limits: new FakeLimits(),
     checksums: new FakeChecksums(),

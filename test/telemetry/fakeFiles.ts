@@ -104,8 +104,10 @@ export class FakeFiles implements FileCalls, LogClock {
 
   write(fd: number, bytes: Uint8Array): Promise<number> {
     return this.#call('write', String(fd === 2 ? 'stderr' : 'fd'), () => {
-      if (fd === 2) return bytes.length;
-      const file = this.opened.get(fd)!;
+      const file = this.opened.get(fd);
+      // Standard error, unless the test has made it a file.
+      if (file === undefined && fd === 2) return bytes.length;
+      if (file === undefined) throw failure('EBADF', 'write', String(fd));
       file.bytes = Buffer.concat([file.bytes, bytes]);
       file.modifiedMs = this.nowMs;
       return bytes.length;

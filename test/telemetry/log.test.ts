@@ -342,3 +342,37 @@ t.test('a rate-limited log: bounded lines, one summary, by an injected clock', a
   stop();
   t.equal(lines.at(-1), 'suppressed 1 more messages: x');
 });
+
+t.test(
+  'an announcement goes to output.log, stamped, and plain to where standard error was before',
+  async (t) => {
+    const fs = new FakeFiles();
+    for (const [fd, path] of [
+      [2, '/l/dataNode/output.log'],
+      [77, '/terminal'],
+    ] as const) {
+      fs.put(path, '');
+      fs.opened.set(fd, fs.files.get(path)!);
+    }
+    const environment = { warnLogDir: '', terminalFd: 77, calls: fs, clock: fs };
+    const nodeLog = await opened(t, '/l', 'info', true, EXTENTD_DEFAULTS, environment);
+    nodeLog.announce('SIGTERM: stopping');
+    await nodeLog.drain(60_000);
+    t.equal(fs.text('/terminal'), 'SIGTERM: stopping\n');
+    t.match(fs.text('/l/dataNode/output.log'), /^\d{4}-\S+Z SIGTERM: stopping\n$/);
+  },
+);
+
+t.test('other settings of the files are taken over while they are open', async (t) => {
+  const fs = new FakeFiles();
+  const environment = { warnLogDir: '', calls: fs, clock: fs };
+  const nodeLog = await opened(t, '/l', 'info', true, EXTENTD_DEFAULTS, environment);
+  nodeLog.log.info('x'.repeat(500));
+  await nodeLog.drain(60_000);
+  const renamed = (): number => fs.names('/l/dataNode').filter((name) => name.endsWith('.old')).length;
+  t.equal(renamed(), 0);
+  nodeLog.reload({ ...EXTENTD_DEFAULTS, logFileBytesMax: 600 });
+  nodeLog.log.info('y'.repeat(500));
+  await nodeLog.drain(60_000);
+  t.equal(renamed(), 1);
+});

@@ -16,7 +16,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { nodeFileCalls } from '../../src/telemetry/fileCalls.js';
 import { FileLane } from '../../src/telemetry/fileLane.js';
-import { LogUpkeep, type UpkeepParts } from '../../src/telemetry/logUpkeep.js';
+import { LogUpkeep, type UpkeepBounds, type UpkeepParts } from '../../src/telemetry/logUpkeep.js';
 import { RotatingFile } from '../../src/telemetry/rotatingFile.js';
 import { PRESSED_FILE_BYTES } from '../../src/telemetry/rotation.js';
 import { until } from '../support/until.js';
@@ -24,6 +24,8 @@ import { FakeFiles } from './fakeFiles.js';
 
 const FOLDER = '/l';
 const NAMES = ['a.log', 'output.log'];
+
+const BOUNDS: UpkeepBounds = { outputBytesMax: 100, oldBytesMax: 0, headRoomBytes: 1_000 };
 
 function rig(changes: Partial<UpkeepParts> = {}): {
   fs: FakeFiles;
@@ -48,12 +50,10 @@ function rig(changes: Partial<UpkeepParts> = {}): {
   });
   const upkeep: LogUpkeep = new LogUpkeep({
     folder: FOLDER,
-    files: [file],
+    files: () => [file],
     outputName: 'output.log',
-    outputBytesMax: 100,
     names: NAMES,
-    oldBytesMax: 0,
-    headRoomBytes: 1_000,
+    bounds: BOUNDS,
     lane,
     calls: fs,
     clock: fs,
@@ -124,7 +124,7 @@ t.test('while space is short a file is renamed early, so that it can go', async 
 });
 
 t.test('pains 19: no more renamed files are kept than log.oldBytesMax', async (t) => {
-  const { fs, upkeep, file, round } = rig({ oldBytesMax: 250 });
+  const { fs, upkeep, file, round } = rig({ bounds: { ...BOUNDS, oldBytesMax: 250 } });
   for (const day of [1, 2, 3]) fs.put(join(FOLDER, oldName(day)), 'x'.repeat(100));
   await round();
   t.strictSame(fs.names(FOLDER), [oldName(2), oldName(3)]);
@@ -140,7 +140,7 @@ t.test('pains 19: no more renamed files are kept than log.oldBytesMax', async (t
 });
 
 t.test('a renamed file that could not be removed is tried again in the next round', async (t) => {
-  const { fs, round } = rig({ oldBytesMax: 50 });
+  const { fs, round } = rig({ bounds: { ...BOUNDS, oldBytesMax: 50 } });
   fs.put(join(FOLDER, oldName(1)), 'x'.repeat(100));
   fs.errors.set('remove', 'EBUSY');
   await round();
@@ -215,10 +215,10 @@ t.test(
     const clock = { wallMs: () => Date.now(), monotonicMs: () => performance.now() };
     const reports: string[] = [];
     const lane = new FileLane();
-    const common = { folder, files: [], outputName: 'output.log', outputBytesMax: 100, names: NAMES, lane };
+    const common = { folder, files: () => [], outputName: 'output.log', names: NAMES, lane };
     const kept = new LogUpkeep({
       ...common,
-      ...{ oldBytesMax: 0, headRoomBytes: 1, calls: nodeFileCalls, clock },
+      ...{ bounds: { ...BOUNDS, headRoomBytes: 1 }, calls: nodeFileCalls, clock },
       report: (what) => reports.push(what),
     });
     kept.tick();
@@ -230,7 +230,7 @@ t.test(
     const pressed = new LogUpkeep({
       ...common,
       // More than any disk has.
-      ...{ oldBytesMax: 0, headRoomBytes: Number.MAX_SAFE_INTEGER, calls: nodeFileCalls, clock },
+      ...{ bounds: { ...BOUNDS, headRoomBytes: Number.MAX_SAFE_INTEGER }, calls: nodeFileCalls, clock },
       report: (what) => reports.push(what),
     });
     pressed.tick();
@@ -239,3 +239,13 @@ t.test(
     t.strictSame(reports, []);
   },
 );
+
+t.test('other bounds are in force from the next round on', async (t) => {
+  const { fs, upkeep, round } = rig({});
+  for (const day of [1, 2, 3]) fs.put(join(FOLDER, oldName(day)), 'x'.repeat(100));
+  await round();
+  t.equal(fs.names(FOLDER).length, 3);
+  upkeep.setBounds({ ...BOUNDS, oldBytesMax: 150 });
+  await round();
+  t.strictSame(fs.names(FOLDER), [oldName(3)]);
+});
