@@ -9,9 +9,11 @@ import type { NodeConfig } from './config/config.js';
 import type { Limits } from './config/diskLimits.js';
 import { CONNECTION_LIMITS } from './config/limits.js';
 import { AdminTasks } from './control/adminTasks.js';
-import { buildHeartbeat } from './control/heartbeat.js';
+import { buildHeartbeat, type NodeLabels } from './control/heartbeat.js';
 import { MasterClient } from './control/masterClient.js';
-import { checkPartitions, type Registration, register } from './control/registration.js';
+import { MasterContact } from './control/masterContact.js';
+import { checkPartitions, type Registration, register, registerOnce } from './control/registration.js';
+import { ReplicaLists } from './control/replicaLists.js';
 import { ResponsePoster } from './control/responsePoster.js';
 import { type HttpThread, startHttp } from './http/startHttp.js';
 import { native } from './native/addon.js';
@@ -52,6 +54,10 @@ export interface DataNode {
   readonly life: NodeLife;
   /** Other limits for all disks, from now on. */
   setLimits(limits: Limits): void;
+  /** Other masters, from the next call on. */
+  setMasters(masters: readonly string[]): void;
+  /** Another rack, cell or zone, from the next heartbeat on. */
+  setLabels(labels: NodeLabels): void;
   /** Stops accepting, finishes what was taken on, syncs, ends the threads. True when every worker ended cleanly. May be called twice. */
   stop(): Promise<boolean>;
 }
@@ -81,6 +87,9 @@ class RunningNode implements DataNode {
   readonly #stopPeerLog: () => void;
   readonly #master: MasterClient;
   readonly #poster: ResponsePoster;
+  #labels: NodeLabels;
+  #contact: MasterContact | null = null;
+  #replicaLists: ReplicaLists | null = null;
   #server: NodeServer | null = null;
   #listener: Listener | null = null;
   #http: HttpThread | null = null;
@@ -95,16 +104,14 @@ class RunningNode implements DataNode {
     this.#stopPeerLog = this.#peerLog.start();
     this.#master = new MasterClient({ masters: config.masterAddrs });
     this.#poster = new ResponsePoster({ master: this.#master, log });
+    this.#labels = { rack: config.rack, cell: config.cell, zoneName: config.zoneName };
   }
 
   async start(signal: AbortSignal): Promise<void> {
     const config = this.#config;
     this.life = 'Start';
-    const port = config.port;
-    const registration = await register(
-      { master: this.#master, localIP: config.localIP, port, log: this.#log },
-      signal,
-    );
+    const { port } = config;
+    const registration = await register(this.#registrationOptions(), signal);
     if (registration === null || signal.aborted) throw new Error('the start was given up');
     this.registration = registration;
     const useOnread = await onreadWorks();
@@ -117,7 +124,13 @@ class RunningNode implements DataNode {
       cores: os.availableParallelism(),
       limits: { ...CONNECTION_LIMITS, inFlightBytesMax: config.inFlightBytesPerConnection },
       admin: (nodeView) =>
-        new AdminTasks({ nodeView, poster: this.#poster, rack: config.rack, log: this.#log }),
+        new AdminTasks({
+          nodeView,
+          poster: this.#poster,
+          labels: () => this.#labels,
+          heartbeatCame: () => this.#contact?.heard(),
+          log: this.#log,
+        }),
       sockets: () => this.#listener!,
     });
     this.#server = server;
@@ -141,6 +154,7 @@ class RunningNode implements DataNode {
     this.addresses.raftHeartbeat = `${registration.localIP}:${config.raftHeartbeatPort}`;
     this.addresses.raftReplica = `${registration.localIP}:${config.raftReplicaPort}`;
     await this.#startHttp(server);
+    this.#startMasterWatch(server);
     this.life = 'Running';
   }
 
@@ -148,9 +162,36 @@ class RunningNode implements DataNode {
     this.#server?.limits.setAll(limits);
   }
 
+  setMasters(masters: readonly string[]): void {
+    this.#master.setMasters(masters);
+  }
+
+  setLabels(labels: NodeLabels): void {
+    this.#labels = labels;
+  }
+
   stop(): Promise<boolean> {
     this.#stopping ??= this.#stop();
     return this.#stopping;
+  }
+
+  #registrationOptions(): Parameters<typeof register>[0] {
+    const { localIP, port } = this.#config;
+    return { master: this.#master, localIP, port, zoneName: this.#labels.zoneName, log: this.#log };
+  }
+
+  /** What goes on between node and master besides tasks. */
+  #startMasterWatch(server: NodeServer): void {
+    const shared = { master: this.#master, nodeView: server.state, log: this.#log };
+    this.#replicaLists = new ReplicaLists(shared);
+    this.#replicaLists.start();
+    this.#contact = new MasterContact({
+      ...shared,
+      registration: this.registration,
+      register: (signal) => registerOnce(this.#registrationOptions(), signal),
+      alarm: (text) => this.#alarms.raise(text),
+    });
+    this.#contact.start();
   }
 
   async #compare(signal: AbortSignal): Promise<void> {
@@ -176,13 +217,13 @@ class RunningNode implements DataNode {
       address: config.httpAddress,
       port: config.profPort,
       nodeView: server.state,
-      rack: config.rack,
+      rack: this.#labels.rack,
       identity: {
         address: this.addresses.data,
         cluster: this.registration.cluster,
         nodeId: this.registration.nodeId,
       },
-      stats: () => buildHeartbeat(server.state.disks(), server.state.partitions(), config.rack),
+      stats: () => buildHeartbeat(server.state.disks(), server.state.partitions(), this.#labels),
       limits: server.limits,
       checksums: server.checksums,
       ...(config.faultInjection ? { setFault: (fault) => server.setFault(fault) } : {}),
@@ -201,7 +242,7 @@ class RunningNode implements DataNode {
     }
     await this.#listener?.close(SEND_MS);
     await this.#http?.close();
-    await this.#poster.stop();
+    await Promise.all([this.#poster.stop(), this.#replicaLists?.stop(), this.#contact?.stop()]);
     this.#server?.close();
     this.#stopPeerLog();
     this.life = 'Stopped';

@@ -1,8 +1,9 @@
 /**
  * Decides one call to the master: which candidate is asked next and what an answer means (`admin.md` 4). Pure: `masterClient.ts` does the I/O.
  *
- * A call goes through its candidates until one answers with status 200. Unlike the reference, a 403 does not repeat the call for ever, and a host
- * that kept silent is not asked a second time in the same call: two time-outs of 30 s would be half of what a master waits for a heartbeat.
+ * A call goes through its candidates until one answers with status 200 and an envelope. Unlike the reference, a 403 does not repeat the call for ever; a host that
+ * kept silent is not asked a second time in the same call, since two time-outs of 30 s are a third of what a master waits for a heartbeat; and a server that says 200 and is
+ * no master neither ends the call nor becomes the leader.
  */
 
 /** How often one call follows a 403 that names the leader, or a redirect. */
@@ -25,13 +26,17 @@ export type TryResult =
   | { kind: 'reply'; status: number; body: string; redirect: string | null }
   | { kind: 'failed'; reason: string; isSilent: boolean };
 
-/** Progress of a call: the candidates in order, the one being asked, detours so far, hosts that kept silent, and why the last one was of no use. */
+/**
+ * Progress of a call: the candidates in order, the one being asked, detours so far, hosts that kept silent, why the last one was of no use, and what is told if
+ * nobody is.
+ */
 export interface CallState {
   readonly candidates: readonly string[];
   readonly index: number;
   readonly detours: number;
   readonly silent: readonly string[];
   readonly lastFailure: string;
+  readonly undecodable: MasterOutcome | null;
 }
 
 /**
@@ -49,13 +54,14 @@ interface Done {
 /** Starts a call: last known leader first (null: the last configured master), then every configured master in order. */
 export function startCall(masters: readonly string[], leader: string | null): Decision {
   const first = leader ?? masters.at(-1);
-  if (first === undefined) return noMaster('no master is configured');
+  if (first === undefined) return done(noMaster('no master is configured'));
   const state: CallState = {
     candidates: [first, ...masters],
     index: 0,
     detours: 0,
     silent: [],
     lastFailure: '',
+    undecodable: null,
   };
   return { kind: 'try', host: first, url: null, state };
 }
@@ -68,9 +74,9 @@ export function afterTry(state: CallState, result: TryResult): Decision {
     return nextCandidate({ ...state, silent }, `${host}: ${result.reason}`);
   }
   const { status, body, redirect } = result;
-  if (status === 200) return { kind: 'done', leader: host, outcome: readEnvelope(body) };
+  if (status === 200) return afterEnvelope(state, host, readEnvelope(body));
   const failure = `${host}: status ${status} ${excerpt(body)}`;
-  if (status === 403 && body.trim() === '') return noMaster(failure);
+  if (status === 403 && body.trim() === '') return done(noMaster(failure));
   if (state.detours < DETOURS_MAX) {
     if (status === 403) return askNamed(state, body.trim(), failure);
     if (redirect !== null) return follow(state, redirect, failure);
@@ -80,7 +86,13 @@ export function afterTry(state: CallState, result: TryResult): Decision {
 
 /** The outcome of a call that was given up because it took too long in all. */
 export function outOfTime(state: CallState, timeoutMs: number): MasterOutcome {
-  return noMaster(`${state.lastFailure}; the call has taken ${timeoutMs} ms`).outcome;
+  return noMaster(`${state.lastFailure}; the call has taken ${timeoutMs} ms`);
+}
+
+function afterEnvelope(state: CallState, host: string, outcome: MasterOutcome): Decision {
+  if (outcome.ok || outcome.kind !== 'undecodable') return { kind: 'done', leader: host, outcome };
+  const failure = `${host}: ${outcome.message}`;
+  return nextCandidate({ ...state, undecodable: { ...outcome, detail: host } }, failure);
 }
 
 /** Older masters answer 403 with the leader's address as text. It is asked next where it is a configured one; nobody else can send the node elsewhere. */
@@ -115,17 +127,15 @@ function nextCandidate(state: CallState, lastFailure: string): Decision {
     if (!state.silent.includes(host))
       return { kind: 'try', host, url: null, state: { ...state, index, lastFailure } };
   }
-  return noMaster(lastFailure);
+  return done(state.undecodable ?? noMaster(lastFailure));
 }
 
-function noMaster(lastFailure: string): Done {
-  const outcome: MasterOutcome = {
-    ok: false,
-    kind: 'noMaster',
-    message: 'no valid master',
-    detail: lastFailure,
-  };
+function done(outcome: MasterOutcome): Decision {
   return { kind: 'done', leader: null, outcome };
+}
+
+function noMaster(lastFailure: string): MasterOutcome {
+  return { ok: false, kind: 'noMaster', message: 'no valid master', detail: lastFailure };
 }
 
 /**

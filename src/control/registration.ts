@@ -22,6 +22,8 @@ export interface RegistrationOptions {
   localIP: string;
   /** Data port. */
   port: number;
+  /** Zone of a v2.x cluster, which wants it at the registration; empty: not told. */
+  zoneName: string;
   log: Pick<Logger, 'info' | 'warn'>;
   sleep?: Sleep;
 }
@@ -55,7 +57,8 @@ export async function register(
   return null;
 }
 
-async function registerOnce(
+/** One attempt to register. */
+export async function registerOnce(
   options: RegistrationOptions,
   signal: AbortSignal,
 ): Promise<Outcome<Registration>> {
@@ -66,10 +69,8 @@ async function registerOnce(
   const localIP = options.localIP !== '' ? options.localIP : typeof Ip === 'string' ? Ip : '';
   if (!isIPv4(localIP)) return { ok: false, message: `local address ${JSON.stringify(localIP)} is not IPv4` };
   const address = `${localIP}:${options.port}`;
-  const addReply = await options.master.call(
-    { method: 'POST', path: '/dataNode/add', query: { addr: address } },
-    signal,
-  );
+  const query = { addr: address, ...(options.zoneName === '' ? {} : { zoneName: options.zoneName }) };
+  const addReply = await options.master.call({ method: 'POST', path: '/dataNode/add', query }, signal);
   if (!addReply.ok) return failureOf(addReply);
   const nodeId = addReply.data;
   // The reference goes on with id 0 here, which would be a raft member that nobody knows.

@@ -65,6 +65,8 @@ export const COMMAND = {
   snapshot: 6,
   /** Limits (`config/diskLimits.ts`) → `answer` when they are in force. */
   setLimits: 7,
+  /** `{ partitionId, replicas }`: the master's list of a partition's replicas → `answer`. */
+  setReplicas: 8,
 } as const;
 
 /** Frames worker → main. */

@@ -69,6 +69,12 @@ export class CommandReader {
       case COMMAND.setLimits:
         this.#host.setLimits(JSON.parse(text) as Limits);
         return { ok: true, value: null };
+      case COMMAND.setReplicas: {
+        const { partitionId, replicas } = JSON.parse(text) as { partitionId: number; replicas: string[] };
+        const partition = this.#partitions.get(partitionId);
+        if (partition !== undefined) partition.replicas = replicas;
+        return { ok: true, value: null };
+      }
       default:
         // What was taken on is finished now, whatever the limits say.
         this.#host.setLimits(UNLIMITED);

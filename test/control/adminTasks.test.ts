@@ -16,7 +16,17 @@ function setUp(): { view: FakeView; master: FakeMaster; poster: ResponsePoster; 
   const view = new FakeView();
   const master = new FakeMaster();
   const poster = new ResponsePoster({ master, log });
-  return { view, master, poster, tasks: new AdminTasks({ nodeView: view, poster, rack: 'rack-01', log }) };
+  return {
+    view,
+    master,
+    poster,
+    tasks: new AdminTasks({
+      nodeView: view,
+      poster,
+      labels: () => ({ rack: 'rack-01', cell: '', zoneName: '' }),
+      log,
+    }),
+  };
 }
 
 function createBody(id: number, change: object = {}): Buffer {
@@ -112,19 +122,14 @@ t.test('a recorded delete is executed and its response posted', async (t) => {
 });
 
 t.test('recorded mistakes get the recorded answers', async (t) => {
-  const { tasks } = setUp();
-  const served: number[] = [
-    OP.createDataPartition,
-    OP.deleteDataPartition,
-    OP.loadDataPartition,
-    OP.dataNodeHeartbeat,
-  ];
-  const probes = recordedProbes().filter(({ opcode }) => served.includes(opcode));
-  t.equal(probes.length, 4);
-  for (const { note, opcode, body, resultCode, text } of probes) {
-    const reply = asPacket(await tasks.handle(opcode, 5, Buffer.from(body)));
-    // How the task's Request is printed inside the text is Go's own way and read by nobody.
-    const expected = text.replace('Request[map[]]', 'Request[{}]');
+  const { view, tasks } = setUp();
+  view.partitionList = [partitionOf(5)];
+  const probes = recordedProbes();
+  t.equal(probes.length, 7);
+  for (const { note, opcode, partitionId, body, resultCode, text } of probes) {
+    const reply = asPacket(await tasks.handle(opcode, partitionId, Buffer.from(body)));
+    // How the task's Request is printed inside a text, and the place in its source, are Go's own and read by nobody.
+    const expected = text.replace('Request[map[]]', 'Request[{}]').replace('[wrap_operator.go 800] ', '');
     t.strictSame(reply, { resultCode, text: expected }, note);
   }
 });
@@ -290,9 +295,9 @@ t.test('responses under way are bounded in bytes, but for a lone one', async (t)
   t.equal(master.requests.length, 1);
 });
 
-t.test('opcodes that are not served here answer unknown opcode', async (t) => {
+t.test('opcodes that are no tasks answer unknown opcode', async (t) => {
   const { tasks } = setUp();
-  for (const opcode of [0x66, 0x67, 0x68, 0x69]) {
+  for (const opcode of [0x64, 0x65, 0xff]) {
     t.match(
       asPacket(await tasks.handle(opcode, 1, Buffer.from('{}'))).text,
       /^unknown opcode_unknown opcode\d+$/,
@@ -300,20 +305,58 @@ t.test('opcodes that are not served here answer unknown opcode', async (t) => {
   }
 });
 
-t.test('a master that hangs holds a bounded number of responses, and a stop ends them', async (t) => {
-  const { master, poster, tasks } = setUp();
+/** A master that keeps every call waiting until it is given up. */
+function hang(master: FakeMaster): void {
   master.outcome = (signal) =>
     new Promise((resolve) => {
       signal.addEventListener('abort', () =>
         resolve({ ok: false, kind: 'aborted', message: 'aborted', detail: '' }),
       );
     });
-  const [heartbeat] = recordedPackets('heartbeat-create', 'request');
-  for (let count = 0; count < 100; count++) {
-    t.ok((await tasks.handle(OP.dataNodeHeartbeat, 0, Buffer.from(heartbeat!.body))).ok);
-  }
+}
+
+t.test('a master that hangs holds a bounded number of responses, and a stop ends them', async (t) => {
+  const { master, poster } = setUp();
+  hang(master);
+  for (let count = 0; count < 100; count++) poster.post('load', Buffer.from('{}'));
   t.equal(master.requests.length, 32);
   await poster.stop();
   poster.post('late', Buffer.from('{}'));
+  poster.postHeartbeat('late', [Buffer.from('{}')]);
   t.equal(master.requests.length, 32);
+});
+
+t.test('pains 21: a pile of load responses at a hung master does not hold up heartbeats', async (t) => {
+  const { view, master, tasks } = setUp();
+  hang(master);
+  view.partitionList = Array.from({ length: 100 }, (_, index) => partitionOf(index + 1));
+  for (const { id } of view.partitionList) {
+    const load = `{"ID":"load ${id}","OpCode":98,"Request":{"PartitionId":${id}}}`;
+    await tasks.handle(OP.loadDataPartition, id, Buffer.from(load));
+  }
+  await new Promise((resolve) => setImmediate(resolve));
+  t.equal(master.requests.length, 32, 'no more load responses are taken on');
+  await tasks.handle(OP.dataNodeHeartbeat, 0, Buffer.from('{"ID":"beat","OpCode":99}'));
+  t.match(JSON.parse(master.requests.at(-1)!.body), { ID: 'beat', Response: { Status: 1 } });
+});
+
+t.test('heartbeats under way are two at most: a third takes the place of the oldest', async (t) => {
+  const { master, poster } = setUp();
+  const aborted: number[] = [];
+  master.outcome = (signal) =>
+    new Promise((resolve) => {
+      const number = master.requests.length;
+      signal.addEventListener('abort', () => {
+        aborted.push(number);
+        resolve({ ok: false, kind: 'aborted', message: 'aborted', detail: '' });
+      });
+    });
+  for (const text of ['1', '2', '3', '4']) poster.postHeartbeat(text, [Buffer.from(text)]);
+  t.strictSame(aborted, [1, 2]);
+  t.strictSame(
+    master.requests.map(({ body }) => body),
+    ['1', '2', '3', '4'],
+  );
+  await poster.stop();
+  t.strictSame(aborted, [1, 2, 3, 4]);
 });

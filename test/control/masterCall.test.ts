@@ -134,6 +134,20 @@ t.test('a master that kept silent is not asked again in the same call', async (t
   t.strictSame(named.hosts, ['b:1', 'a:1', 'c:1'], 'even when another one names it');
 });
 
+t.test(
+  'a server that says 200 and is no master is passed over, and does not become the leader',
+  async (t) => {
+    const { hosts, end } = run('c:1', (host) => ({ status: 200, body: host === 'b:1' ? OK : '<html>' }));
+    t.strictSame(hosts, ['c:1', 'a:1', 'b:1']);
+    t.equal(end.leader, 'b:1');
+    const nobody = run('c:1', () => ({ status: 200, body: '<html>' }));
+    t.match(nobody.end, {
+      leader: null,
+      outcome: { kind: 'undecodable', message: /^unmarshal response body err:/, detail: 'c:1' },
+    });
+  },
+);
+
 t.test('a call that has used up its time says why', async (t) => {
   const first = startCall(MASTERS, null) as Decision & { kind: 'try' };
   const { state } = afterTry(first.state, { kind: 'failed', reason: SILENT, isSilent: true }) as Decision & {

@@ -24,7 +24,7 @@ function scripted(...answers: MasterOutcome[]): MasterCaller & { requests: Maste
 
 t.test('registers with the address that the master sees', async (t) => {
   const master = scripted(ok({ Cluster: 'peer01', Ip: '10.1.2.3' }), ok(5));
-  const registration = await register({ master, localIP: '', port: 17310, log }, never);
+  const registration = await register({ master, localIP: '', port: 17310, zoneName: '', log }, never);
   t.strictSame(registration, {
     cluster: 'peer01',
     localIP: '10.1.2.3',
@@ -39,8 +39,14 @@ t.test('registers with the address that the master sees', async (t) => {
 
 t.test('a configured address goes before the one that the master sees', async (t) => {
   const master = scripted(ok({ Cluster: 'c', Ip: '10.1.2.3' }), ok(5));
-  const registration = await register({ master, localIP: '10.9.9.9', port: 1, log }, never);
+  const registration = await register({ master, localIP: '10.9.9.9', port: 1, zoneName: '', log }, never);
   t.equal(registration?.address, '10.9.9.9:1');
+});
+
+t.test('a configured zone is told at the registration', async (t) => {
+  const master = scripted(ok({ Cluster: 'c', Ip: '10.1.2.3' }), ok(5));
+  await register({ master, localIP: '', port: 1, zoneName: 'zone a', log }, never);
+  t.strictSame(master.requests[1]?.query, { addr: '10.1.2.3:1', zoneName: 'zone a' });
 });
 
 t.test('every failure is tried again after 2 s, from the beginning', async (t) => {
@@ -66,14 +72,17 @@ t.test('every failure is tried again after 2 s, from the beginning', async (t) =
   );
   const pauses: number[] = [];
   const sleep = async (ms: number): Promise<void> => void pauses.push(ms);
-  const registration = await register({ master, localIP: '', port: 1, log, sleep }, never);
+  const registration = await register({ master, localIP: '', port: 1, zoneName: '', log, sleep }, never);
   t.equal(registration?.nodeId, 9);
   t.strictSame(pauses, Array(8).fill(RETRY_PAUSE_MS));
 });
 
 t.test('an abort ends the loop, during a pause as during a call', async (t) => {
   const during = new AbortController();
-  const registration = register({ master: scripted(down), localIP: '', port: 1, log }, during.signal);
+  const registration = register(
+    { master: scripted(down), localIP: '', port: 1, zoneName: '', log },
+    during.signal,
+  );
   setImmediate(() => during.abort());
   t.equal(await registration, null);
   const call = new AbortController();
@@ -83,7 +92,7 @@ t.test('an abort ends the loop, during a pause as during a call', async (t) => {
       return { ok: false, kind: 'aborted', message: 'aborted', detail: '' };
     },
   };
-  t.equal(await register({ master, localIP: '', port: 1, log }, call.signal), null);
+  t.equal(await register({ master, localIP: '', port: 1, zoneName: '', log }, call.signal), null);
 });
 
 const check = (master: MasterCaller, loaded: number[], allowLostPartitions = false) =>
