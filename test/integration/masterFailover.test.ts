@@ -1,8 +1,10 @@
 /** A real node and masters that come late, die, proxy, hang or answer nonsense: it registers, and heartbeats go on. */
 import t from 'tap';
 import { MasterClient } from '../../src/control/masterClient.js';
-import { register } from '../../src/control/registration.js';
+import { MasterContact } from '../../src/control/masterContact.js';
+import { register, registerOnce } from '../../src/control/registration.js';
 import { ResponsePoster } from '../../src/control/responsePoster.js';
+import { FakeView, partitionOf } from '../control/fakeView.js';
 import { logOf, startClusterNode } from '../support/clusterNode.js';
 import { FakeCluster } from '../support/fakeMaster/cluster.js';
 import { until } from '../support/until.js';
@@ -119,6 +121,47 @@ t.test('a hung master keeps a heartbeat waiting once, and no other master from b
   t.equal(cluster.state.nodes.get('127.0.0.1:17310')?.heartbeats, 2);
   await poster.stop();
 });
+
+t.test(
+  'masters that have lost their table of nodes: a node registers again, one that was decommissioned does not',
+  async (t) => {
+    const cluster = await FakeCluster.start(t, { msPerSecond: 1000 });
+    const master = new MasterClient({ masters: cluster.addrs });
+    const options = { localIP: '', port: 17310, zoneName: '', log, master };
+    const registration = (await register(options, never))!;
+    const { address } = registration;
+    const view = new FakeView();
+    view.partitionList = [partitionOf(40, { volume: 'vol1' }), partitionOf(41, { volume: 'vol1' })];
+    const kept = { volume: 'vol1', sizeBytes: 1, peers: [], replicas: new Map(), loads: new Map() };
+    cluster.state.volumes.set('vol1', { isDeleted: false });
+    cluster.state.partitions.set(40, { ...kept, id: 40, hosts: ['10.9.9.9:1'] });
+    const alarms: string[] = [];
+    const contact = new MasterContact({
+      master,
+      registration,
+      nodeView: view,
+      register: (signal) => registerOnce(options, signal),
+      alarm: (text) => void alarms.push(text),
+      log: { info() {}, warn() {} } as unknown as ConstructorParameters<typeof MasterContact>[0]['log'],
+      silenceMs: 0,
+    });
+    await contact.tick();
+    t.equal(cluster.state.nodes.size, 1, 'a master that knows the node is not bothered');
+    t.notOk(cluster.servers[0]!.asked.includes('/dataPartition/get'));
+    cluster.forgetNodes();
+    await contact.tick();
+    t.equal(cluster.state.nodes.size, 0, 'its partitions have other hosts: it was decommissioned');
+    cluster.state.partitions.set(41, { ...kept, id: 41, hosts: ['10.9.9.9:1', address] });
+    await contact.tick();
+    t.strictSame([...cluster.state.nodes.keys()], [address]);
+    t.match(
+      alarms,
+      [`as node 3, which was ${registration.nodeId}: restart it`],
+      'the id is new, which is told',
+    );
+    await contact.stop();
+  },
+);
 
 t.test('masters that hang do not delay a stop', async (t) => {
   const cluster = await FakeCluster.start(t, { masters: 2 });

@@ -14,7 +14,14 @@ t.test('pains 21: heartbeats while every disk hangs and load tasks are outstandi
   const node = await startClusterNode(t, {
     masters: cluster.addrs,
     disks: 2,
-    config: { extentd: { listenAddress: '127.0.0.1', faultInjection: true, stallMs: 1000 } },
+    config: {
+      extentd: {
+        listenAddress: '127.0.0.1',
+        faultInjection: true,
+        stallMs: 1000,
+        probe: { intervalMs: 1000, timeoutMs: 2000 },
+      },
+    },
   });
   await node.process.whenReady();
   const known = cluster.state.nodes.get(node.address)!;
@@ -45,6 +52,11 @@ t.test('pains 21: heartbeats while every disk hangs and load tasks are outstandi
     [-1, -1, -1, -1],
   );
   t.ok(cluster.state.isActive(known));
+  await t.rejects(
+    cluster.create(known, { ...partitions[0]!, id: 900 }),
+    /ActionCreateDataPartition_from master Task\(.*\) cannot create Partition err\(No disk space to create a data partition\)/,
+    'a disk that hangs is given nothing new',
+  );
   const heartbeatTasks = known.tasks.dropped.filter((id) => id.endsWith('op[99]'));
   t.strictSame(heartbeatTasks, [], 'no heartbeat was without a response');
   for (const disk of [0, 1]) await setFault(node, disk, 'clear');
