@@ -37,6 +37,8 @@ export class NodeState implements NodeView {
   readonly #workerTable: DiskTable;
   readonly #tables: readonly PartitionTable[];
   readonly #partitions = new Map<number, Registered>();
+  /** Sum of sizes and number of the partitions on each disk: disks are asked for often, and partitions may be 60,000. */
+  readonly #allocated: { bytes: number; count: number }[];
   readonly #connectionCount: () => number;
 
   /** `tables`: one partition table a worker, by worker index. */
@@ -54,6 +56,7 @@ export class NodeState implements NodeView {
     this.#workerTable = new DiskTable(workerTable);
     this.#tables = tables.map((memory) => new PartitionTable(memory));
     this.#connectionCount = connectionCount;
+    this.#allocated = disks.map(() => ({ bytes: 0, count: 0 }));
   }
 
   /** A worker has loaded or created a partition. Returns why it cannot be taken, or null. */
@@ -62,21 +65,18 @@ export class NodeState implements NodeView {
     if (present !== undefined && present.handle !== handle) {
       return `partition ${info.id} is on ${this.#disks[present.handle.disk]!.path} too; this copy is ignored`;
     }
+    const sum = this.#allocated[handle.disk]!;
+    sum.bytes += info.sizeBytes - (present?.info.sizeBytes ?? 0);
+    if (present === undefined) sum.count += 1;
     this.#partitions.set(info.id, { info, handle, replicas: present?.replicas ?? info.hosts });
     this.#net.routes.set(info.id, { port: handle.port });
     return null;
   }
 
   disks(): DiskInfo[] {
-    const allocated = this.#disks.map(() => ({ bytes: 0, count: 0 }));
-    for (const { info, handle } of this.#partitions.values()) {
-      const sum = allocated[handle.disk]!;
-      sum.bytes += info.sizeBytes;
-      sum.count += 1;
-    }
     return this.#disks.map(({ path, handles }, row) => {
       const total = this.#diskTable.totalBytes(row);
-      const sum = allocated[row]!;
+      const sum = this.#allocated[row]!;
       return {
         path,
         total,
@@ -137,11 +137,21 @@ export class NodeState implements NodeView {
     this.#net.routes.delete(id);
     const answer = await registered.handle.ask(COMMAND.deletePartition, { id });
     if (answer.ok) {
-      this.#partitions.delete(id);
+      this.#forget(id);
       return { ok: true, value: null };
     }
     this.#net.routes.set(id, { port: registered.handle.port });
     return answer;
+  }
+
+  #forget(id: number): void {
+    const registered = this.#partitions.get(id);
+    // Two deletions of one partition may end here.
+    if (registered === undefined) return;
+    this.#partitions.delete(id);
+    const sum = this.#allocated[registered.handle.disk]!;
+    sum.bytes -= registered.info.sizeBytes;
+    sum.count -= 1;
   }
 
   async snapshot(partitionId: number): Promise<Outcome<Uint8Array>> {
