@@ -107,22 +107,23 @@ export class MasterContact {
     const heardMs = this.#heardMs;
     const query = { addr: registration.address };
     const reply = await master.call({ method: 'GET', path: '/dataNode/get', query }, signal);
-    const reason = reasonOf(reply) ?? ((await this.#isHost(signal)) ? 'lost' : 'leftOut');
+    const reason = reasonOf(reply) ?? (await this.#whyUnknown(signal));
     if (signal.aborted || this.#heardMs !== heardMs) return;
     this.#tell(reason);
     if (reason === 'lost') await this.#registerAgain(signal);
   }
 
-  /** Whether the master lists this node as a host of one of its partitions. */
-  async #isHost(signal: AbortSignal): Promise<boolean> {
+  /** The master does not know this node: whether it lists it as a host of one of its partitions nevertheless. */
+  async #whyUnknown(signal: AbortSignal): Promise<Reason> {
     const { master, nodeView, registration } = this.#options;
     for (const id of nodeView.partitionIds().slice(0, SAMPLE_MAX)) {
       const partition = nodeView.partition(id);
       if (partition === undefined) continue;
       const hosts = await fetchReplicas(master, id, partition.volume, signal);
-      if (hosts.ok && hosts.value.includes(registration.address)) return true;
+      if (hosts.ok && hosts.value.includes(registration.address)) return 'lost';
+      if (!hosts.ok && !hosts.isReachable) return 'noMaster';
     }
-    return false;
+    return 'leftOut';
   }
 
   async #registerAgain(signal: AbortSignal): Promise<void> {

@@ -360,3 +360,44 @@ t.test('heartbeats under way are two at most: a third takes the place of the old
   await poster.stop();
   t.strictSame(aborted, [1, 2, 3, 4]);
 });
+
+t.test('no body of any task makes the node throw or leave it unanswered', async (t) => {
+  let state = 7;
+  const random = (below: number): number => {
+    state = (Math.imul(state, 1_103_515_245) + 12_345) & 0x7fff_ffff;
+    return Math.floor((state / 0x8000_0000) * below);
+  };
+  const seeds = [
+    createBody(1).toString(),
+    '{"ID":"x","PartitionID":3,"OpCode":102,"OperatorAddr":"a:1","Status":-1,"SendTime":1,"Request":{"PartitionId":3,"RemovePeer":{"id":7,"addr":"a:1"},"AddPeer":{"id":8,"addr":"b:1"}},"Response":null}',
+    '{"ID":"x","OpCode":98,"Request":{"PartitionId":3}}',
+    '{"ID":"x","OpCode":99,"Request":{"CurrTime":1,"MasterAddr":"m:1"},"Response":{"Status":1}}',
+  ];
+  const pieces = [
+    'null',
+    '1e400',
+    '-1',
+    '[]',
+    '{}',
+    '""',
+    '18446744073709551615',
+    '"\\ud800"',
+    '{"id":',
+    '\u0000',
+    ',',
+  ];
+  const { view, tasks } = setUp();
+  view.partitionList = [partitionOf(3)];
+  let refused = 0;
+  for (let round = 0; round < 4_000; round++) {
+    const seed = seeds[random(seeds.length)]!;
+    const from = random(seed.length);
+    const text = seed.slice(0, from) + pieces[random(pieces.length)] + seed.slice(from + random(12));
+    const opcode = [0x60, 0x61, 0x62, 0x63, 0x66, 0x67, 0x68, 0x69][random(8)]!;
+    const reply = await tasks.handle(opcode, random(5), Buffer.from(text));
+    if (reply.ok) continue;
+    refused += 1;
+    if (reply.action === '' || reply.message === '') t.fail(`an empty refusal of ${text}`);
+  }
+  t.ok(refused > 1_000, `${refused} refusals`);
+});

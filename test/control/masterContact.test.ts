@@ -12,14 +12,15 @@ const REGISTRATION: Registration = { cluster: 'c', localIP: '10.0.0.1', address:
 const unknownNode: MasterOutcome = { ok: false, kind: 'refused', code: 10, message: 'x', detail: '' };
 const noMaster: MasterOutcome = { ok: false, kind: 'noMaster', message: 'no valid master', detail: '' };
 
-function setUp(nodeReply: MasterOutcome, hosts: string[] = []) {
+function setUp(nodeReply: MasterOutcome, hosts: string[] = [], partitionReply?: MasterOutcome) {
   const view = new FakeView();
   view.partitionList = [partitionOf(1), partitionOf(2)];
   const paths: string[] = [];
   const master: MasterCaller = {
     async call({ path }) {
       paths.push(path);
-      return path === '/dataNode/get' ? nodeReply : { ok: true, data: { Hosts: ['10.0.0.9:1', ...hosts] } };
+      if (path === '/dataNode/get') return nodeReply;
+      return partitionReply ?? { ok: true, data: { Hosts: ['10.0.0.9:1', ...hosts] } };
     },
   };
   const warned: string[] = [];
@@ -77,6 +78,15 @@ t.test('a node that was decommissioned does not come back by itself', async (t) 
   time.nowMs += 60_000;
   await contact.tick();
   t.equal(state.registered, 0, 'nor one without partitions');
+});
+
+t.test('a master that goes away in the middle of a look has not left the node out', async (t) => {
+  const { paths, warned, time, state, contact } = setUp(unknownNode, [], noMaster);
+  time.nowMs = SILENCE_MS;
+  await contact.tick();
+  t.strictSame(paths, ['/dataNode/get', '/dataPartition/get']);
+  t.equal(state.registered, 0);
+  t.match(warned, [/no master answers/]);
 });
 
 t.test('another node id is an alarm', async (t) => {
