@@ -128,3 +128,37 @@ t.test('partitions that go are forgotten, also while a question about them is un
   schedule.tick(2);
   t.equal(schedule.next(2), 1, 'one that comes again is new');
 });
+
+t.test('an answer makes the pauses after refusals short again', async (t) => {
+  const schedule = new ReplicaSchedule(() => 0);
+  const ask = (nowMs: number): number | null => {
+    schedule.tick(nowMs);
+    return schedule.next(nowMs);
+  };
+  schedule.keep([1], 0);
+  let nowMs = 0;
+  for (const pauseMs of [retryMs / 2, retryMs]) {
+    t.equal(ask(nowMs), 1);
+    schedule.refused(1, nowMs);
+    nowMs += pauseMs;
+  }
+  t.equal(ask(nowMs), 1);
+  schedule.answered(1, nowMs);
+  nowMs += intervalMs;
+  t.equal(ask(nowMs), 1);
+  schedule.refused(1, nowMs);
+  t.equal(ask(nowMs + retryMs / 2 - 1), null);
+  t.equal(ask(nowMs + retryMs / 2), 1);
+});
+
+t.test('a partition that went and came again while it waited has a turn of its own', async (t) => {
+  const chances = [0, 0.9];
+  const schedule = new ReplicaSchedule(() => chances.shift() ?? 0);
+  schedule.keep([1], 0);
+  schedule.tick(0);
+  schedule.keep([], 0);
+  schedule.keep([1], 0);
+  t.equal(schedule.next(0), null, 'not the turn of the one before');
+  schedule.tick(firstMs);
+  t.equal(schedule.next(firstMs), 1);
+});
