@@ -121,13 +121,32 @@ t.test('missing partitions are allowed when configured, more than listed are alw
 });
 
 t.test('the list is asked for three times, then the start fails', async (t) => {
-  const master = scripted(down);
+  const refused: MasterOutcome = { ok: false, kind: 'refused', code: 1, message: 'not now', detail: '' };
+  const master = scripted(refused);
   t.match(await check(master, []), {
     ok: false,
-    message: 'checkLocalPartitionMatchWithMaster error no valid master',
+    message: 'checkLocalPartitionMatchWithMaster error not now',
   });
   t.equal(master.requests.length, 3);
-  t.ok((await check(scripted(down, down, ok({})), [])).ok);
+  t.ok((await check(scripted(refused, refused, ok({})), [])).ok);
+});
+
+t.test('masters between two leaders are waited for, until the start is aborted', async (t) => {
+  const pauses: number[] = [];
+  const options = {
+    address: '10.0.0.1:17310',
+    isLoaded: () => true,
+    allowLostPartitions: false,
+    log,
+    sleep: async (ms: number): Promise<void> => void pauses.push(ms),
+  };
+  const master = scripted(...Array<MasterOutcome>(10).fill(down), ok({ PersistenceDataPartitions: [1] }));
+  t.ok((await checkPartitions({ ...options, master }, never)).ok);
+  t.strictSame(pauses, Array(10).fill(RETRY_PAUSE_MS));
+  const aborting = new AbortController();
+  const sleep = async (): Promise<void> => aborting.abort();
+  const given = await checkPartitions({ ...options, sleep, master: scripted(down) }, aborting.signal);
+  t.match(given, { ok: false, message: 'checkLocalPartitionMatchWithMaster error no valid master' });
 });
 
 t.test('an undecodable list fails the start', async (t) => {

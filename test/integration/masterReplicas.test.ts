@@ -2,7 +2,6 @@
 import t from 'tap';
 import { debugData, startClusterNode } from '../support/clusterNode.js';
 import { FakeCluster } from '../support/fakeMaster/cluster.js';
-import { compareLoads } from '../support/fakeMaster/compare.js';
 import { until, untilAnswer } from '../support/until.js';
 
 const GiB = 1024 ** 3;
@@ -32,38 +31,4 @@ t.test('two replicas, and a creation that only one of them could carry out', asy
   await until('the other one is inactive', () => !cluster.state.isActive(nodes[1]!), 20_000);
   t.ok(cluster.state.isActive(nodes[0]!));
   await first!.process.terminate();
-});
-
-t.test('how the fake master compares', async (t) => {
-  const now = 1_000_000;
-  const file = (Name: string, Crc: number, Modified: number) => ({ Name, Crc, Size: 1, Modified });
-  const old = now - 2_000;
-  const loads = new Map([
-    [
-      'a',
-      [
-        file('1', 0, 0),
-        file('1025', 5, old),
-        file('1026', 0, old),
-        file('1027', 7, now),
-        file('1028', 9, old),
-      ],
-    ],
-    ['b', [file('1', 0, 0), file('1025', 5, old), file('1026', 6, old), file('1027', 8, now)]],
-    [
-      'c',
-      [
-        file('1', 0, 0),
-        file('1025', 4, old),
-        file('1026', 6, old),
-        file('1027', 8, now),
-        file('1028', 9, old),
-      ],
-    ],
-  ]);
-  t.strictSame(compareLoads(loads, now), {
-    differing: [{ name: '1025', minority: ['c'] }],
-    missing: [{ name: '1028', addr: 'b' }],
-    compared: ['1025', '1028'],
-  });
 });
