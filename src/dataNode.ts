@@ -13,9 +13,11 @@ import type { PartName, ReloadPlan } from './config/reload.js';
 import { always, type Prepare, Reloader } from './config/reloader.js';
 import { AdminTasks } from './control/adminTasks.js';
 import { ConsulRegistration, metricsAddress } from './control/consul.js';
-import { buildHeartbeat } from './control/heartbeat.js';
+import { buildHeartbeat, type NodeLabels } from './control/heartbeat.js';
 import { MasterClient } from './control/masterClient.js';
-import { checkPartitions, type Registration, register } from './control/registration.js';
+import { MasterContact } from './control/masterContact.js';
+import { checkPartitions, type Registration, register, registerOnce } from './control/registration.js';
+import { ReplicaLists } from './control/replicaLists.js';
 import { ResponsePoster } from './control/responsePoster.js';
 import { type HttpThread, startHttp } from './http/startHttp.js';
 import { native } from './native/addon.js';
@@ -95,6 +97,8 @@ class RunningNode implements DataNode {
   readonly #master: MasterClient;
   readonly #poster: ResponsePoster;
   readonly #reloader: Reloader;
+  #contact: MasterContact | null = null;
+  #replicaLists: ReplicaLists | null = null;
   #server: NodeServer | null = null;
   #listener: Listener | null = null;
   #http: HttpThread | null = null;
@@ -118,16 +122,12 @@ class RunningNode implements DataNode {
   async start(signal: AbortSignal): Promise<void> {
     const config = this.#config;
     this.life = 'Start';
-    const port = config.port;
-    const registration = await register(
-      { master: this.#master, localIP: config.localIP, port, log: this.#log },
-      signal,
-    );
+    const { port } = config;
+    const registration = await register(this.#registrationOptions(), signal);
     if (registration === null || signal.aborted) throw new Error('the start was given up');
     this.registration = registration;
     this.#alarms.identify(registration.cluster, registration.localIP);
     this.#ump?.identify(registration.cluster, registration.localIP);
-    const rack = (): string => this.#reloader.config.rack;
     const useOnread = await onreadWorks();
     if (!useOnread)
       this.#log.warn('sockets are read by data events: onread does not work on this Node version');
@@ -142,9 +142,8 @@ class RunningNode implements DataNode {
         new AdminTasks({
           nodeView,
           poster: this.#poster,
-          get rack() {
-            return rack();
-          },
+          labels: () => this.#labels,
+          heartbeatCame: () => this.#contact?.heard(),
           log: this.#log,
         }),
       sockets: () => this.#listener!,
@@ -178,6 +177,7 @@ class RunningNode implements DataNode {
     this.addresses.raftReplica = `${registration.localIP}:${config.raftReplicaPort}`;
     await this.#startHttp(server);
     this.#startConsul();
+    this.#startMasterWatch(server);
     this.life = 'Running';
   }
 
@@ -221,10 +221,11 @@ class RunningNode implements DataNode {
       always(({ masterAddrs }) => this.#master.setMasters(masterAddrs)),
     );
     // Asked for with each heartbeat and page.
-    parts.register(
-      'rack',
-      always(() => {}),
-    );
+    for (const part of ['rack', 'zone'] as const)
+      parts.register(
+        part,
+        always(() => {}),
+      );
     parts.register(
       'consul',
       always(() => this.#startConsul()),
@@ -240,6 +241,31 @@ class RunningNode implements DataNode {
       );
     }
     for (const [part, prepare] of reloadParts ?? []) parts.register(part, prepare);
+  }
+
+  /** What heartbeats tell of where the node stands: as the configuration is now. */
+  get #labels(): NodeLabels {
+    const { rack, cell, zoneName } = this.#reloader.config;
+    return { rack, cell, zoneName };
+  }
+
+  #registrationOptions(): Parameters<typeof register>[0] {
+    const { localIP, port } = this.#config;
+    return { master: this.#master, localIP, port, zoneName: this.#labels.zoneName, log: this.#log };
+  }
+
+  /** What goes on between node and master besides tasks. */
+  #startMasterWatch(server: NodeServer): void {
+    const shared = { master: this.#master, nodeView: server.state, log: this.#log };
+    this.#replicaLists = new ReplicaLists(shared);
+    this.#replicaLists.start();
+    this.#contact = new MasterContact({
+      ...shared,
+      registration: this.registration,
+      register: (signal) => registerOnce(this.#registrationOptions(), signal),
+      alarm: (text) => this.#alarms.raise(text),
+    });
+    this.#contact.start();
   }
 
   async #compare(signal: AbortSignal): Promise<void> {
@@ -265,14 +291,13 @@ class RunningNode implements DataNode {
       address: config.httpAddress,
       port: config.profPort,
       nodeView: server.state,
-      rack: () => this.#reloader.config.rack,
+      rack: () => this.#labels.rack,
       identity: {
         address: this.addresses.data,
         cluster: this.registration.cluster,
         nodeId: this.registration.nodeId,
       },
-      stats: () =>
-        buildHeartbeat(server.state.disks(), server.state.partitions(), this.#reloader.config.rack),
+      stats: () => buildHeartbeat(server.state.disks(), server.state.partitions(), this.#labels),
       limits: server.limits,
       checksums: server.checksums,
       ...(config.faultInjection ? { setFault: (fault) => server.setFault(fault) } : {}),
@@ -310,7 +335,7 @@ class RunningNode implements DataNode {
     }
     await this.#listener?.close(SEND_MS);
     await this.#http?.close();
-    await this.#poster.stop();
+    await Promise.all([this.#poster.stop(), this.#replicaLists?.stop(), this.#contact?.stop()]);
     this.#server?.close();
     this.#stopPeerLog();
     this.life = 'Stopped';

@@ -220,7 +220,7 @@ interface PartitionBody {
   used: number;
   status: number;
   path: string;
-  replicas: string[];
+  replicas: readonly string[];
 }
 
 function partitionBody(partition: PartitionInfo): PartitionBody {
@@ -230,6 +230,6 @@ function partitionBody(partition: PartitionInfo): PartitionBody {
     used: partition.usedBytes,
     status: partition.status,
     path: partition.path,
-    replicas: partition.hosts,
+    replicas: partition.replicas,
   };
 }

@@ -67,6 +67,8 @@ export const COMMAND = {
   setLimits: 7,
   /** ChecksumPaces, this worker's share → `answer` when they are in force. */
   setPaces: 8,
+  /** `{ partitionId, replicas }`: the master's list of a partition's replicas → `answer`. */
+  setReplicas: 9,
 } as const;
 
 /** How fast checksums of quiet extents are computed and blocks are scrubbed, and how often. May change while the worker runs. */

@@ -73,6 +73,12 @@ export class CommandReader {
       case COMMAND.setPaces:
         this.#host.setPaces(JSON.parse(text) as ChecksumPaces);
         return { ok: true, value: null };
+      case COMMAND.setReplicas: {
+        const { partitionId, replicas } = JSON.parse(text) as { partitionId: number; replicas: string[] };
+        const partition = this.#partitions.get(partitionId);
+        if (partition !== undefined) partition.replicas = replicas;
+        return { ok: true, value: null };
+      }
       default:
         // What was taken on is finished now, whatever the limits say.
         this.#host.setLimits(UNLIMITED);

@@ -27,7 +27,7 @@ async function start(test: Test, view: FakeView, change: Partial<HttpOptions> = 
     identity: { address: '127.0.0.1:17310', cluster: 'peer01', nodeId: 5 },
     limits: new FakeLimits(),
     checksums: new FakeChecksums(),
-    stats: () => buildHeartbeat(view.disks(), view.partitions(), 'rack-01'),
+    stats: () => buildHeartbeat(view.disks(), view.partitions(), { rack: 'rack-01', cell: '', zoneName: '' }),
     log: { info() {}, error() {} },
     ...change,
   });

@@ -60,12 +60,6 @@ t.test('packets refused here are answered in their place', async (t) => {
         code: RESULT.tryOtherAddr,
         text: 'ActionPreparePkt_data partition not exists',
       },
-      {
-        what: 'master operation of a later milestone',
-        packet: encodeRequest({ opcode: 0x66, reqId: 2 }),
-        code: RESULT.argMismatchErr,
-        text: 'unknown opcode_unknown opcode102',
-      },
     ];
     for (const { what, packet, code, text } of cases) {
       const client = new PacketClient(node.port);

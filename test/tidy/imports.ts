@@ -72,9 +72,11 @@ export const ALLOWED_IMPORTS: Readonly<Record<string, readonly string[]>> = {
   'src/main.ts': ['src/cli', 'src/program.ts'],
   // The generator speaks to any node: it shares the codec and the rings with ours, nothing of the node itself.
   bench: ['src/protocol', 'src/shm', 'src/native'],
-  // Micro-benchmarks run parts of the node alone: here a worker that loads a disk which the benchmark has made.
+  // Micro-benchmarks run parts of the node alone: a worker that loads a disk which the benchmark has made, the making of a heartbeat.
   'bench/micro': [
     'src/config/config.ts',
+    'src/protocol',
+    'src/control',
     'src/shm',
     'src/native',
     'src/storage/cleanFile.ts',
