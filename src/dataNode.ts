@@ -19,6 +19,7 @@ import { nameOf } from './protocol/opcodes.js';
 import { resultName } from './protocol/resultCodes.js';
 import { Listener } from './server/listener.js';
 import { NodeServer } from './server/nodeServer.js';
+import type { OperationListener } from './server/operations.js';
 import { onreadWorks } from './server/receivePath.js';
 import { Alarms } from './telemetry/alarms.js';
 import { LOG_RATE, RateLimitedLog } from './telemetry/rateLimitedLog.js';
@@ -39,6 +40,8 @@ export interface DataNodeOptions {
   log: Logger;
   /** Where alarms go; default: the log alone. */
   alarms?: Alarms;
+  /** Hears of each operation that ends, for time entries (`admin.md` 11.3). */
+  operationEnded?: OperationListener;
   /** Changes the level of the log while the node runs (`/loglevel/set`); false: there is no such level. Absent: it cannot be changed. */
   setLogLevel?: (level: string) => boolean;
   /** Aborted: the start is given up; what was begun is stopped. */
@@ -77,6 +80,8 @@ class RunningNode implements DataNode {
   readonly #config: NodeConfig;
   readonly #log: Logger;
   readonly #alarms: Alarms;
+  readonly #operationEnded: OperationListener | undefined;
+  readonly #startedAtMs = Date.now();
   readonly #peerLog: RateLimitedLog;
   readonly #stopPeerLog: () => void;
   readonly #master: MasterClient;
@@ -91,6 +96,7 @@ class RunningNode implements DataNode {
     this.#config = config;
     this.#log = log;
     this.#alarms = options.alarms ?? new Alarms(log);
+    this.#operationEnded = options.operationEnded;
     this.#peerLog = new RateLimitedLog(log, LOG_RATE, () => performance.now());
     this.#stopPeerLog = this.#peerLog.start();
     this.#master = new MasterClient({ masters: config.masterAddrs });
@@ -119,6 +125,8 @@ class RunningNode implements DataNode {
       admin: (nodeView) =>
         new AdminTasks({ nodeView, poster: this.#poster, rack: config.rack, log: this.#log }),
       sockets: () => this.#listener!,
+      alarms: () => this.#alarms.count,
+      ...(this.#operationEnded === undefined ? {} : { operationEnded: this.#operationEnded }),
     });
     this.#server = server;
     server.connectionCount = () => this.#listener?.connectionCount ?? 0;
@@ -185,6 +193,15 @@ class RunningNode implements DataNode {
       stats: () => buildHeartbeat(server.state.disks(), server.state.partitions(), config.rack),
       limits: server.limits,
       checksums: server.checksums,
+      ...(config.exporterPort > 0
+        ? {
+            metrics: {
+              ...server.metrics,
+              cluster: this.registration.cluster,
+              startedAtMs: this.#startedAtMs,
+            },
+          }
+        : {}),
       ...(config.faultInjection ? { setFault: (fault) => server.setFault(fault) } : {}),
       log: this.#log,
     });

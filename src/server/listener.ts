@@ -126,7 +126,7 @@ export class Listener {
     const generation = nextGeneration(this.#generations[index]!);
     this.#generations[index] = generation;
     const attach = (socket: Socket): Connection => {
-      const replies = new ReplyQueue(this.#net, socket, index, (opcode, resultCode, text) => {
+      const replies = new ReplyQueue(this.#net, socket, index, remote, (opcode, resultCode, text) => {
         this.#events.failed(remote, opcode, resultCode, text);
       });
       const connection = new Connection(this.#net, index, generation, remote, replies);

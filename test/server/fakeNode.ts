@@ -12,12 +12,15 @@ import {
   REQUEST_I32,
   RESULT_SKIPPED,
 } from '../../src/partition/messages.js';
+import { OPERATION_NAMES } from '../../src/protocol/operationNames.js';
 import { RESULT } from '../../src/protocol/resultCodes.js';
 import { Listener } from '../../src/server/listener.js';
 import type { ConnectionLimits } from '../../src/server/networkParts.js';
 import { NetworkThread } from '../../src/server/networkThread.js';
+import { type OperationListener, type OperationLog, Operations } from '../../src/server/operations.js';
 import { WorkerPort } from '../../src/server/workerPort.js';
 import { createDoorbell, DoorbellSleeper, waitWithAtomics } from '../../src/shm/doorbell.js';
+import { createOperationTable, OperationTable } from '../../src/shm/operationTable.js';
 import { createPoisonTable, PoisonTable } from '../../src/shm/poison.js';
 import { createRing, RingConsumer, RingProducer } from '../../src/shm/ring.js';
 import { createSlab, Slab } from '../../src/shm/slab.js';
@@ -47,6 +50,8 @@ export interface FakeOptions {
   limits?: Partial<ConnectionLimits>;
   useOnread?: boolean;
   admin?: AdminHandler;
+  log?: OperationLog;
+  operationEnded?: OperationListener;
   work(request: Seen): Answer | null;
 }
 
@@ -59,6 +64,7 @@ export class FakeNode {
   /** Error replies as the node tells them to its log. */
   readonly failures: { opcode: number; resultCode: number; text: string }[] = [];
   readonly slab: Slab;
+  readonly operations = createOperationTable(OPERATION_NAMES.length);
   port = 0;
   /** While true no worker takes requests. */
   hung = false;
@@ -109,6 +115,11 @@ export class FakeNode {
       limits: { ...CONNECTION_LIMITS, ...options.limits },
       tags: ringSlots * this.ports.length + 64,
       admin: options.admin ?? refuse,
+      operations: new Operations(
+        new OperationTable(this.operations),
+        options.log ?? null,
+        options.operationEnded ?? null,
+      ),
       crc32: (data, seed) => zlib.crc32(data, seed),
       copyMany: (from, to, moves, count) => {
         for (let i = 0; i < count * 3; i += 3) {
