@@ -50,6 +50,8 @@ export interface FakeOptions {
   limits?: Partial<ConnectionLimits>;
   useOnread?: boolean;
   admin?: AdminHandler;
+  /** The network thread's clock, ms. */
+  clock?: () => number;
   log?: OperationLog;
   operationEnded?: OperationListener;
   work(request: Seen): Answer | null;
@@ -127,7 +129,7 @@ export class FakeNode {
         }
       },
       spinForReplies: () => false,
-      monotonicMs: () => performance.now(),
+      monotonicMs: options.clock ?? (() => performance.now()),
       wallMs: () => Date.now(),
       drainEvents: () => {},
       sockets: () => this.listener,
