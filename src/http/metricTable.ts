@@ -1,8 +1,8 @@
 /**
- * Every metric of `/metrics` as one table: name, type, labels, and the line of help that the page and `docs/metrics.md` show. Pure data.
+ * Every metric of `/metrics` as one table: name, type, labels, and what `docs/metrics.md` says of it. Pure data.
  *
  * First the reference's names (`admin.md` 11.1), which have no labels and partly depend on operation and cluster; then ours; last those of the process, which
- * `processMetrics.ts` gets from a library under the names that the reference's has.
+ * `processMetrics.ts` gets from a library, help and all, under the names that the reference's has.
  */
 
 export interface MetricRow {
