@@ -40,7 +40,14 @@ export interface Seen {
 }
 
 /** Result code, body bytes put into the slot, CRC; or null: answer later through `answer`. */
-export type Answer = { code: number; bodyBytes: number; crc?: number | undefined; unserved?: boolean };
+export type Answer = {
+  code: number;
+  bodyBytes: number;
+  crc?: number | undefined;
+  unserved?: boolean;
+  /** Of a stream of unknown length: bytes that the answer covers from here on. */
+  remainingBytes?: number;
+};
 
 export interface FakeOptions {
   workers?: number;
@@ -212,6 +219,8 @@ export class FakeNode {
     replies.i32[at * 16 + REPLY_I32.unserved] = answer.unserved === true ? 1 : 0;
     replies.f64[at * 8 + REPLY_F64.extentId] = request.extentId;
     replies.f64[at * 8 + REPLY_F64.extentOffset] = request.extentOffset;
+    replies.f64[at * 8 + REPLY_F64.remainingBytes] = answer.remainingBytes ?? 0;
+    replies.f64[at * 8 + REPLY_F64.holeBytes] = 0;
   }
 
   #publish(): void {

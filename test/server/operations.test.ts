@@ -96,6 +96,26 @@ t.test('a read of several chunks is one operation, from its request to the last 
   });
 });
 
+t.test('a stream of unknown length is one operation, whatever the number of its packets', async (t) => {
+  const stopped = new Stopped();
+  await withNode(stopped.node, async (node) => {
+    const client = new PacketClient(node.port);
+    const ask = { ...read(1, 5, 0, 3_000, OP.tinyExtentRepairRead), extentType: 0 };
+    const asked = client.askAll(ask, 3);
+    for (const remainingBytes of [3_000, 2_000, 1_000]) {
+      t.match(told(node, 'OpTinyExtentRepairRead'), { results: {}, durations: 0 });
+      await until('at the worker', () => stopped.held.length === 1);
+      stopped.nowMs += 10;
+      await stopped.answer(1, () => ({ code: RESULT.ok, bodyBytes: 1_000, remainingBytes }));
+    }
+    await asked;
+    t.match(told(node, 'OpTinyExtentRepairRead'), { results: { '0xf0': 1 }, out: 3_000, durations: 1 });
+    const row = OPERATION_NAMES.indexOf('OpTinyExtentRepairRead');
+    t.equal(new OperationTable(node.operations).lastUs(row), 30_000);
+    client.socket.destroy();
+  });
+});
+
 t.test('a read that waits for a slot is timed from its arrival', async (t) => {
   const stopped = new Stopped({ slots4k: 4 });
   stopped.node.slab.setDiskQuota(0, 4 * 2_097_152);
