@@ -68,7 +68,7 @@ export const METRICS = {
     'extentd_main_loop_lag_seconds',
     'histogram',
     [],
-    'How late the event loop of the main thread was at worst, in each quarter of a second.',
+    'How late the event loop of the main thread was, looked at fifty times a second.',
   ),
 
   diskTotal: row('extentd_disk_total_bytes', 'gauge', ['disk'], 'Capacity less the reserve.'),
