@@ -25,6 +25,7 @@ import { nameOf } from './protocol/opcodes.js';
 import { resultName } from './protocol/resultCodes.js';
 import { Listener } from './server/listener.js';
 import { NodeServer } from './server/nodeServer.js';
+import type { OperationListener } from './server/operations.js';
 import { PortAccess } from './server/portAccess.js';
 import { onreadWorks } from './server/receivePath.js';
 import { Alarms } from './telemetry/alarms.js';
@@ -92,6 +93,7 @@ class RunningNode implements DataNode {
   readonly #log: Logger;
   readonly #alarms: Alarms;
   readonly #ump: UmpFiles | undefined;
+  readonly #startedAtMs = Date.now();
   readonly #peerLog: RateLimitedLog;
   readonly #stopPeerLog: () => void;
   readonly #master: MasterClient;
@@ -147,6 +149,8 @@ class RunningNode implements DataNode {
           log: this.#log,
         }),
       sockets: () => this.#listener!,
+      alarmCount: () => this.#alarms.count,
+      ...this.#timeEntries(),
     });
     this.#server = server;
     server.connectionCount = () => this.#listener?.connectionCount ?? 0;
@@ -249,6 +253,13 @@ class RunningNode implements DataNode {
     return { rack, cell, zoneName };
   }
 
+  /** Who hears of each operation, for the UMP files; nobody where there are none. */
+  #timeEntries(): { operationEnded?: OperationListener } {
+    const ump = this.#ump;
+    if (ump === undefined) return {};
+    return { operationEnded: (operation, elapsedMs, failed) => ump.time(operation, elapsedMs, failed) };
+  }
+
   #registrationOptions(): Parameters<typeof register>[0] {
     const { localIP, port } = this.#config;
     return { master: this.#master, localIP, port, zoneName: this.#labels.zoneName, log: this.#log };
@@ -300,6 +311,15 @@ class RunningNode implements DataNode {
       stats: () => buildHeartbeat(server.state.disks(), server.state.partitions(), this.#labels),
       limits: server.limits,
       checksums: server.checksums,
+      ...(config.exporterPort > 0
+        ? {
+            metrics: {
+              ...server.metrics,
+              cluster: this.registration.cluster,
+              startedAtMs: this.#startedAtMs,
+            },
+          }
+        : {}),
       ...(config.faultInjection ? { setFault: (fault) => server.setFault(fault) } : {}),
       log: this.#log,
     });

@@ -19,6 +19,8 @@ export interface ApiOptions {
   /** Offers `POST /debug/fault`. */
   faultInjection: boolean;
   now(): number;
+  /** `/metrics`, with figures of each partition if wanted; absent: the exporter is off. */
+  metrics?: (partitions: boolean) => Promise<HttpResponse>;
 }
 
 /** The handler of all paths. */
@@ -49,6 +51,8 @@ export function createApi(options: ApiOptions): (request: HttpRequest) => Promis
         return envelope(await options.ask({ kind: 'checksums' }));
       case '/checksums/scrub':
         return scrub(request, options.ask);
+      case '/metrics':
+        return options.metrics === undefined ? notFound() : metrics(request, options.metrics);
       case '/debug/fault':
         return options.faultInjection ? fault(request, options.ask) : notFound();
       default:
@@ -97,6 +101,16 @@ async function scrub(request: HttpRequest, ask: Ask): Promise<HttpResponse> {
   const disk = form.value.get('disk');
   if (disk === '') return envelopeError(400, EMPTY_DISK);
   return envelope(await ask({ kind: 'scrub', disk: disk ?? '' }));
+}
+
+/** `partitions=1`: with figures of each partition. */
+async function metrics(
+  request: HttpRequest,
+  page: (partitions: boolean) => Promise<HttpResponse>,
+): Promise<HttpResponse> {
+  const form = parseForm(request);
+  if (!form.ok) return plain(400, form.message);
+  return page(form.value.get('partitions') === '1');
 }
 
 async function fault(request: HttpRequest, ask: Ask): Promise<HttpResponse> {

@@ -17,6 +17,7 @@ import {
   type Question,
 } from './messages.js';
 import { OVERVIEW_PARTITIONS_MAX, type Overview } from './overview.js';
+import type { NamedPartition } from './volumes.js';
 
 /** Who the node is, for the status page. */
 export interface NodeIdentity {
@@ -78,6 +79,8 @@ export class MainSide {
       }
       case 'stats':
         return { ok: true, value: this.#options.stats() };
+      case 'volumes':
+        return { ok: true, value: nodeView.partitions().map(namedPartition) };
       case 'overview':
         return { ok: true, value: this.#overview() };
       case 'partition':
@@ -212,6 +215,10 @@ function diskBody(disk: DiskInfo): object {
     writeErrCnt: disk.writeErrors,
     responsive: disk.responsive,
   };
+}
+
+function namedPartition({ id, diskPath, volume }: PartitionInfo): NamedPartition {
+  return [id, diskPath, volume];
 }
 
 interface PartitionBody {

@@ -3,10 +3,11 @@
  */
 import type { Limits } from '../config/diskLimits.js';
 import type { Outcome } from '../control/nodeView.js';
+import type { MetricsSource } from './metricsSource.js';
 
 /** What the HTTP thread wants to know. Ids are -1 where the request named something that cannot exist. */
 export type Question =
-  | { kind: 'disks' | 'partitions' | 'stats' | 'overview' }
+  | { kind: 'disks' | 'partitions' | 'stats' | 'overview' | 'volumes' }
   | { kind: 'partition'; partitionId: number }
   | { kind: 'extent' | 'block'; partitionId: number; extentId: number; extentText: string }
   | { kind: 'fault'; fault: FaultRequest }
@@ -82,6 +83,8 @@ export interface ThreadOptions {
   faultInjection: boolean;
   /** How long a question may wait for its answer, ms. */
   answerTimeoutMs: number;
+  /** What `/metrics` is made of; null: the exporter is off. */
+  metrics: MetricsSource | null;
 }
 
 export type ThreadMessage =

@@ -14,6 +14,7 @@ import type {
   ThreadMessage,
   ThreadOptions,
 } from './messages.js';
+import type { MetricsSource } from './metricsSource.js';
 
 export interface HttpOptions {
   /** Address and port to listen on; port 0: any free one. */
@@ -29,6 +30,8 @@ export interface HttpOptions {
   limits: LimitsApi;
   /** Checksums, for `/checksums`. */
   checksums: ChecksumsApi;
+  /** What `/metrics` is made of; absent: the exporter is off. */
+  metrics?: MetricsSource;
   /** Given when `faultInjection` is configured: offers `POST /debug/fault`. */
   setFault?: (fault: FaultRequest) => Outcome<null>;
   /** How long a request may wait for the node's answer, ms. */
@@ -55,6 +58,7 @@ export async function startHttp(options: HttpOptions): Promise<HttpThread> {
     port: options.port,
     faultInjection: options.setFault !== undefined,
     answerTimeoutMs: options.answerTimeoutMs ?? ANSWER_TIMEOUT_MS,
+    metrics: options.metrics ?? null,
   };
   const worker = new Worker(new URL('./thread.js', import.meta.url), {
     workerData: threadOptions,

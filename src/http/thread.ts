@@ -3,7 +3,7 @@
  */
 import assert from 'node:assert';
 import { parentPort, workerData } from 'node:worker_threads';
-import { createApi } from './api.js';
+import { type ApiOptions, createApi } from './api.js';
 import { HTTP_LIMITS, type HttpServer, listenHttp } from './httpServer.js';
 import {
   type Answer,
@@ -14,6 +14,8 @@ import {
   type ThreadMessage,
   type ThreadOptions,
 } from './messages.js';
+import type { MetricsSource } from './metricsSource.js';
+import type { AskPartitions, NamedPartition } from './volumes.js';
 
 assert(parentPort !== null, 'this module is the entry of a worker thread');
 const port = parentPort;
@@ -49,6 +51,17 @@ port.on('message', (message: MainMessage) => {
   else void close(message.timeoutMs);
 });
 
+/** `/metrics`, whose code is loaded where it is wanted. */
+async function metricsOf(source: MetricsSource): Promise<Pick<ApiOptions, 'metrics'>> {
+  const { MetricsPage } = await import('./metricsPage.js');
+  const askPartitions: AskPartitions = async () => {
+    const { status, dataJson } = await ask({ kind: 'volumes' });
+    return status === 200 ? (JSON.parse(dataJson) as NamedPartition[]) : null;
+  };
+  const page = new MetricsPage(source, askPartitions, () => performance.now());
+  return { metrics: (partitions) => page.response(partitions) };
+}
+
 async function close(timeoutMs: number): Promise<void> {
   for (const end of [...waiting.values()]) end(failure(503, 'the node is stopping'));
   await server?.close(timeoutMs);
@@ -57,7 +70,8 @@ async function close(timeoutMs: number): Promise<void> {
 }
 
 try {
-  const handler = createApi({ ask, faultInjection: options.faultInjection, now: Date.now });
+  const metrics = options.metrics === null ? {} : await metricsOf(options.metrics);
+  const handler = createApi({ ask, faultInjection: options.faultInjection, now: Date.now, ...metrics });
   server = await listenHttp({
     address: options.address,
     port: options.port,

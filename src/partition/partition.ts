@@ -42,6 +42,8 @@ export class Partition {
   readonly root: string;
   /** 0 normal, 1 created by a decommission. */
   createType: number;
+  /** Row in the table of its worker, which alone sets and uses it; -1: none. */
+  tableRow = -1;
   hosts: string[];
   peers: Peer[];
   /**

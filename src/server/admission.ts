@@ -106,6 +106,24 @@ export class Admission {
     this.verdict = VERDICT.read;
   }
 
+  /** Decides as `decide` does, about a packet whose body has passed by with the checksum `bodyCrc`: `action` and `message` say what it is answered. */
+  refuse(
+    header: PacketHeader,
+    classes: number,
+    partitionKnown: boolean,
+    diskMessage: string,
+    followers: number,
+    bodyCrc: number,
+  ): void {
+    this.decide(header, classes, partitionKnown, diskMessage, followers);
+    if (this.checkCrc && bodyCrc !== header.crc) {
+      this.#refuse('ActionPreparePkt', ERROR_TEXT.crcMismatch);
+    } else if (this.verdict !== VERDICT.refuse) {
+      // The partition or its disk came back while the body passed by: the body is gone, so the peer has to send it again.
+      this.#refuse('ActionPreparePkt', 'try again');
+    }
+  }
+
   #refuse(action: string, message: string): void {
     this.verdict = VERDICT.refuse;
     this.action = action;

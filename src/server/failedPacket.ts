@@ -20,10 +20,15 @@ export function failedPacket(headers: Buffer, at: number, resultCode: number, te
     opcode: headers[at + HEADER_OFFSET.opcode]!,
     resultCode,
     text,
-    requestId: String(headers.readBigInt64BE(at + HEADER_OFFSET.reqId)),
+    requestId: requestIdText(headers, at),
     partitionId: exactly(headers.readBigUInt64BE(at + HEADER_OFFSET.partitionId)),
     extentId: exactly(headers.readBigUInt64BE(at + HEADER_OFFSET.extentId)),
   };
+}
+
+/** ReqID of the raw header at `at`: decimal text of the signed 64 bits, as clients log it. */
+export function requestIdText(headers: Buffer, at: number): string {
+  return String(headers.readBigInt64BE(at + HEADER_OFFSET.reqId));
 }
 
 function exactly(value: bigint): number | string {

@@ -167,7 +167,7 @@ export class Listener {
     const generation = nextGeneration(this.#generations[index]!);
     this.#generations[index] = generation;
     const attach = (socket: Socket): Connection => {
-      const replies = new ReplyQueue(this.#net, socket, index, (packet) => {
+      const replies = new ReplyQueue(this.#net, socket, index, remote, (packet) => {
         if (!isNotAdmittedText(packet.text)) return this.#events.failed(remote, packet);
         this.#events.packetNotAdmitted(remote, packet, ++this.#notAdmitted.packets);
       });

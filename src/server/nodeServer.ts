@@ -7,9 +7,11 @@ import type { NodeConfig } from '../config/config.js';
 import { limitsOf } from '../config/diskLimits.js';
 import type { AdminHandler, NodeView, Outcome } from '../control/nodeView.js';
 import type { FaultRequest } from '../http/messages.js';
+import type { MetricsSource } from '../http/metricsSource.js';
 import { native } from '../native/addon.js';
 import { type AttachedPartition, DISK_HELD } from '../partition/messages.js';
 import { createDoorbell, DoorbellSleeper, SEQUENCE } from '../shm/doorbell.js';
+import { OperationTable } from '../shm/operationTable.js';
 import { PoisonTable } from '../shm/poison.js';
 import { DiskTable } from '../shm/tables.js';
 import { SpinPolicy } from '../workers/spin.js';
@@ -19,8 +21,10 @@ import { silentAfterLook, watchLife, watchWorker } from './diskWatch.js';
 import { LimitControl } from './limitControl.js';
 import type { ConnectionLimits, SocketOwner } from './networkParts.js';
 import { NetworkThread } from './networkThread.js';
-import { layOutMemory } from './nodeMemory.js';
+import { NodeFigures } from './nodeFigures.js';
+import { layOutMemory, metricsSource } from './nodeMemory.js';
 import { NodeState } from './nodeState.js';
+import { type OperationListener, Operations } from './operations.js';
 import { WorkerHandle, type WorkerListener } from './workerHandle.js';
 import { backgroundShare, WorkerPort } from './workerPort.js';
 
@@ -39,6 +43,10 @@ export interface NodeServerOptions {
   limits: ConnectionLimits;
   admin(view: NodeView): AdminHandler;
   sockets(): SocketOwner;
+  /** Alarms raised since the start. */
+  alarmCount(): number;
+  /** Hears of each operation that ends. */
+  operationEnded?: OperationListener;
 }
 
 /** How long a disk may be silent before it counts as stalled, lost while it is loaded, or hanging. */
@@ -50,6 +58,8 @@ export class NodeServer implements WorkerListener {
   /** Limits per disk. */
   readonly limits: LimitControl;
   readonly checksums: ChecksumControl;
+  /** What the metrics are made of, but for what only the control plane knows. */
+  readonly metrics: Omit<MetricsSource, 'cluster' | 'startedAtMs'>;
   readonly #config: NodeConfig;
   readonly #log: Logger;
   readonly #alarms: DiskAlarms;
@@ -59,6 +69,9 @@ export class NodeServer implements WorkerListener {
   readonly #workerTable: DiskTable;
   readonly #watch: NodeJS.Timeout;
   #times: WatchTimes;
+  readonly #operations: Operations;
+  readonly #figures: NodeFigures;
+  readonly #alarmCount: () => number;
   #changed: () => void = () => {};
 
   constructor(options: NodeServerOptions) {
@@ -83,6 +96,14 @@ export class NodeServer implements WorkerListener {
           background,
         ),
     );
+    this.#operations = new Operations(
+      new OperationTable(memory.operations),
+      log,
+      options.operationEnded ?? null,
+    );
+    this.#figures = new NodeFigures(memory.slabClasses, config.disks.length, workers.length);
+    this.#alarmCount = () => options.alarmCount();
+    this.metrics = metricsSource(config, memory, this.#figures);
     const sleeper = new DoorbellSleeper(this.#doorbell, native.waitDoorbell);
     this.network = new NetworkThread({
       slab,
@@ -93,6 +114,7 @@ export class NodeServer implements WorkerListener {
       spin: new SpinPolicy(config.spinMainUs, options.cores),
       limits: options.limits,
       tags: workers.length * config.ringSlots + LOCAL_TAGS,
+      operations: this.#operations,
       admin: { handle: (opcode, id, body) => admin.handle(opcode, id, body) },
       crc32: (data, seed) => native.crc32(data, seed),
       copyMany: native.copyMany,
@@ -151,6 +173,8 @@ export class NodeServer implements WorkerListener {
 
   close(): void {
     clearInterval(this.#watch);
+    this.#operations.close();
+    this.#figures.close();
     native.unregisterLoop(this.#loopId);
   }
 
@@ -258,7 +282,21 @@ export class NodeServer implements WorkerListener {
         this.#alarms.silent(port.diskPath, port.inFlight);
       }
     }
+    this.#publishFigures();
     this.#changed();
+  }
+
+  #publishFigures(): void {
+    const { network, state } = this;
+    this.#figures.publish({
+      connections: this.connectionCount(),
+      inFlight: network.inFlight,
+      abandoned: this.#operations.abandoned,
+      alarms: this.#alarmCount(),
+      slab: network.slab,
+      ports: this.#handles.map(({ port }) => port),
+      diskStatus: (disk) => state.diskStatus(disk),
+    });
   }
 
   /** Tells how far a disk is loaded, and leaves it out when nothing comes up any more. */

@@ -85,7 +85,7 @@ export class NodeState implements NodeView {
         reserved: this.#diskTable.reservedBytes(row),
         allocated: sum.bytes,
         unallocated: Math.max(0, total - sum.bytes),
-        status: this.#diskStatus(row),
+        status: this.diskStatus(row),
         partitionCount: sum.count,
         readErrors: sumOf(handles, (index) => this.#workerTable.readErrors(index)),
         writeErrors: sumOf(handles, (index) => this.#workerTable.writeErrors(index)),
@@ -181,7 +181,7 @@ export class NodeState implements NodeView {
       sizeBytes: info.sizeBytes,
       usedBytes: table.usedBytes(info.row),
       extentCount: table.extentCount(info.row),
-      status: Math.min(table.status(info.row), this.#diskStatus(handle.disk)) as Status,
+      status: Math.min(table.status(info.row), this.diskStatus(handle.disk)) as Status,
       path: info.path,
       diskPath: disk.path,
       hosts: info.hosts,
@@ -192,7 +192,7 @@ export class NodeState implements NodeView {
   }
 
   /** Worst of what the disk's space and its workers say; a disk without a living worker is unavailable, and one that hangs is as long as it does. */
-  #diskStatus(row: number): Status {
+  diskStatus(row: number): Status {
     const { handles } = this.#disks[row]!;
     const isOut = ({ failure, index, port }: WorkerHandle): boolean =>
       failure !== '' || port.hung || this.#workerTable.status(index) === -1;

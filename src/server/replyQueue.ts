@@ -41,8 +41,9 @@ export class ReplyQueue {
   readonly #net: NetworkThread;
   readonly #socket: Socket;
   readonly #failed: FailureListener;
-  /** Index of the connection. */
+  /** Index of the connection, and its peer. */
   readonly #index: number;
+  readonly #remote: string;
   #head = -1;
   #tail = -1;
   /** A request that gets an error reply although its worker has not answered: its tag, and the reply. */
@@ -50,13 +51,16 @@ export class ReplyQueue {
   #endWhenEmpty = false;
   #failCode = 0;
   #failBody: Uint8Array | null = null;
+  /** What the queue begins with, up to its last packet, is the rest of an operation that has ended. */
+  #restEnded = false;
   /** Slots whose bytes the socket still holds. */
   readonly #held: number[] = [];
   readonly #onFlushed = (): void => this.#flushed();
 
   /** `failed` hears of each error reply. */
-  constructor(net: NetworkThread, socket: Socket, index: number, failed: FailureListener) {
+  constructor(net: NetworkThread, socket: Socket, index: number, remote: string, failed: FailureListener) {
     this.#index = index;
+    this.#remote = remote;
     this.#failed = failed;
     this.#net = net;
     this.#socket = socket;
@@ -118,6 +122,7 @@ export class ReplyQueue {
     const net = this.#net;
     const { pending, limits } = net;
     const endedBefore = this.ended;
+    const nowMs = net.clockMs();
     let corked = false;
     let wrote = false;
     let at = 0;
@@ -137,6 +142,9 @@ export class ReplyQueue {
         wrote = true;
       }
       this.#pop(tag);
+      const resultCode = pending.resultCode[tag]!;
+      const last = pending.last[tag] === 1;
+      net.operations.replied(pending, tag, resultCode, pending.bodyBytes[tag]!, nowMs, this.#remote);
       if (large) {
         corked = this.#cork(corked);
         this.#writeChunk(tag);
@@ -144,10 +152,11 @@ export class ReplyQueue {
       } else {
         if (need > net.buffers.staging.length) net.buffers.replaceStaging(need);
         at = this.#stage(tag, at);
-        const failed = pending.resultCode[tag] !== RESULT.ok;
-        if (failed) this.#tell(tag, pending.resultCode[tag]!, at);
+        const failed = resultCode !== RESULT.ok;
+        if (failed) this.#tell(tag, resultCode, at);
         this.#release(tag);
         if (failed) {
+          this.#restEnded = !last;
           this.ended = true;
           break;
         }
@@ -157,6 +166,9 @@ export class ReplyQueue {
       if (at + HEADER_BYTES + this.#failBody!.length > net.buffers.staging.length)
         at = this.#writeStaging(at);
       at = this.#stageFailure(at);
+      const { length } = this.#failBody!;
+      net.operations.replied(pending, this.#failTag, this.#failCode, length, nowMs, this.#remote);
+      this.#restEnded = true;
       this.ended = true;
     }
     if (at > 0) {
@@ -332,9 +344,13 @@ export class ReplyQueue {
   }
 
   #abandonAll(): void {
-    const { pending } = this.#net;
+    const { pending, operations } = this.#net;
     for (let tag = this.#head; tag >= 0; ) {
       const next = pending.next[tag]!;
+      if (pending.last[tag] === 1) {
+        if (!this.#restEnded) operations.abandoned++;
+        this.#restEnded = false;
+      }
       if (pending.state[tag] === TAG.done) this.#release(tag);
       else pending.state[tag] = TAG.abandoned;
       tag = next;

@@ -41,7 +41,8 @@ export const ALLOWED_IMPORTS: Readonly<Record<string, readonly string[]>> = {
     'src/partition/storeHost.ts',
   ],
   'src/control': ['src/protocol', 'src/config'],
-  'src/http': ['src/protocol', 'src/config', 'src/control/nodeView.ts'],
+  // The metrics are read from shared memory; the rest is asked of main.
+  'src/http': ['src/protocol', 'src/config', 'src/shm', 'src/control/nodeView.ts'],
   'src/server': [
     'src/protocol',
     'src/config',
@@ -51,6 +52,7 @@ export const ALLOWED_IMPORTS: Readonly<Record<string, readonly string[]>> = {
     'src/partition/messages.ts',
     'src/control/nodeView.ts',
     'src/http/messages.ts',
+    'src/http/metricsSource.ts',
     'src/workers/workerData.ts',
     'src/workers/thread.ts',
     'src/workers/spin.ts',
