@@ -13,6 +13,8 @@ import { buildHeartbeat } from './control/heartbeat.js';
 import { MasterClient } from './control/masterClient.js';
 import { checkPartitions, type Registration, register } from './control/registration.js';
 import { ResponsePoster } from './control/responsePoster.js';
+import { planListeners } from './http/listeners.js';
+import type { Readiness } from './http/messages.js';
 import { type HttpThread, startHttp } from './http/startHttp.js';
 import { native } from './native/addon.js';
 import { nameOf } from './protocol/opcodes.js';
@@ -47,7 +49,13 @@ export interface DataNodeOptions {
 
 /** A running node. */
 export interface DataNode {
-  readonly addresses: { data: string; http: string | null; raftHeartbeat: string; raftReplica: string };
+  readonly addresses: {
+    data: string;
+    http: string | null;
+    exporter: string | null;
+    raftHeartbeat: string;
+    raftReplica: string;
+  };
   readonly registration: Registration;
   readonly life: NodeLife;
   /** Other limits for all disks, from now on. */
@@ -70,7 +78,13 @@ export async function startDataNode(options: DataNodeOptions): Promise<DataNode>
 }
 
 class RunningNode implements DataNode {
-  addresses = { data: '', http: null as string | null, raftHeartbeat: '', raftReplica: '' };
+  addresses = {
+    data: '',
+    http: null as string | null,
+    exporter: null as string | null,
+    raftHeartbeat: '',
+    raftReplica: '',
+  };
   registration: Registration = { cluster: '', localIP: '', address: '', nodeId: 0 };
   life: NodeLife = 'Standby';
 
@@ -84,12 +98,16 @@ class RunningNode implements DataNode {
   #server: NodeServer | null = null;
   #listener: Listener | null = null;
   #http: HttpThread | null = null;
+  readonly #setLogLevel: DataNodeOptions['setLogLevel'];
+  /** What the start is at, for `/readyz`. */
+  #step = 'starting';
   #stopping: Promise<boolean> | null = null;
 
   constructor(options: DataNodeOptions) {
     const { config, log } = options;
     this.#config = config;
     this.#log = log;
+    this.#setLogLevel = options.setLogLevel;
     this.#alarms = options.alarms ?? new Alarms(log);
     this.#peerLog = new RateLimitedLog(log, LOG_RATE, () => performance.now());
     this.#stopPeerLog = this.#peerLog.start();
@@ -101,6 +119,8 @@ class RunningNode implements DataNode {
     const config = this.#config;
     this.life = 'Start';
     const port = config.port;
+    await this.#startHttp();
+    this.#step = 'registering with the master';
     const registration = await register(
       { master: this.#master, localIP: config.localIP, port, log: this.#log },
       signal,
@@ -134,13 +154,16 @@ class RunningNode implements DataNode {
           text,
         }),
     });
+    this.#step = 'loading the disks';
     await server.whenLoaded(signal);
+    this.#step = 'comparing the partitions with the list of the master';
     await this.#compare(signal);
+    this.#step = 'opening the data port';
     const bound = await this.#listener.listen(config.listenAddress, port);
     this.addresses.data = `${registration.localIP}:${bound}`;
     this.addresses.raftHeartbeat = `${registration.localIP}:${config.raftHeartbeatPort}`;
     this.addresses.raftReplica = `${registration.localIP}:${config.raftReplicaPort}`;
-    await this.#startHttp(server);
+    this.#openHttp(server);
     this.life = 'Running';
   }
 
@@ -169,12 +192,36 @@ class RunningNode implements DataNode {
     if (!outcome.ok) throw new Error(outcome.message);
   }
 
-  async #startHttp(server: NodeServer): Promise<void> {
+  /** The ports are open from here on, so that the start can be watched (`/healthz`, `/readyz`). */
+  async #startHttp(): Promise<void> {
     const config = this.#config;
-    if (config.profPort === null) return;
-    this.#http = await startHttp({
-      address: config.httpAddress,
-      port: config.profPort,
+    const listeners = planListeners(config);
+    if (listeners.length === 0) return;
+    const http = await startHttp({
+      listeners,
+      server: config.httpServer,
+      tls: config.tlsCertFile === '' ? null : { certFile: config.tlsCertFile, keyFile: config.tlsKeyFile },
+      access: config.accessAdmin,
+      faultInjection: config.faultInjection,
+      readiness: () => this.#readiness(),
+      ...(this.#setLogLevel === undefined ? {} : { setLogLevel: this.#setLogLevel }),
+      log: this.#log,
+    });
+    this.#http = http;
+    for (const { address, prof, exporter } of listeners) {
+      if (prof && http.prof !== null) this.addresses.http = `${address}:${http.prof}`;
+      if (exporter && http.exporter !== null) this.addresses.exporter = `${address}:${http.exporter}`;
+    }
+  }
+
+  #readiness(): Readiness {
+    if (this.life === 'Running') return { ready: true, reason: '' };
+    return { ready: false, reason: this.life === 'Start' ? this.#step : 'stopping' };
+  }
+
+  #openHttp(server: NodeServer): void {
+    const config = this.#config;
+    this.#http?.open({
       nodeView: server.state,
       rack: config.rack,
       identity: {
@@ -186,9 +233,7 @@ class RunningNode implements DataNode {
       limits: server.limits,
       checksums: server.checksums,
       ...(config.faultInjection ? { setFault: (fault) => server.setFault(fault) } : {}),
-      log: this.#log,
     });
-    this.addresses.http = `${config.httpAddress}:${this.#http.port}`;
   }
 
   async #stop(): Promise<boolean> {
