@@ -105,8 +105,9 @@ class NodeHttpServer implements HttpServer {
   readonly #server: Server | TlsServer;
   /** The same server when it speaks TLS. */
   readonly #secure: TlsServer | null;
+  /** Those too that are not through their TLS handshake, of which the server itself does not know. */
+  readonly #sockets = new Set<Socket>();
   #pendingBytes = 0;
-  #connections = 0;
 
   constructor(options: ListenOptions) {
     const { limits, tls } = options;
@@ -127,8 +128,8 @@ class NodeHttpServer implements HttpServer {
     this.#server.setTimeout(limits.idleTimeoutMs, (socket) => socket.destroy());
     // Before a TLS handshake: who is not admitted learns nothing and costs nothing.
     this.#server.on('connection', (socket: Socket) => {
-      this.#connections++;
-      socket.once('close', () => this.#connections--);
+      this.#sockets.add(socket);
+      socket.once('close', () => this.#sockets.delete(socket));
       if (!admitted(options, peerOf(socket))) socket.destroy();
     });
   }
@@ -146,7 +147,7 @@ class NodeHttpServer implements HttpServer {
   }
 
   load(): HttpLoad {
-    return { connections: this.#connections, pendingBytes: this.#pendingBytes };
+    return { connections: this.#sockets.size, pendingBytes: this.#pendingBytes };
   }
 
   setTls(tls: TlsPair): void {
@@ -155,7 +156,7 @@ class NodeHttpServer implements HttpServer {
 
   close(timeoutMs: number): Promise<void> {
     return new Promise((resolve) => {
-      const timer = setTimeout(() => this.#server.closeAllConnections(), timeoutMs);
+      const timer = setTimeout(() => this.cut(), timeoutMs);
       this.#server.close(() => {
         clearTimeout(timer);
         resolve();
@@ -166,7 +167,7 @@ class NodeHttpServer implements HttpServer {
 
   cut(): void {
     this.#server.close();
-    this.#server.closeAllConnections();
+    for (const socket of this.#sockets) socket.destroy();
   }
 
   async #serve(incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {

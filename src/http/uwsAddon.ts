@@ -16,9 +16,8 @@ export interface UwsResponse {
   writeHeader(name: string, value: string): UwsResponse;
   /** Copies the body; what the peer does not take at once is buffered without a bound of ours. */
   end(body: Uint8Array | string, closeConnection?: boolean): UwsResponse;
-  endWithoutBody(contentLength: number, closeConnection?: boolean): UwsResponse;
   /** Hands over what the peer takes at once, and copies nothing. `[took all of the chunk, response complete]`. */
-  tryEnd(chunk: Uint8Array, totalBytes: number): [boolean, boolean];
+  tryEnd(chunk: Uint8Array | string, totalBytes: number): [boolean, boolean];
   /** `offset`: bytes of the body handed over so far. The callback returns whether it could hand over what is left. */
   onWritable(callback: (offset: number) => boolean): UwsResponse;
   onAborted(callback: () => void): UwsResponse;

@@ -251,8 +251,10 @@ class UwsServer implements HttpServer {
     this.#progress(exchange);
     outgoing.cork(() => {
       writeHead(outgoing, response);
-      if (exchange.isHead || body.length === 0) {
-        outgoing.endWithoutBody(body.length, true);
+      if (exchange.isHead) {
+        outgoing.writeHeader('Connection', 'close').tryEnd('', body.length);
+      } else if (body.length === 0) {
+        outgoing.end('', true);
         this.#end(exchange);
       } else if (outgoing.tryEnd(body, body.length)[1]) {
         this.#end(exchange);
@@ -260,6 +262,8 @@ class UwsServer implements HttpServer {
         outgoing.onWritable((offset) => this.#sendMore(exchange, body, offset));
       }
     });
+    // To the library the body is still to come. At the next turn the head is with the kernel, unless a reader takes nothing.
+    if (exchange.isHead) setImmediate(() => exchange.over || outgoing.close());
   }
 
   #sendMore(exchange: Exchange, body: Buffer, offset: number): boolean {

@@ -1,8 +1,7 @@
 /** Clients of the HTTP port that are slow, silent, greedy or wrong: others are served, and a close ends in time. */
-import { connect, type Socket } from 'node:net';
 import t, { type Test } from 'tap';
 import { HTTP_LIMITS, type HttpHandler, type HttpServer } from '../../src/http/httpServer.js';
-import { fetchText } from './client.js';
+import { fetchText, openSocket, untilClosed } from './client.js';
 import { onEachServer, type ServerKind } from './servers.js';
 
 async function start(
@@ -23,24 +22,6 @@ async function start(
 
 const ok: HttpHandler = () => ({ status: 200, contentType: 'text/plain', body: 'fine' });
 
-function open(test: Test, port: number): Socket {
-  const socket = connect(port, '127.0.0.1');
-  socket.on('error', () => {});
-  test.teardown(() => socket.destroy());
-  return socket;
-}
-
-/** All bytes until the peer closes. */
-function untilClosed(socket: Socket): Promise<string> {
-  return new Promise((resolve) => {
-    let text = '';
-    socket.on('data', (chunk) => {
-      text += chunk.toString('latin1');
-    });
-    socket.on('close', () => resolve(text));
-  });
-}
-
 t.test(
   'half a request line, half a header and half a body do not keep others waiting',
   onEachServer(async (t, server) => {
@@ -50,7 +31,7 @@ t.test(
       'GET / HTTP/1.1\r\nHo',
       'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc',
     ]) {
-      open(t, port).write(text);
+      openSocket(t, port).write(text);
     }
     t.equal((await fetchText(port, '/')).text, 'fine');
   }),
@@ -61,7 +42,7 @@ t.test(
   onEachServer(async (t, server) => {
     const { port } = await start(t, server, ok, { idleTimeoutMs: 50 });
     // uWebSockets.js has its own time for it: 8 to 12 s.
-    t.equal(await untilClosed(open(t, port)), '');
+    t.equal(await untilClosed(openSocket(t, port)), '');
   }),
 );
 
@@ -69,7 +50,7 @@ t.test(
   'a header that is too large is refused',
   onEachServer(async (t, server) => {
     const { port } = await start(t, server, ok);
-    const socket = open(t, port);
+    const socket = openSocket(t, port);
     socket.write(`GET / HTTP/1.1\r\nHost: x\r\nX: ${'y'.repeat(HTTP_LIMITS.headerBytesMax)}\r\n\r\n`);
     t.match(await untilClosed(socket), /^HTTP\/1\.1 431 /);
   }),
@@ -79,7 +60,7 @@ t.test(
   'a body that is too large is refused and not kept',
   onEachServer(async (t, server) => {
     const { port } = await start(t, server, ok, { bodyBytesMax: 1000 });
-    const socket = open(t, port);
+    const socket = openSocket(t, port);
     socket.write(`POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2000\r\n\r\n${'y'.repeat(2000)}`);
     t.match(await untilClosed(socket), /^HTTP\/1\.1 413 /);
   }),
@@ -89,7 +70,7 @@ t.test(
   'bytes that are not HTTP get a 400 (uWebSockets.js: a 505) and a close',
   onEachServer(async (t, server) => {
     const { port } = await start(t, server, ok);
-    const socket = open(t, port);
+    const socket = openSocket(t, port);
     socket.write(Buffer.from('ff000100000000000000', 'hex'));
     t.match(await untilClosed(socket), server.choice === 'uws' ? /^HTTP\/1\.1 505 / : /^HTTP\/1\.1 400 /);
   }),
@@ -99,12 +80,12 @@ t.test(
   'connections past the limit are dropped, the others stay',
   onEachServer(async (t, server) => {
     const { port } = await start(t, server, ok, { connectionsMax: 3 });
-    const kept = open(t, port);
+    const kept = openSocket(t, port);
     kept.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
     await new Promise((resolve) => kept.once('data', resolve));
-    open(t, port).write('G');
-    open(t, port).write('G');
-    const sockets = Array.from({ length: 5 }, () => open(t, port));
+    openSocket(t, port).write('G');
+    openSocket(t, port).write('G');
+    const sockets = Array.from({ length: 5 }, () => openSocket(t, port));
     await Promise.any(sockets.map(untilClosed));
     kept.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
     const answer = await new Promise<Buffer>((resolve) => kept.once('data', resolve));
@@ -125,7 +106,7 @@ t.test(
       pendingBytesMax: 12 * 1024 * 1024,
       idleTimeoutMs: 1_000,
     });
-    const slow = Array.from({ length: 2 }, () => open(t, port));
+    const slow = Array.from({ length: 2 }, () => openSocket(t, port));
     for (const socket of slow) {
       socket.pause();
       socket.write('GET /big HTTP/1.1\r\nHost: x\r\n\r\n');
@@ -174,7 +155,7 @@ t.test(
       asked();
       return new Promise(() => {});
     });
-    const socket = open(t, listening.port);
+    const socket = openSocket(t, listening.port);
     socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
     await arrived;
     const closed = untilClosed(socket);
