@@ -22,6 +22,7 @@ import {
   type ThreadOptions,
 } from './messages.js';
 import { Refusals } from './refusals.js';
+import { SharedQuestions } from './sharedQuestions.js';
 import { readTlsPair, type TlsPair } from './tlsFiles.js';
 import { loadUws, type Uws } from './uwsAddon.js';
 import { listenUws } from './uwsServer.js';
@@ -30,6 +31,8 @@ assert(parentPort !== null, 'this module is the entry of a worker thread');
 const port = parentPort;
 const options = workerData as ThreadOptions;
 const waiting = new Map<number, (answer: Answer) => void>();
+/** All extents of a partition. */
+const longOnes = new SharedQuestions<Answer>();
 const servers: HttpServer[] = [];
 const refusals = new Refusals(
   (report) => post({ type: 'refused', report }),
@@ -48,8 +51,14 @@ function post(message: ThreadMessage): void {
   port.postMessage(message);
 }
 
-/** Puts a question to the main thread. A late answer finds nobody waiting and is dropped. */
+/** Puts a question to the main thread, or shares one. */
 function ask(question: Question): Promise<Answer> {
+  if (question.kind !== 'partition') return put(question);
+  return longOnes.ask(String(question.partitionId), () => put(question));
+}
+
+/** A late answer finds nobody waiting and is dropped. */
+function put(question: Question): Promise<Answer> {
   if (waiting.size >= QUESTIONS_MAX) return Promise.resolve(failure(503, 'too many requests in flight'));
   return new Promise((resolve) => {
     const id = ++lastId;

@@ -236,6 +236,24 @@ t.test(
 );
 
 t.test(
+  'requests for the same partition share an answer while one is being made',
+  onEachServer(async (t, server) => {
+    const view = viewWithPartition();
+    let made = 0;
+    view.queryOutcome = async () => {
+      made++;
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      return { ok: true, value: { extents: [extent], tinyDeleteRecordSize: 24 } };
+    };
+    const { port } = await startApi(t, server, view);
+    const replies = await Promise.all(Array.from({ length: 40 }, () => fetchText(port, '/partition?id=42')));
+    t.equal(new Set(replies.map(({ text }) => text)).size, 1);
+    t.match(replies[0]!.text, /"fileCount":1/);
+    t.ok(made >= 1 && made <= 5, `${made} answers for 40 requests`);
+  }),
+);
+
+t.test(
   'at most 64 questions wait at one time; more are answered 503',
   onEachServer(async (t, server) => {
     const view = viewWithPartition();
