@@ -82,6 +82,15 @@ t.test(
 );
 
 t.test(
+  'methods that nobody has registered: 400 from node:http, uWebSockets.js takes any word',
+  onEachServer(async (t, server) => {
+    const { port } = await start(t, server);
+    const text = await say(t, port, `FOO /a HTTP/1.1\r\nConnection: close\r\n${HOST}`);
+    t.match(text, server.choice === 'uws' ? /^HTTP\/1\.1 200 .*FOO \/a $/s : /^HTTP\/1\.1 400 /);
+  }),
+);
+
+t.test(
   'no Host, and very many headers: 400 and an answer from node:http, a close after a while from uWebSockets.js',
   onEachServer(async (t, server) => {
     const { port } = await start(t, server);
