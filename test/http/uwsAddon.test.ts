@@ -35,8 +35,9 @@ t.test(
   'it loads where the package is installed and the table has this Node',
   { skip: !installed },
   async (t) => {
-    const known = own in UWS_HASHES;
-    t.equal(WHY_NO_UWS === '', known, WHY_NO_UWS);
+    // The builds for Node 22 and newer want a newer C library than some systems have.
+    if (own in UWS_HASHES) t.match(WHY_NO_UWS, /^$|version `GLIBC_[\d.]+' not found/);
+    else t.match(WHY_NO_UWS, /no tested build/);
   },
 );
 
