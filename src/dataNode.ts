@@ -204,7 +204,10 @@ class RunningNode implements DataNode {
       access: config.accessAdmin,
       faultInjection: config.faultInjection,
       readiness: () => this.#readiness(),
-      ...(this.#setLogLevel === undefined ? {} : { setLogLevel: this.#setLogLevel }),
+      // The reference has it with `prof` only.
+      ...(this.#setLogLevel === undefined || config.profPort === null
+        ? {}
+        : { setLogLevel: this.#setLogLevel }),
       log: this.#log,
     });
     this.#http = http;

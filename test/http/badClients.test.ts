@@ -145,6 +145,19 @@ t.test(
 );
 
 t.test(
+  'a request that nobody answers is cut after the idle time',
+  onEachServer(async (t, server) => {
+    const { port } = await start(t, server, () => new Promise(() => {}), { idleTimeoutMs: 200 });
+    const socket = openSocket(t, port);
+    const text = untilClosed(socket);
+    const startedMs = performance.now();
+    socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
+    t.equal(await text, '');
+    t.ok(performance.now() - startedMs >= 150, 'not before');
+  }),
+);
+
+t.test(
   'close ends in time although a request never ends',
   onEachServer(async (t, server) => {
     let asked = (): void => {};

@@ -51,7 +51,9 @@ t.test(
     const request = `HEAD /a HTTP/1.1\r\n${HOST}`;
     const expected = /^HTTP\/1\.1 200 OK\r\n(.*\r\n)*Content-Length: 8\r\n(.*\r\n)*\r\n$/;
     if (server.choice === 'uws') {
+      const startedMs = performance.now();
       const text = await say(t, port, request);
+      t.ok(performance.now() - startedMs < 5_000, 'at once, not after the time for idle connections');
       t.match(text, expected);
       t.match(text, /\r\nConnection: close\r\n/);
       return;
