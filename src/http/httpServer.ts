@@ -119,8 +119,9 @@ class NodeHttpServer implements HttpServer {
       keepAliveTimeout: limits.idleTimeoutMs,
       connectionsCheckingInterval: 1_000,
     };
+    // What cannot be sent is a defect of ours, and costs its own connection only.
     const onRequest = (incoming: IncomingMessage, outgoing: ServerResponse): void =>
-      void this.#serve(incoming, outgoing);
+      void this.#serve(incoming, outgoing).catch(() => outgoing.destroy());
     this.#secure =
       tls === undefined ? null : createTlsServer({ ...serverOptions, ...tlsOptions(tls, limits) }, onRequest);
     this.#server = this.#secure ?? createServer(serverOptions, onRequest);

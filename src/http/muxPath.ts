@@ -39,7 +39,9 @@ function cleanPath(path: string): string {
 }
 
 function redirect({ method, query }: Pick<HttpRequest, 'method' | 'query'>, path: string): HttpResponse {
-  const location = encodeURI(path) + (query === '' ? '' : `?${query}`);
+  // The query goes back as it came, but for bytes that have no place in a header.
+  const rest = query.replace(/[^\x21-\x7e]/g, (character) => encodeURIComponent(character));
+  const location = encodeURI(path) + (rest === '' ? '' : `?${rest}`);
   const shown = location.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
   return {
     status: 301,

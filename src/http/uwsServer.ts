@@ -229,7 +229,11 @@ class UwsServer implements HttpServer {
       }
       // A copy: the chunk's memory is the library's.
       if (chunk.byteLength > 0) chunks.push(Buffer.from(new Uint8Array(chunk)));
-      if (isLast) void this.#serve(exchange, { ...head, body: Buffer.concat(chunks, bytes) });
+      if (!isLast) return;
+      // What cannot be sent is a defect of ours, and costs its own connection only.
+      this.#serve(exchange, { ...head, body: Buffer.concat(chunks, bytes) }).catch(() => {
+        if (!exchange.over) exchange.response.close();
+      });
     });
   }
 

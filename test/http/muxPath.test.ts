@@ -32,6 +32,9 @@ t.test('escapes are decoded, unclean paths are redirected, bad escapes are 400',
       body: '<a href="/partition?id=1&#38;x=&#60;">Moved Permanently</a>.\n\n',
     },
   });
+  t.match(ask('//a', 'GET', 'x=\u0001\u007f\u00e9'), {
+    response: { headers: { Location: '/a?x=%01%7F%C3%A9' } },
+  });
   t.match(ask('//disks', 'POST'), { response: { status: 301, body: '' } });
   t.strictSame(ask('//disks', 'CONNECT'), { kind: 'path', path: '//disks' });
   for (const sent of ['/%', '/%zz', '/%ff']) t.match(ask(sent), { response: { status: 400 } }, sent);

@@ -219,3 +219,43 @@ t.test(
     }
   }),
 );
+
+/** Numbers from a seed: the same requests each time. */
+function numbers(seed: number): (below: number) => number {
+  let state = seed;
+  return (below) => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return Math.floor((state / 2 ** 32) * below);
+  };
+}
+
+t.test(
+  'two thousand damaged requests harm nobody else',
+  onEachServer(async (t, server) => {
+    const listening = await start(t, server, pages, { idleTimeoutMs: 2_000 });
+    const { port } = listening;
+    const next = numbers(7);
+    const good = [
+      `GET /a%20b?x=1 HTTP/1.1\r\nAccept: */*\r\n${HOST}`,
+      `POST //echo?q HTTP/1.1\r\nContent-Length: 5\r\n${HOST}hello`,
+      `POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n${HOST}5\r\nhello\r\n0\r\n\r\n`,
+    ].map((text) => Buffer.from(text));
+    const one = async (): Promise<void> => {
+      const bytes = Buffer.from(good[next(good.length)]!);
+      for (let change = 0; change <= next(4); change++) bytes[next(bytes.length)] = next(256);
+      const cut = next(3) === 0 ? next(bytes.length) : bytes.length;
+      const socket = openSocket({ teardown: () => {} }, port);
+      await new Promise((resolve) => socket.once('connect', resolve));
+      socket.write(bytes.subarray(0, cut));
+      await new Promise((resolve) => setTimeout(resolve, next(5)));
+      if (next(2) === 0) socket.resetAndDestroy();
+      else socket.destroy();
+    };
+    for (let round = 0; round < 100; round++) {
+      await Promise.all(Array.from({ length: 20 }, one));
+      if (round % 10 === 0) t.equal((await fetchText(port, '/b')).text, 'page /b');
+    }
+    await until('nothing is left of them', () => listening.load().connections === 0);
+    t.equal(listening.load().pendingBytes, 0);
+  }),
+);
