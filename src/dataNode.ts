@@ -19,8 +19,10 @@ import { MasterContact } from './control/masterContact.js';
 import { checkPartitions, type Registration, register, registerOnce } from './control/registration.js';
 import { ReplicaLists } from './control/replicaLists.js';
 import { ResponsePoster } from './control/responsePoster.js';
-import { type HttpThread, startHttp } from './http/startHttp.js';
+import type { Readiness } from './http/messages.js';
+import type { ServedNode } from './http/startHttp.js';
 import { native } from './native/addon.js';
+import { NodeHttp } from './nodeHttp.js';
 import { nameOf } from './protocol/opcodes.js';
 import { resultName } from './protocol/resultCodes.js';
 import { Listener } from './server/listener.js';
@@ -62,7 +64,13 @@ export interface DataNodeOptions {
 
 /** A running node. */
 export interface DataNode {
-  readonly addresses: { data: string; http: string | null; raftHeartbeat: string; raftReplica: string };
+  readonly addresses: {
+    data: string;
+    http: string | null;
+    exporter: string | null;
+    raftHeartbeat: string;
+    raftReplica: string;
+  };
   readonly registration: Registration;
   readonly life: NodeLife;
   /** Takes over what it can of a changed config file, from now on; one line when something in it cannot be, and then nothing is changed. One call at a time. */
@@ -85,7 +93,13 @@ export async function startDataNode(options: DataNodeOptions): Promise<DataNode>
 }
 
 class RunningNode implements DataNode {
-  addresses = { data: '', http: null as string | null, raftHeartbeat: '', raftReplica: '' };
+  addresses = {
+    data: '',
+    http: null as string | null,
+    exporter: null as string | null,
+    raftHeartbeat: '',
+    raftReplica: '',
+  };
   registration: Registration = { cluster: '', localIP: '', address: '', nodeId: 0 };
   life: NodeLife = 'Standby';
 
@@ -103,14 +117,20 @@ class RunningNode implements DataNode {
   #replicaLists: ReplicaLists | null = null;
   #server: NodeServer | null = null;
   #listener: Listener | null = null;
-  #http: HttpThread | null = null;
   #consul: ConsulRegistration | null = null;
+  readonly #http: NodeHttp;
+  /** What the start is at, for `/readyz`. */
+  #step = 'starting';
   #stopping: Promise<boolean> | null = null;
 
   constructor(options: DataNodeOptions) {
     const { config, log } = options;
     this.#config = config;
     this.#log = log;
+    this.#http = new NodeHttp({
+      ...{ config, log, setLogLevel: options.setLogLevel },
+      readiness: () => this.#readiness(),
+    });
     this.#alarms = options.alarms ?? new Alarms(log);
     this.#ump = options.ump;
     this.#peerLog = new RateLimitedLog(log, LOG_RATE, () => performance.now());
@@ -125,6 +145,8 @@ class RunningNode implements DataNode {
     const config = this.#config;
     this.life = 'Start';
     const { port } = config;
+    Object.assign(this.addresses, await this.#http.start());
+    this.#step = 'registering with the master';
     const registration = await register(this.#registrationOptions(), signal);
     if (registration === null || signal.aborted) throw new Error('the start was given up');
     this.registration = registration;
@@ -173,13 +195,17 @@ class RunningNode implements DataNode {
           ...{ remote, op: nameOf(opcode), requestId, partitionId, text, count },
         }),
     });
+    this.#step = 'loading the disks';
     await server.whenLoaded(signal);
+    this.#step = 'comparing the partitions with the list of the master';
     await this.#compare(signal);
+    this.#step = 'opening the data port';
     const bound = await this.#listener.listen(config.listenAddress, port);
     this.addresses.data = `${registration.localIP}:${bound}`;
+    this.#compareAddresses();
     this.addresses.raftHeartbeat = `${registration.localIP}:${config.raftHeartbeatPort}`;
     this.addresses.raftReplica = `${registration.localIP}:${config.raftReplicaPort}`;
-    await this.#startHttp(server);
+    this.#http.open(this.#pages(server));
     this.#startConsul();
     this.#startMasterWatch(server);
     this.life = 'Running';
@@ -238,6 +264,7 @@ class RunningNode implements DataNode {
       'access',
       always((config) => this.#listener?.setAccess(new PortAccess(config))),
     );
+    parts.register('http', (changed) => this.#http.prepare(changed));
     if (setLogLevel !== undefined) {
       parts.register(
         'logLevel',
@@ -295,35 +322,36 @@ class RunningNode implements DataNode {
     if (!outcome.ok) throw new Error(outcome.message);
   }
 
-  async #startHttp(server: NodeServer): Promise<void> {
-    const config = this.#config;
-    if (config.profPort === null) return;
-    this.#http = await startHttp({
-      address: config.httpAddress,
-      port: config.profPort,
+  #readiness(): Readiness {
+    if (this.life === 'Running') return { ready: true, reason: '' };
+    return { ready: false, reason: this.life === 'Start' ? this.#step : 'stopping' };
+  }
+
+  /** Masters, clients and peers come to the registered address; behind a translation of addresses the two may differ. */
+  #compareAddresses(): void {
+    const { listenAddress } = this.#config;
+    const { localIP } = this.registration;
+    if ([localIP, '0.0.0.0', '::'].includes(listenAddress)) return;
+    this.#log.warn(
+      { registered: localIP, listening: listenAddress },
+      'the data port does not listen on the registered address',
+    );
+  }
+
+  /** What the HTTP pages show. */
+  #pages(server: NodeServer): ServedNode {
+    const { exporterPort, faultInjection } = this.#config;
+    const { cluster, nodeId } = this.registration;
+    const metrics = { ...server.metrics, cluster, startedAtMs: this.#startedAtMs };
+    return {
       nodeView: server.state,
       rack: () => this.#labels.rack,
-      identity: {
-        address: this.addresses.data,
-        cluster: this.registration.cluster,
-        nodeId: this.registration.nodeId,
-      },
+      identity: { address: this.addresses.data, cluster, nodeId },
       stats: () => buildHeartbeat(server.state.disks(), server.state.partitions(), this.#labels),
-      limits: server.limits,
-      checksums: server.checksums,
-      ...(config.exporterPort > 0
-        ? {
-            metrics: {
-              ...server.metrics,
-              cluster: this.registration.cluster,
-              startedAtMs: this.#startedAtMs,
-            },
-          }
-        : {}),
-      ...(config.faultInjection ? { setFault: (fault) => server.setFault(fault) } : {}),
-      log: this.#log,
-    });
-    this.addresses.http = `${config.httpAddress}:${this.#http.port}`;
+      ...{ limits: server.limits, checksums: server.checksums },
+      ...(exporterPort > 0 ? { metrics } : {}),
+      ...(faultInjection ? { setFault: (fault) => server.setFault(fault) } : {}),
+    };
   }
 
   /** Registers with the configured consul agent, or with none. */
@@ -354,7 +382,7 @@ class RunningNode implements DataNode {
       clean = await this.#server.stopWorkers(WORKERS_END_MS);
     }
     await this.#listener?.close(SEND_MS);
-    await this.#http?.close();
+    await this.#http.close();
     await Promise.all([this.#poster.stop(), this.#replicaLists?.stop(), this.#contact?.stop()]);
     this.#server?.close();
     this.#stopPeerLog();

@@ -51,12 +51,25 @@ interface Done {
   outcome: MasterOutcome;
 }
 
-/** Starts a call: last known leader first (null: the last configured master), then every configured master in order. */
-export function startCall(masters: readonly string[], leader: string | null): Decision {
-  const first = leader ?? masters.at(-1);
-  if (first === undefined) return done(noMaster('no master is configured'));
+/**
+ * Starts a call: last known leader first (null: the last configured master), then every configured master in order. `hanging`: hosts that another call has waited for in vain; they are
+ * asked when nobody else is left, so that one master that hangs does not cost every call its time-out.
+ */
+export function startCall(
+  masters: readonly string[],
+  leader: string | null,
+  hanging: ReadonlySet<string> = new Set(),
+): Decision {
+  const usual = leader ?? masters.at(-1);
+  if (usual === undefined) return done(noMaster('no master is configured'));
+  const inOrder = [usual, ...masters];
+  const candidates = [
+    ...inOrder.filter((host) => !hanging.has(host)),
+    ...inOrder.filter((host) => hanging.has(host)),
+  ];
+  const first = candidates[0]!;
   const state: CallState = {
-    candidates: [first, ...masters],
+    candidates,
     index: 0,
     detours: 0,
     silent: [],

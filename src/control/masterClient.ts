@@ -36,6 +36,8 @@ export interface MasterClientOptions {
   /** Time one try may take in all, ms; and until it is connected. */
   tryTimeoutMs?: number;
   connectTimeoutMs?: number;
+  /** Silence of a master after which new calls begin with others, ms. */
+  hangingMs?: number;
   /** Time a whole call may take, ms. */
   callTimeoutMs?: number;
   /** Longest reply body taken, bytes. */
@@ -50,13 +52,18 @@ const TRY_TIMEOUT_MS = 30_000;
 const CONNECT_TIMEOUT_MS = 5_000;
 /** Three masters that hang, and some. A master forgets a node after 180 s without a heartbeat (`admin.md` 14.1): later than this a response helps nobody. */
 const CALL_TIMEOUT_MS = 120_000;
+/** From so long a silence on other calls do not begin with this master. A master that is well answers within ms. */
+const HANGING_MS = 3_000;
 /** `/dataNode/get` lists every partition report of the node, some 200 bytes each: 64 MiB is more than 300,000 of them. */
 const REPLY_BYTES_MAX = 64 * 1024 * 1024;
 
 export class MasterClient implements MasterCaller {
   readonly #tryTimeoutMs: number;
   readonly #connectTimeoutMs: number;
+  readonly #hangingMs: number;
   readonly #callTimeoutMs: number;
+  /** Masters that have kept a call waiting and have not answered any since. */
+  readonly #hanging = new Set<string>();
   readonly #replyBytesMax: number;
   readonly #lookup: LookupFunction | undefined;
   #masters: readonly string[];
@@ -67,6 +74,7 @@ export class MasterClient implements MasterCaller {
     this.#masters = options.masters;
     this.#tryTimeoutMs = options.tryTimeoutMs ?? TRY_TIMEOUT_MS;
     this.#connectTimeoutMs = options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS;
+    this.#hangingMs = options.hangingMs ?? HANGING_MS;
     this.#callTimeoutMs = options.callTimeoutMs ?? CALL_TIMEOUT_MS;
     this.#replyBytesMax = options.replyBytesMax ?? REPLY_BYTES_MAX;
     this.#lookup = options.lookup;
@@ -85,13 +93,13 @@ export class MasterClient implements MasterCaller {
 
   async call(request: MasterRequest, signal: AbortSignal): Promise<MasterOutcome> {
     const deadlineMs = performance.now() + this.#callTimeoutMs;
-    let decision = startCall(this.#masters, this.#leader);
+    let decision = startCall(this.#masters, this.#leader, this.#hanging);
     while (decision.kind === 'try') {
       if (signal.aborted) return ABORTED;
       const leftMs = deadlineMs - performance.now();
       if (leftMs <= 0) return outOfTime(decision.state, this.#callTimeoutMs);
       const url = decision.url ?? `http://${decision.host}${request.path}${queryText(request.query)}`;
-      const result = await this.#tryUrl(url, request, Math.min(leftMs, this.#tryTimeoutMs), signal);
+      const result = await this.#tryHost(decision.host, url, request, leftMs, signal);
       if (signal.aborted) return ABORTED;
       decision = afterTry(decision.state, result);
     }
@@ -99,6 +107,22 @@ export class MasterClient implements MasterCaller {
     const { leader, outcome } = decision;
     if (leader !== null && this.#masters.includes(leader)) this.#leader = leader;
     return outcome;
+  }
+
+  /** One try, with an eye on whether the host hangs. */
+  async #tryHost(
+    host: string,
+    url: string,
+    request: MasterRequest,
+    leftMs: number,
+    signal: AbortSignal,
+  ): Promise<TryResult> {
+    const timer = setTimeout(() => this.#hanging.add(host), this.#hangingMs);
+    const result = await this.#tryUrl(url, request, Math.min(leftMs, this.#tryTimeoutMs), signal);
+    clearTimeout(timer);
+    // A refusal is an answer too: nobody has to wait for it.
+    if (!signal.aborted && (result.kind === 'reply' || !result.isSilent)) this.#hanging.delete(host);
+    return result;
   }
 
   /** One try: a new connection, the whole reply read, everything within the time-out. */

@@ -37,9 +37,12 @@ export function answerMemberTask(
   return { ok: false, action, message };
 }
 
-/** Whether `addr` is one of the partition's current replicas. */
-export function hasReplica(partition: PartitionInfo, addr: string): boolean {
-  return partition.replicas.includes(addr);
+/**
+ * Whether `addr` is a member of the partition's group. The reference asks the master's list, which may be ten minutes old: a replica that was removed and is added again within that
+ * time is then "there already", and is never added.
+ */
+export function hasMember({ peers }: PartitionInfo, addr: string): boolean {
+  return peers.some((peer) => peer.addr === addr);
 }
 
 function requestOf(body: Uint8Array): Outcome<MemberChange> {
@@ -59,9 +62,8 @@ function carryOut(
   { addPeer, removePeer }: MemberChange,
   partition: PartitionInfo,
 ): Outcome<null> {
-  const isThereAlready = opcode === OP.addDataPartitionRaftMember && hasReplica(partition, addPeer.addr);
-  const isGoneAlready =
-    opcode === OP.removeDataPartitionRaftMember && !hasReplica(partition, removePeer.addr);
+  const isThereAlready = opcode === OP.addDataPartitionRaftMember && hasMember(partition, addPeer.addr);
+  const isGoneAlready = opcode === OP.removeDataPartitionRaftMember && !hasMember(partition, removePeer.addr);
   if (isThereAlready || isGoneAlready) return DONE;
   if (opcode === OP.decommissionDataPartition && addPeer.id === removePeer.id)
     return { ok: false, message: samePeer(addPeer, removePeer) };

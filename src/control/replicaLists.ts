@@ -17,7 +17,7 @@ const TICK_MS = 1_000;
 export interface ReplicaListsOptions {
   master: MasterCaller;
   nodeView: Pick<NodeView, 'partition' | 'partitionIds' | 'setReplicas'>;
-  log: Pick<Logger, 'info' | 'debug'>;
+  log: Pick<Logger, 'warn' | 'info' | 'debug'>;
   /** Monotonic, ms. */
   nowMs?: () => number;
   random?: () => number;
@@ -29,6 +29,8 @@ export class ReplicaLists {
   readonly #nowMs: () => number;
   readonly #stopping = new AbortController();
   readonly #open = new Set<Promise<void>>();
+  /** Partitions that the master has said it does not know. */
+  readonly #unknown = new Set<number>();
   #timer: NodeJS.Timeout | null = null;
 
   constructor(options: ReplicaListsOptions) {
@@ -78,6 +80,7 @@ export class ReplicaLists {
     const outcome = await fetchReplicas(master, id, partition.volume, this.#stopping.signal);
     const nowMs = this.#nowMs();
     if (outcome.ok) {
+      this.#unknown.delete(id);
       this.#schedule.answered(id, nowMs);
       const before = nodeView.partition(id)?.replicas.join(' ');
       const now = outcome.value.join(' ');
@@ -86,27 +89,47 @@ export class ReplicaLists {
       nodeView.setReplicas(id, outcome.value);
       return;
     }
+    if (outcome.isUnknown && !this.#unknown.has(id)) {
+      this.#unknown.add(id);
+      log.warn(
+        { partition: id, volume: partition.volume, path: partition.path },
+        'the master does not know this partition: it may be left over from a creation that was given up',
+      );
+    }
     if (outcome.isReachable) this.#schedule.refused(id, nowMs);
     else this.#schedule.unreachable(id, nowMs);
     log.debug({ partition: id, reason: outcome.message }, 'the master did not list the replicas');
   }
 }
 
-/** Asks for one partition's replicas, the first being the primary. `isReachable`: a master has answered. */
+/** Code of the master for a partition that it has not (`admin.md` 4.1). */
+const NO_SUCH_PARTITION = 9;
+
+/** Why there is no list. `isReachable`: a master has answered; `isUnknown`: that there is no such partition. */
+interface NoReplicas {
+  ok: false;
+  message: string;
+  isReachable: boolean;
+  isUnknown: boolean;
+}
+
+/** Asks for one partition's replicas, the first being the primary. */
 export async function fetchReplicas(
   master: MasterCaller,
   id: number,
   volume: string,
   signal: AbortSignal,
-): Promise<(Outcome<string[]> & { ok: true }) | { ok: false; message: string; isReachable: boolean }> {
+): Promise<(Outcome<string[]> & { ok: true }) | NoReplicas> {
   const query = { id: String(id), name: volume };
   const reply = await master.call({ method: 'GET', path: '/dataPartition/get', query }, signal);
   if (!reply.ok) {
     const isReachable = reply.kind === 'refused' || reply.kind === 'undecodable';
-    return { ok: false, message: `${reply.message} ${reply.detail}`, isReachable };
+    const isUnknown = reply.kind === 'refused' && reply.code === NO_SUCH_PARTITION;
+    return { ok: false, message: `${reply.message} ${reply.detail}`, isReachable, isUnknown };
   }
   const hosts = hostsOf(reply.data, id);
-  if (hosts === null) return { ok: false, message: 'no list of hosts in the answer', isReachable: true };
+  if (hosts === null)
+    return { ok: false, message: 'no list of hosts in the answer', isReachable: true, isUnknown: false };
   return { ok: true, value: hosts };
 }
 

@@ -16,7 +16,7 @@ const HEARTBEATS_MAX = 2;
 
 export interface ResponsePosterOptions {
   master: MasterCaller;
-  log: Pick<Logger, 'warn'>;
+  log: Pick<Logger, 'warn' | 'debug'>;
 }
 
 /** A response on its way. */
@@ -79,6 +79,7 @@ export class ResponsePoster {
   async #send(taskId: string, body: readonly Uint8Array[], signal: AbortSignal): Promise<void> {
     const request = { method: 'POST' as const, path: '/dataNode/response', body };
     const outcome = await this.#options.master.call(request, signal);
+    if (outcome.ok) this.#options.log.debug({ task: taskId }, 'response delivered to the master');
     if (outcome.ok || outcome.kind === 'aborted') return;
     const { message, detail } = outcome;
     this.#options.log.warn({ task: taskId, reason: message, detail }, 'response to the master not delivered');

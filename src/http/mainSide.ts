@@ -13,8 +13,8 @@ import {
   type FaultRequest,
   failure,
   type LimitsApi,
+  type NodeQuestion,
   QUESTIONS_MAX,
-  type Question,
 } from './messages.js';
 import { OVERVIEW_PARTITIONS_MAX, type Overview } from './overview.js';
 import type { NamedPartition } from './volumes.js';
@@ -49,16 +49,13 @@ export class MainSide {
   }
 
   /** Always resolves. */
-  async answer(question: Question): Promise<Answer> {
+  async answer(question: NodeQuestion): Promise<Answer> {
     if (this.#open >= QUESTIONS_MAX) return failure(503, 'too many requests in flight');
     this.#open++;
     try {
       const outcome = await this.#outcome(question);
       if (!outcome.ok) return failure(outcome.httpStatus ?? 500, outcome.message);
-      const dataJson =
-        question.kind === 'stats'
-          ? heartbeatResponse.encode(outcome.value as HeartbeatResponse)
-          : JSON.stringify(outcome.value);
+      const dataJson = dataJsonOf(question, outcome.value);
       if (dataJson.length > ANSWER_BYTES_MAX) return failure(500, 'the answer is too large');
       return { status: 200, dataJson, message: '' };
     } catch (error) {
@@ -68,7 +65,7 @@ export class MainSide {
     }
   }
 
-  #outcome(question: Question): Outcome<unknown> | Promise<Outcome<unknown>> {
+  #outcome(question: NodeQuestion): Outcome<unknown> | Promise<Outcome<unknown>> {
     const { nodeView, rack } = this.#options;
     switch (question.kind) {
       case 'disks':
@@ -98,6 +95,8 @@ export class MainSide {
         return this.#checksums(question.disk);
       case 'setLimits':
         return this.#setLimits(question.disk, question.changes);
+      case 'raftStatus':
+        return { ok: true, value: unknownGroupJson(question.raftIdText, this.#options.identity.nodeId) };
     }
   }
 
@@ -129,7 +128,7 @@ export class MainSide {
     };
   }
 
-  async #extent(question: Question & { kind: 'extent' | 'block' }): Promise<Outcome<unknown>> {
+  async #extent(question: NodeQuestion & { kind: 'extent' | 'block' }): Promise<Outcome<unknown>> {
     const { kind, partitionId, extentId, extentText } = question;
     if (this.#options.nodeView.partition(partitionId) === undefined) return notExist();
     if (extentId < 0) {
@@ -193,6 +192,35 @@ export class MainSide {
       partitionCount: partitions.length,
     };
   }
+}
+
+/** Bodies whose numbers may be past 2^53 come as JSON text, or have a codec of their own. */
+function dataJsonOf(question: NodeQuestion, value: unknown): string {
+  switch (question.kind) {
+    case 'stats':
+      return heartbeatResponse.encode(value as HeartbeatResponse);
+    case 'raftStatus':
+      return value as string;
+    default:
+      return JSON.stringify(value);
+  }
+}
+
+/** `/raftStatus` of a group that does not run here, which is every group in this version. `raftIdText`: an unsigned 64-bit number. */
+function unknownGroupJson(raftIdText: string, nodeId: number): string {
+  const zeros = [
+    'Leader',
+    'Term',
+    'Index',
+    'Commit',
+    'Applied',
+    'Vote',
+    'PendQueue',
+    'RecvQueue',
+    'AppQueue',
+  ];
+  const counts = zeros.map((key) => `"${key}":0`).join(',');
+  return `{"ID":${raftIdText},"NodeID":${nodeId},${counts},"Stopped":true,"RestoringSnapshot":false,"State":"","Replicas":null}`;
 }
 
 function notExist(): Outcome<never> {

@@ -206,6 +206,8 @@ export class NodeServer implements WorkerListener {
   }
 
   loaded(handle: WorkerHandle): void {
+    // A worker that could not load its disk ends its start in the same way; `failed` has told it.
+    if (handle.failure !== '') return this.#changed();
     const disk = this.#config.disks[handle.disk]!.path;
     const partitions = this.state.partitions().filter(({ diskPath }) => diskPath === disk).length;
     this.#log.info({ disk, worker: handle.member, partitions }, 'disk loaded');
@@ -215,7 +217,8 @@ export class NodeServer implements WorkerListener {
   failed(handle: WorkerHandle, reason: string): void {
     handle.port.refusal = 'disk has broken';
     this.#log.error({ disk: this.#config.disks[handle.disk]!.path, reason }, 'disk cannot be served');
-    this.#alarms.outOfService(handle.port.diskPath, reason);
+    // A disk that another node has is no bad disk, and ends the start.
+    if (!reason.endsWith(DISK_HELD)) this.#alarms.outOfService(handle.port.diskPath, reason);
     this.#changed();
   }
 

@@ -9,7 +9,7 @@ import { FakeMaster } from './fakeMaster.js';
 import { diskOf, FakeView, partitionOf } from './fakeView.js';
 import { recordedHttpBody, recordedPackets, recordedProbes } from './recorded.js';
 
-const log = { info() {}, warn() {} };
+const log = { debug() {}, info() {}, warn() {} };
 const GiB = 1024 ** 3;
 
 function setUp(): { view: FakeView; master: FakeMaster; poster: ResponsePoster; tasks: AdminTasks } {

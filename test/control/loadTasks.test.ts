@@ -7,7 +7,7 @@ import { recordedResponses } from '../protocol/vectors.js';
 import { FakeMaster } from './fakeMaster.js';
 import { FakeView, partitionOf } from './fakeView.js';
 
-const log = { info() {}, warn() {} };
+const log = { debug() {}, info() {}, warn() {} };
 
 function setUp(): { view: FakeView; master: FakeMaster; tasks: AdminTasks } {
   const view = new FakeView();

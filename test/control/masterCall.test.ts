@@ -181,3 +181,14 @@ t.test('envelopes', async (t) => {
     );
   }
 });
+
+t.test('hosts that hang are asked last, in their order', async (t) => {
+  const order = (hanging: string[]): string[] => {
+    const decision = startCall(['a:1', 'b:1', 'c:1'], 'b:1', new Set(hanging));
+    return decision.kind === 'try' ? [...decision.state.candidates] : [];
+  };
+  t.strictSame(order([]), ['b:1', 'a:1', 'b:1', 'c:1']);
+  t.strictSame(order(['b:1']), ['a:1', 'c:1', 'b:1', 'b:1']);
+  t.strictSame(order(['a:1', 'b:1', 'c:1']), ['b:1', 'a:1', 'b:1', 'c:1']);
+  t.match(startCall(['a:1', 'b:1'], 'b:1', new Set(['b:1'])), { kind: 'try', host: 'a:1' });
+});

@@ -8,6 +8,7 @@ import {
 } from 'node:net';
 import t from 'tap';
 import { MasterClient } from '../../src/control/masterClient.js';
+import { untilAnswer } from '../support/until.js';
 
 const never = new AbortController().signal;
 
@@ -279,3 +280,52 @@ t.test('a master that is taken off the list during a call does not become the le
   t.strictSame(await client.call({ method: 'GET', path: '/admin/getIp' }, never), { ok: true, data: 1 });
   t.equal(client.leader, null);
 });
+
+t.test(
+  'a master that hangs costs its time once: calls that begin later go to another one first',
+  async (t) => {
+    const good = await startMaster(t, (response) => success(response));
+    let hangs = false;
+    const other = await startMaster(t, (response) => {
+      if (!hangs) success(response);
+    });
+    const masters = [good.host, other.host];
+    const client = new MasterClient({ masters, hangingMs: 20, tryTimeoutMs: 20_000 });
+    const ask = () => client.call({ method: 'GET', path: '/admin/getIp' }, never);
+    t.match(await ask(), { ok: true });
+    t.equal(client.leader, other.host, 'the last of the list is asked first');
+    hangs = true;
+    const giveUp = new AbortController();
+    const waiting = client.call({ method: 'GET', path: '/admin/getIp' }, giveUp.signal);
+    const answered = await untilAnswer('a call that does not wait for it', async () => {
+      const quick = new AbortController();
+      const timer = setTimeout(() => quick.abort(), 500);
+      const outcome = await client.call({ method: 'GET', path: '/admin/getIp' }, quick.signal);
+      clearTimeout(timer);
+      return outcome.ok ? outcome : null;
+    });
+    t.match(answered, { ok: true });
+    t.equal(client.leader, good.host);
+    giveUp.abort();
+    t.match(await waiting, { kind: 'aborted' });
+  },
+);
+
+t.test(
+  'only masters that hang: they are asked all the same, and one that answers again is like any other',
+  async (t) => {
+    let hangs = true;
+    const held: ServerResponse[] = [];
+    const only = await startMaster(t, (response) => {
+      if (hangs) held.push(response);
+      else success(response);
+    });
+    const client = new MasterClient({ masters: [only.host], hangingMs: 5, tryTimeoutMs: 60 });
+    const ask = () => client.call({ method: 'GET', path: '/admin/getIp' }, never);
+    t.match(await ask(), { kind: 'noMaster' });
+    t.match(await ask(), { kind: 'noMaster' });
+    t.equal(held.length, 2, 'asked each time');
+    hangs = false;
+    t.match(await ask(), { ok: true });
+  },
+);

@@ -1,6 +1,6 @@
 /** Tasks of membership, 0x66 to 0x69, without raft: texts, codes and short cuts (`admin.md` 5.8). */
 import t from 'tap';
-import { answerMemberTask, hasReplica } from '../../src/control/memberTasks.js';
+import { answerMemberTask, hasMember } from '../../src/control/memberTasks.js';
 import type { AdminReply } from '../../src/control/nodeView.js';
 import { OP } from '../../src/protocol/opcodes.js';
 import { resultCodeFor } from '../../src/protocol/resultCodes.js';
@@ -9,18 +9,22 @@ import { FakeView, partitionOf } from './fakeView.js';
 const HERE = '10.0.0.1:17310';
 const THERE = '10.0.0.2:17310';
 const ELSEWHERE = '10.0.0.9:17310';
+const PEERS = [
+  { id: 1, addr: HERE },
+  { id: 2, addr: THERE },
+];
 const MEMBER_OPS = [
   OP.decommissionDataPartition,
   OP.addDataPartitionRaftMember,
   OP.removeDataPartitionRaftMember,
 ] as const;
 
-/** Partition 7 has two replicas by the master's list, partition 8 is alone. */
+/** Partition 7 has two members, of which the master's list names one and a stranger; partition 8 is alone. */
 function view(): FakeView {
   const fake = new FakeView();
   fake.partitionList = [
-    partitionOf(7, { hosts: [HERE], replicas: [HERE, THERE], isLeader: false }),
-    partitionOf(8, { hosts: [HERE] }),
+    partitionOf(7, { hosts: [HERE], peers: PEERS, replicas: [HERE, '10.0.0.8:17310'], isLeader: false }),
+    partitionOf(8, { hosts: [HERE], peers: PEERS.slice(0, 1) }),
   ];
   return fake;
 }
@@ -162,9 +166,9 @@ t.test('a task without a Request is about partition 0, as in the reference', asy
   );
 });
 
-t.test('IsExsitReplica: the current list counts, not META', async (t) => {
-  const partition = partitionOf(7, { hosts: [HERE], replicas: [HERE, THERE] });
-  t.ok(hasReplica(partition, THERE));
-  t.notOk(hasReplica(partition, ELSEWHERE));
-  t.notOk(hasReplica(partition, THERE.slice(0, -1)), 'whole addresses');
+t.test('IsExsitReplica: the members of the group count, not the list of the master', async (t) => {
+  const partition = partitionOf(7, { hosts: [HERE], peers: PEERS, replicas: [HERE, ELSEWHERE] });
+  t.ok(hasMember(partition, THERE));
+  t.notOk(hasMember(partition, ELSEWHERE), 'the list may be ten minutes old');
+  t.notOk(hasMember(partition, THERE.slice(0, -1)), 'whole addresses');
 });

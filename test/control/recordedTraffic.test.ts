@@ -31,7 +31,7 @@ import { diskOf, FakeView, partitionOf } from './fakeView.js';
 import { recordedHttpBody, recordedHttpHead } from './recorded.js';
 
 const never = new AbortController().signal;
-const log = { info() {}, warn() {}, error() {} };
+const log = { debug() {}, info() {}, warn() {}, error() {} };
 const HEADER_BYTES = 57;
 
 /** Answers every call with the recorded reply of its path. */

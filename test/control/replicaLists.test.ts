@@ -1,5 +1,6 @@
 /** Replica lists fetched from a master that is a fake: who takes them, and which answers are none. */
 import t from 'tap';
+import type { MasterOutcome } from '../../src/control/masterCall.js';
 import { ReplicaLists } from '../../src/control/replicaLists.js';
 import { FakeMaster } from './fakeMaster.js';
 import { FakeView, partitionOf } from './fakeView.js';
@@ -12,6 +13,7 @@ function setUp() {
   const logged: string[] = [];
   const log = {
     info: (_fields: object, text: string) => void logged.push(text),
+    warn: (_fields: object, text: string) => void logged.push(text),
     debug() {},
   } as unknown as ConstructorParameters<typeof ReplicaLists>[0]['log'];
   const time = { nowMs: 0 };
@@ -101,3 +103,34 @@ t.test('a stop ends what is under way and asks for nothing more', async (t) => {
   lists.tick();
   t.equal(master.requests.length, 4);
 });
+
+t.test(
+  'a partition that the master does not know is told once, and again when it was known meanwhile',
+  async (t) => {
+    const { view, master, logged, time, lists } = setUp();
+    view.partitionList = [partitionOf(7)];
+    const unknown: MasterOutcome = {
+      ok: false,
+      kind: 'refused',
+      code: 9,
+      message: 'no partition',
+      detail: '',
+    };
+    const ask = async (outcome: MasterOutcome): Promise<void> => {
+      master.outcome = async () => outcome;
+      lists.tick();
+      await settled();
+      time.nowMs += 3_600_000;
+    };
+    await ask({ ...unknown, code: 7 });
+    t.strictSame(logged, [], 'another refusal says nothing of it');
+    await ask(unknown);
+    await ask(unknown);
+    t.equal(logged.length, 1);
+    t.match(logged[0], /the master does not know this partition/);
+    await ask({ ok: true, data: { PartitionID: 7, Hosts: ['127.0.0.1:17310'] } });
+    await ask(unknown);
+    t.equal(logged.length, 2);
+    await lists.stop();
+  },
+);

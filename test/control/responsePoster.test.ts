@@ -6,7 +6,7 @@ import { OP } from '../../src/protocol/opcodes.js';
 import { FakeMaster } from './fakeMaster.js';
 import { FakeView, partitionOf } from './fakeView.js';
 
-const log = { info() {}, warn() {} };
+const log = { debug() {}, info() {}, warn() {} };
 
 function setUp(): { view: FakeView; master: FakeMaster; poster: ResponsePoster; tasks: AdminTasks } {
   const view = new FakeView();

@@ -191,3 +191,23 @@ t.test('a configuration that cannot be: one clear line and exit code 1', async (
   t.equal((await node.ended()).code, 1);
   t.match(node.stderr, /nothing/, 'a disk folder that does not exist');
 });
+
+t.test('a data port that is not at the registered address is told in the log', async (t) => {
+  const folder = testFolder(t);
+  const disk = join(folder, 'disk');
+  mkdirSync(disk);
+  const changes = {
+    disks: [`${disk}:0`],
+    logLevel: 'info',
+    localIP: '127.0.0.3',
+    extentd: { listenAddress: '127.0.0.4' },
+  };
+  const node = run(await configBeside(master, folder, changes));
+  await node.whenReady();
+  const warnings = readFileSync(join(folder, 'log', 'dataNode', 'dataNode_warn.log'), 'utf8');
+  t.match(
+    warnings,
+    /"registered":"127.0.0.3","listening":"127.0.0.4".*does not listen on the registered address/,
+  );
+  t.equal((await node.terminate()).code, 0);
+});

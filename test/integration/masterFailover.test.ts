@@ -10,7 +10,7 @@ import { FakeCluster } from '../support/fakeMaster/cluster.js';
 import { until } from '../support/until.js';
 
 const never = new AbortController().signal;
-const log = { info() {}, warn() {} };
+const log = { debug() {}, info() {}, warn() {} };
 
 t.test('registration and heartbeats through a follower that proxies; the id is stable', async (t) => {
   const cluster = await FakeCluster.start(t, { masters: 2 });
@@ -142,7 +142,9 @@ t.test(
       nodeView: view,
       register: (signal) => registerOnce(options, signal),
       alarm: (text) => void alarms.push(text),
-      log: { info() {}, warn() {} } as unknown as ConstructorParameters<typeof MasterContact>[0]['log'],
+      log: { debug() {}, info() {}, warn() {} } as unknown as ConstructorParameters<
+        typeof MasterContact
+      >[0]['log'],
       silenceMs: 0,
     });
     await contact.tick();

@@ -70,6 +70,7 @@ export const ALLOWED_IMPORTS: Readonly<Record<string, readonly string[]>> = {
     'src/dataNode.ts',
   ],
   'src/dataNode.ts': ['src'],
+  'src/nodeHttp.ts': ['src/config', 'src/http'],
   'src/program.ts': ['src'],
   'src/main.ts': ['src/cli', 'src/program.ts'],
   // The generator speaks to any node: it shares the codec and the rings with ours, nothing of the node itself.
