@@ -142,6 +142,7 @@ t.test('SIGHUP takes over what it can of the file and says what needs a restart'
   await until('the log', () =>
     logOf('warn').includes('"needRestart":["extentd.ioThreads","port","raftDir"]'),
   );
+  await until('the line about what has changed', () => logOf('info').includes('"changed":['));
   for (const key of ['rack', 'logLevel', 'extentd.stallMs', 'extentd.scrub.intervalHours'])
     t.match(logOf('info'), new RegExp(`"changed":\\[[^\\]]*"${key}"`), key);
   t.match(await dataOf('/disks'), { rack: 'other' });
