@@ -205,10 +205,8 @@ t.test('a data port that is not at the registered address is told in the log', a
   };
   const node = run(await configBeside(master, folder, changes));
   await node.whenReady();
-  const warnings = readFileSync(join(folder, 'log', 'dataNode', 'dataNode_warn.log'), 'utf8');
-  t.match(
-    warnings,
-    /"registered":"127.0.0.3","listening":"127.0.0.4".*does not listen on the registered address/,
-  );
+  const warnings = (): string => readFileSync(join(folder, 'log', 'dataNode', 'dataNode_warn.log'), 'utf8');
+  await until('the warning', () => warnings().includes('does not listen on the registered address'));
+  t.match(warnings(), '"registered":"127.0.0.3","listening":"127.0.0.4"');
   t.equal((await node.terminate()).code, 0);
 });
