@@ -22,6 +22,8 @@ const ON_NEWER_NODE = [
   'test/shm/threads',
   'test/storage/nativeDisk',
   'test/http/debugApi',
+  'test/http/uwsAddon',
+  'test/http/threadEnd',
   'test/integration/happyPath',
   'test/integration/sigterm',
 ];

@@ -6,23 +6,33 @@
 import os from 'node:os';
 import type { Logger } from 'pino';
 import type { NodeConfig } from './config/config.js';
-import type { Limits } from './config/diskLimits.js';
+import { limitsOf } from './config/diskLimits.js';
 import { CONNECTION_LIMITS } from './config/limits.js';
+import { type Parsed, refused } from './config/parsed.js';
+import type { PartName, ReloadPlan } from './config/reload.js';
+import { always, type Prepare, Reloader } from './config/reloader.js';
 import { AdminTasks } from './control/adminTasks.js';
-import { buildHeartbeat } from './control/heartbeat.js';
+import { ConsulRegistration, metricsAddress } from './control/consul.js';
+import { buildHeartbeat, type NodeLabels } from './control/heartbeat.js';
 import { MasterClient } from './control/masterClient.js';
-import { checkPartitions, type Registration, register } from './control/registration.js';
+import { MasterContact } from './control/masterContact.js';
+import { checkPartitions, type Registration, register, registerOnce } from './control/registration.js';
+import { ReplicaLists } from './control/replicaLists.js';
 import { ResponsePoster } from './control/responsePoster.js';
-import { type HttpThread, startHttp } from './http/startHttp.js';
+import type { Readiness } from './http/messages.js';
+import type { ServedNode } from './http/startHttp.js';
 import { native } from './native/addon.js';
+import { NodeHttp } from './nodeHttp.js';
 import { nameOf } from './protocol/opcodes.js';
 import { resultName } from './protocol/resultCodes.js';
 import { Listener } from './server/listener.js';
 import { NodeServer } from './server/nodeServer.js';
-import { type AccessSettings, PortAccess } from './server/portAccess.js';
+import type { OperationListener } from './server/operations.js';
+import { PortAccess } from './server/portAccess.js';
 import { onreadWorks } from './server/receivePath.js';
 import { Alarms } from './telemetry/alarms.js';
 import { LOG_RATE, RateLimitedLog } from './telemetry/rateLimitedLog.js';
+import type { UmpFiles } from './telemetry/umpFiles.js';
 
 /** Connections a node may hold at once: the poison table's size. */
 export const CONNECTIONS_MAX = 65_536;
@@ -32,6 +42,8 @@ const WORKERS_END_MS = 3_000;
 /** How long peers may take to accept the last replies. */
 const SEND_MS = 500;
 
+const MS_PER_HOUR = 3_600_000;
+
 /** Life of the node (`spec/api.md`). */
 export type NodeLife = 'Standby' | 'Start' | 'Running' | 'Shutdown' | 'Stopped';
 
@@ -40,21 +52,29 @@ export interface DataNodeOptions {
   log: Logger;
   /** Where alarms go; default: the log alone. */
   alarms?: Alarms;
+  /** UMP files; absent: there are none. */
+  ump?: UmpFiles;
   /** Changes the level of the log while the node runs (`/loglevel/set`); false: there is no such level. Absent: it cannot be changed. */
   setLogLevel?: (level: string) => boolean;
+  /** Parts of the process around the node that take over changed settings with it: its log files, say. */
+  reloadParts?: ReadonlyMap<PartName, Prepare>;
   /** Aborted: the start is given up; what was begun is stopped. */
   signal?: AbortSignal;
 }
 
 /** A running node. */
 export interface DataNode {
-  readonly addresses: { data: string; http: string | null; raftHeartbeat: string; raftReplica: string };
+  readonly addresses: {
+    data: string;
+    http: string | null;
+    exporter: string | null;
+    raftHeartbeat: string;
+    raftReplica: string;
+  };
   readonly registration: Registration;
   readonly life: NodeLife;
-  /** Other limits for all disks, from now on. */
-  setLimits(limits: Limits): void;
-  /** Other access lists of the data port, from now on (`Listener.setAccess`). */
-  setAccess(settings: AccessSettings): void;
+  /** Takes over what it can of a changed config file, from now on; one line when something in it cannot be, and then nothing is changed. One call at a time. */
+  reload(config: NodeConfig): Promise<Parsed<ReloadPlan>>;
   /** Stops accepting, finishes what was taken on, syncs, ends the threads. True when every worker ended cleanly. May be called twice. */
   stop(): Promise<boolean>;
 }
@@ -73,55 +93,86 @@ export async function startDataNode(options: DataNodeOptions): Promise<DataNode>
 }
 
 class RunningNode implements DataNode {
-  addresses = { data: '', http: null as string | null, raftHeartbeat: '', raftReplica: '' };
+  addresses = {
+    data: '',
+    http: null as string | null,
+    exporter: null as string | null,
+    raftHeartbeat: '',
+    raftReplica: '',
+  };
   registration: Registration = { cluster: '', localIP: '', address: '', nodeId: 0 };
   life: NodeLife = 'Standby';
 
   readonly #config: NodeConfig;
   readonly #log: Logger;
   readonly #alarms: Alarms;
+  readonly #ump: UmpFiles | undefined;
+  readonly #startedAtMs = Date.now();
   readonly #peerLog: RateLimitedLog;
   readonly #stopPeerLog: () => void;
   readonly #master: MasterClient;
   readonly #poster: ResponsePoster;
+  readonly #reloader: Reloader;
+  #contact: MasterContact | null = null;
+  #replicaLists: ReplicaLists | null = null;
   #server: NodeServer | null = null;
   #listener: Listener | null = null;
-  #http: HttpThread | null = null;
+  #consul: ConsulRegistration | null = null;
+  readonly #http: NodeHttp;
+  /** What the start is at, for `/readyz`. */
+  #step = 'starting';
   #stopping: Promise<boolean> | null = null;
 
   constructor(options: DataNodeOptions) {
     const { config, log } = options;
     this.#config = config;
     this.#log = log;
+    this.#http = new NodeHttp({
+      ...{ config, log, setLogLevel: options.setLogLevel },
+      readiness: () => this.#readiness(),
+    });
     this.#alarms = options.alarms ?? new Alarms(log);
+    this.#ump = options.ump;
     this.#peerLog = new RateLimitedLog(log, LOG_RATE, () => performance.now());
     this.#stopPeerLog = this.#peerLog.start();
     this.#master = new MasterClient({ masters: config.masterAddrs });
     this.#poster = new ResponsePoster({ master: this.#master, log });
+    this.#reloader = new Reloader(config);
+    this.#registerLiveParts(options);
   }
 
   async start(signal: AbortSignal): Promise<void> {
     const config = this.#config;
     this.life = 'Start';
-    const port = config.port;
-    const registration = await register(
-      { master: this.#master, localIP: config.localIP, port, log: this.#log },
-      signal,
-    );
+    const { port } = config;
+    Object.assign(this.addresses, await this.#http.start());
+    this.#step = 'registering with the master';
+    const registration = await register(this.#registrationOptions(), signal);
     if (registration === null || signal.aborted) throw new Error('the start was given up');
     this.registration = registration;
+    this.#alarms.identify(registration.cluster, registration.localIP);
+    this.#ump?.identify(registration.cluster, registration.localIP);
     const useOnread = await onreadWorks();
     if (!useOnread)
       this.#log.warn('sockets are read by data events: onread does not work on this Node version');
     const server = new NodeServer({
       config,
       log: this.#log,
+      alarms: this.#alarms,
       connectionsMax: CONNECTIONS_MAX,
       cores: os.availableParallelism(),
       limits: { ...CONNECTION_LIMITS, inFlightBytesMax: config.inFlightBytesPerConnection },
       admin: (nodeView) =>
-        new AdminTasks({ nodeView, poster: this.#poster, rack: config.rack, log: this.#log }),
+        new AdminTasks({
+          nodeView,
+          poster: this.#poster,
+          labels: () => this.#labels,
+          heartbeatCame: () => this.#contact?.heard(),
+          log: this.#log,
+        }),
       sockets: () => this.#listener!,
+      alarmCount: () => this.#alarms.count,
+      ...this.#timeEntries(),
     });
     this.#server = server;
     server.connectionCount = () => this.#listener?.connectionCount ?? 0;
@@ -129,44 +180,130 @@ class RunningNode implements DataNode {
       refused: (reason) => this.#peerLog.write('warn', 'refused', 'connection refused', { reason }),
       closed: (remote, reason) =>
         this.#peerLog.write('warn', 'closed', 'connection closed', { remote, reason }),
-      failed: (remote, opcode, resultCode, text) =>
+      failed: (remote, { opcode, resultCode, text, ...ids }) =>
         this.#peerLog.write('warn', 'failed', 'packet answered with an error', {
           remote,
           op: nameOf(opcode),
           result: resultName(resultCode),
           text,
+          ...ids,
         }),
       connectionNotAdmitted: (remote, count) =>
         this.#peerLog.write('warn', 'connection not admitted', 'connection not admitted', { remote, count }),
-      packetNotAdmitted: (remote, opcode, text, count) =>
+      packetNotAdmitted: (remote, { opcode, requestId, partitionId, text }, count) =>
         this.#peerLog.write('warn', 'packet not admitted', 'packet not admitted', {
-          remote,
-          op: nameOf(opcode),
-          text,
-          count,
+          ...{ remote, op: nameOf(opcode), requestId, partitionId, text, count },
         }),
     });
+    this.#step = 'loading the disks';
     await server.whenLoaded(signal);
+    this.#step = 'comparing the partitions with the list of the master';
     await this.#compare(signal);
+    this.#step = 'opening the data port';
     const bound = await this.#listener.listen(config.listenAddress, port);
     this.addresses.data = `${registration.localIP}:${bound}`;
+    this.#compareAddresses();
     this.addresses.raftHeartbeat = `${registration.localIP}:${config.raftHeartbeatPort}`;
     this.addresses.raftReplica = `${registration.localIP}:${config.raftReplicaPort}`;
-    await this.#startHttp(server);
+    this.#http.open(this.#pages(server));
+    this.#startConsul();
+    this.#startMasterWatch(server);
     this.life = 'Running';
   }
 
-  setLimits(limits: Limits): void {
-    this.#server?.limits.setAll(limits);
-  }
-
-  setAccess(settings: AccessSettings): void {
-    this.#listener?.setAccess(new PortAccess(settings));
+  async reload(config: NodeConfig): Promise<Parsed<ReloadPlan>> {
+    if (this.life !== 'Running') return refused('reload', 'the node is stopping');
+    return this.#reloader.reload(config);
   }
 
   stop(): Promise<boolean> {
     this.#stopping ??= this.#stop();
     return this.#stopping;
+  }
+
+  /** Which part takes over which keys: `LIVE_FIELDS` in `config/reload.ts`. Nobody reloads before the node serves. */
+  #registerLiveParts({ setLogLevel, reloadParts }: DataNodeOptions): void {
+    const parts = this.#reloader;
+    parts.register(
+      'limits',
+      always((config) => this.#server?.limits.setAll(limitsOf(config))),
+    );
+    parts.register(
+      'checksums',
+      always(({ checksumBytesPerSecond, scrubBytesPerSecond, scrubIntervalHours }) =>
+        this.#server?.checksums.setPaces({
+          checksumBytesPerSecond,
+          scrubBytesPerSecond,
+          scrubIntervalMs: scrubIntervalHours * MS_PER_HOUR,
+        }),
+      ),
+    );
+    parts.register(
+      'watch',
+      always((config) => this.#server?.setTimes(config)),
+    );
+    parts.register(
+      'start',
+      always(() => {}),
+    );
+    parts.register(
+      'masters',
+      always(({ masterAddrs }) => this.#master.setMasters(masterAddrs)),
+    );
+    // Asked for with each heartbeat and page.
+    for (const part of ['rack', 'zone'] as const)
+      parts.register(
+        part,
+        always(() => {}),
+      );
+    parts.register(
+      'consul',
+      always(() => this.#startConsul()),
+    );
+    parts.register(
+      'access',
+      always((config) => this.#listener?.setAccess(new PortAccess(config))),
+    );
+    parts.register('http', (changed) => this.#http.prepare(changed));
+    if (setLogLevel !== undefined) {
+      parts.register(
+        'logLevel',
+        always(({ logLevel }) => void setLogLevel(logLevel)),
+      );
+    }
+    for (const [part, prepare] of reloadParts ?? []) parts.register(part, prepare);
+  }
+
+  /** What heartbeats tell of where the node stands: as the configuration is now. */
+  get #labels(): NodeLabels {
+    const { rack, cell, zoneName } = this.#reloader.config;
+    return { rack, cell, zoneName };
+  }
+
+  /** Who hears of each operation, for the UMP files; nobody where there are none. */
+  #timeEntries(): { operationEnded?: OperationListener } {
+    const ump = this.#ump;
+    if (ump === undefined) return {};
+    return { operationEnded: (operation, elapsedMs, failed) => ump.time(operation, elapsedMs, failed) };
+  }
+
+  #registrationOptions(): Parameters<typeof register>[0] {
+    const { localIP, port } = this.#config;
+    return { master: this.#master, localIP, port, zoneName: this.#labels.zoneName, log: this.#log };
+  }
+
+  /** What goes on between node and master besides tasks. */
+  #startMasterWatch(server: NodeServer): void {
+    const shared = { master: this.#master, nodeView: server.state, log: this.#log };
+    this.#replicaLists = new ReplicaLists(shared);
+    this.#replicaLists.start();
+    this.#contact = new MasterContact({
+      ...shared,
+      registration: this.registration,
+      register: (signal) => registerOnce(this.#registrationOptions(), signal),
+      alarm: (text) => this.#alarms.raise(text),
+    });
+    this.#contact.start();
   }
 
   async #compare(signal: AbortSignal): Promise<void> {
@@ -185,30 +322,59 @@ class RunningNode implements DataNode {
     if (!outcome.ok) throw new Error(outcome.message);
   }
 
-  async #startHttp(server: NodeServer): Promise<void> {
-    const config = this.#config;
-    if (config.profPort === null) return;
-    this.#http = await startHttp({
-      address: config.httpAddress,
-      port: config.profPort,
+  #readiness(): Readiness {
+    if (this.life === 'Running') return { ready: true, reason: '' };
+    return { ready: false, reason: this.life === 'Start' ? this.#step : 'stopping' };
+  }
+
+  /** Masters, clients and peers come to the registered address; behind a translation of addresses the two may differ. */
+  #compareAddresses(): void {
+    const { listenAddress } = this.#config;
+    const { localIP } = this.registration;
+    if ([localIP, '0.0.0.0', '::'].includes(listenAddress)) return;
+    this.#log.warn(
+      { registered: localIP, listening: listenAddress },
+      'the data port does not listen on the registered address',
+    );
+  }
+
+  /** What the HTTP pages show. */
+  #pages(server: NodeServer): ServedNode {
+    const { exporterPort, faultInjection } = this.#config;
+    const { cluster, nodeId } = this.registration;
+    const metrics = { ...server.metrics, cluster, startedAtMs: this.#startedAtMs };
+    return {
       nodeView: server.state,
-      rack: config.rack,
-      identity: {
-        address: this.addresses.data,
-        cluster: this.registration.cluster,
-        nodeId: this.registration.nodeId,
-      },
-      stats: () => buildHeartbeat(server.state.disks(), server.state.partitions(), config.rack),
-      limits: server.limits,
-      checksums: server.checksums,
-      ...(config.faultInjection ? { setFault: (fault) => server.setFault(fault) } : {}),
+      rack: () => this.#labels.rack,
+      identity: { address: this.addresses.data, cluster, nodeId },
+      stats: () => buildHeartbeat(server.state.disks(), server.state.partitions(), this.#labels),
+      ...{ limits: server.limits, checksums: server.checksums },
+      ...(exporterPort > 0 ? { metrics } : {}),
+      ...(faultInjection ? { setFault: (fault) => server.setFault(fault) } : {}),
+    };
+  }
+
+  /** Registers with the configured consul agent, or with none. */
+  #startConsul(): void {
+    const { consulAddr, exporterPort, exporterAddress, httpAddress } = this.#reloader.config;
+    if (this.#consul === null && consulAddr === '') return;
+    if (exporterPort === 0) {
+      if (consulAddr !== '')
+        this.#log.warn('consulAddr is set and exporterPort is not: there is nothing to register');
+      return;
+    }
+    const { cluster, localIP } = this.registration;
+    const address = metricsAddress(exporterAddress === '' ? httpAddress : exporterAddress, localIP);
+    this.#consul ??= new ConsulRegistration({
+      service: { cluster, address, port: exporterPort },
       log: this.#log,
     });
-    this.addresses.http = `${config.httpAddress}:${this.#http.port}`;
+    this.#consul.use(consulAddr);
   }
 
   async #stop(): Promise<boolean> {
     this.life = 'Shutdown';
+    this.#consul?.stop();
     this.#listener?.stopAccepting();
     let clean = true;
     if (this.#server !== null) {
@@ -216,8 +382,8 @@ class RunningNode implements DataNode {
       clean = await this.#server.stopWorkers(WORKERS_END_MS);
     }
     await this.#listener?.close(SEND_MS);
-    await this.#http?.close();
-    await this.#poster.stop();
+    await this.#http.close();
+    await Promise.all([this.#poster.stop(), this.#replicaLists?.stop(), this.#contact?.stop()]);
     this.#server?.close();
     this.#stopPeerLog();
     this.life = 'Stopped';

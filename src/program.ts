@@ -8,20 +8,25 @@ import { isLaunched, launchDaemon, reportToLauncher } from './cli/daemon.js';
 import { runUntilSignal, type Stoppable } from './cli/lifecycle.js';
 import { type NamedAddresses, readyLine } from './cli/readyLine.js';
 import { ReloadSignal } from './cli/reloadSignal.js';
+import {
+  type Announcer,
+  type Redirected,
+  type ReplaceDescriptor,
+  redirectStandardError,
+} from './cli/standardError.js';
 import type { StopSignals } from './cli/stopSignals.js';
 import { parseToolLine, type ToolName } from './cli/toolArguments.js';
 import { versionText } from './cli/version.js';
 import type { NodeConfig } from './config/config.js';
 import { checkDiskFolders } from './config/diskFolders.js';
-import { limitsOf } from './config/diskLimits.js';
-import { openFileBudget } from './config/limits.js';
+import { fileLimitShortfall, openFileBudget } from './config/limits.js';
 import { oneLine } from './config/parsed.js';
-import { keysThatNeedRestart } from './config/reload.js';
+import { always } from './config/reloader.js';
 import { loadConfig } from './config/schema.js';
 import { parseStandaloneFlags } from './config/standaloneFlags.js';
-import type { DataNode } from './dataNode.js';
+import type { DataNode, DataNodeOptions } from './dataNode.js';
 import type { NativeAddon } from './native/addon.js';
-import { type NodeLog, openConsoleLog, openFileLog } from './telemetry/log.js';
+import { type NodeLog, openConsoleLog, openFileLog, outputLogPath } from './telemetry/log.js';
 
 /** From the first signal: half a minute is what service managers wait, operators far less. */
 const STOP_DEADLINE_MS = 8_000;
@@ -127,33 +132,56 @@ async function runNode(configPath: string, signals: StopSignals): Promise<number
   const loaded = loadConfig(configPath);
   if (!loaded.ok) return fail(loaded.message);
   const { config } = loaded;
-  const opened = openFileLog(config.logDir, config.logLevel, isLaunched());
-  if (!opened.ok) return fail(opened.message);
-  const { log } = opened.nodeLog;
+  // Before anything is waited for: SIGHUP would end the process.
   const reloads = new ReloadSignal(process);
-  return run(opened.nodeLog, signals, async (native, signal) => {
+  let native: NativeAddon;
+  try {
+    native = await loadAddon();
+  } catch (error) {
+    return fail(startFailure(error));
+  }
+  const output = await sendErrorToOutputLog(outputLogPath(config.logDir), native.replaceDescriptor);
+  if (!output.ok) return fail(output.message);
+  const environment = {
+    warnLogDir: config.warnLogDir,
+    ...(output.before === null ? {} : { terminalFd: output.before }),
+  };
+  const opened = await openFileLog(config.logDir, config.logLevel, output.isOutputLog, config, environment);
+  if (!opened.ok) return fail(opened.message);
+  const { nodeLog } = opened;
+  const { log, ump } = nodeLog;
+  return run(log, nodeLog, signals, async (_native, signal) => {
     const diskFailure = await checkDiskFolders(config.disks, DISK_CHECK_MS);
     if (diskFailure !== null) throw new Error(diskFailure);
     const { startDataNode } = await import('./dataNode.js');
-    const node = await startDataNode({ config: withFileBudget(config, native, log), log, signal });
-    reloads.onReload(() => reload(configPath, config, node, log));
+    const limit = await raiseFileLimit(native, config, log);
+    const takeOver = always((changed) => nodeLog.reload(changed));
+    const node = await startDataNode({
+      config: withFileBudget(config, limit),
+      ...logOptions(nodeLog),
+      ...(ump === undefined ? {} : { ump }),
+      reloadParts: new Map([
+        ['logFiles', takeOver],
+        ...(ump === undefined ? [] : [['ump', takeOver] as const]),
+      ]),
+      signal,
+    });
+    reloads.onReload(() => reload(configPath, limit, node, log));
     return node;
   });
 }
 
-/** Takes over what a running node can of its config file, as it is now; `started`: as it was at the start. A file that cannot be right changes nothing. */
-function reload(configPath: string, started: NodeConfig, node: DataNode, log: Logger): void {
+/** Takes over what a running node can of its config file, as it is now. A file that cannot be right changes nothing. */
+async function reload(configPath: string, fileLimit: number, node: DataNode, log: Logger): Promise<void> {
   const loaded = loadConfig(configPath);
-  if (!loaded.ok) {
-    log.error(`SIGHUP: nothing is changed: ${loaded.message}`);
+  const outcome = loaded.ok ? await node.reload(withFileBudget(loaded.config, fileLimit)) : loaded;
+  if (!outcome.ok) {
+    log.error(`SIGHUP: nothing is changed: ${outcome.message}`);
     return;
   }
-  node.setLimits(limitsOf(loaded.config));
-  const needRestart = keysThatNeedRestart(started, loaded.config);
-  log.info(
-    { needRestart },
-    'SIGHUP: the limits of the config file are in force; other changes need a restart',
-  );
+  const { changed, needRestart } = outcome.value;
+  log.info({ changed }, 'SIGHUP: the config file is in force');
+  if (needRestart.length > 0) log.warn({ needRestart }, 'SIGHUP: these keys have changed and need a restart');
 }
 
 async function runStandalone(args: readonly string[], signals: StopSignals): Promise<number> {
@@ -165,26 +193,51 @@ async function runStandalone(args: readonly string[], signals: StopSignals): Pro
   }
   const nodeLog = openConsoleLog(request.flags.logLevel);
   const { log } = nodeLog;
-  return run(nodeLog, signals, async (native, signal) => {
+  return run(log, nodeLog, signals, async (native, signal) => {
     const { startStandalone } = await import('./standalone/standalone.js');
-    const settings = withFileBudget(request.flags.settings, native, log);
-    return startStandalone({ flags: { ...request.flags, settings }, log, signal });
+    const limit = await raiseFileLimit(native, request.flags.settings, log);
+    const settings = withFileBudget(request.flags.settings, limit);
+    return startStandalone({ flags: { ...request.flags, settings }, ...logOptions(nodeLog), signal });
   });
 }
 
-/** Raises the limit of open files as far as the system allows, and lowers the node's budget to fit what it allowed. */
-function withFileBudget<T extends Pick<NodeConfig, 'maxOpenFiles'>>(
-  settings: T,
+/** Standard error becomes `output.log`, unless a launcher has seen to that. */
+async function sendErrorToOutputLog(path: string, replaceDescriptor: ReplaceDescriptor): Promise<Redirected> {
+  if (isLaunched()) return { ok: true, isOutputLog: true, before: null };
+  return redirectStandardError(path, replaceDescriptor);
+}
+
+/** What a node gets of its logs. */
+function logOptions({
+  log,
+  alarms,
+  setLevel,
+}: NodeLog): Pick<DataNodeOptions, 'log' | 'alarms' | 'setLogLevel'> {
+  return { log, alarms, setLogLevel: setLevel };
+}
+
+/** Raises the limit of open files as far as the system allows, and says what it costs when that is less than the node can use. Returns the limit. */
+async function raiseFileLimit(
   native: NativeAddon,
+  settings: Pick<NodeConfig, 'maxOpenFiles'>,
   log: Logger,
-): T {
+): Promise<number> {
+  const { CONNECTIONS_MAX } = await import('./dataNode.js');
   const limit = native.raiseFileLimit(FILE_LIMIT_WANTED);
-  const maxOpenFiles = openFileBudget(settings.maxOpenFiles, limit);
-  if (maxOpenFiles < settings.maxOpenFiles) {
-    const fields = { limit, maxOpenFiles, wanted: settings.maxOpenFiles };
-    log.warn(fields, 'the limit of open files is low: fewer extents are kept open');
-  }
-  return { ...settings, maxOpenFiles };
+  const short = fileLimitShortfall(FILE_LIMIT_WANTED, limit, settings.maxOpenFiles, CONNECTIONS_MAX);
+  if (short !== null) log.warn(short);
+  return limit;
+}
+
+/** The settings with the node's budget of files lowered to fit the system's limit of open files. */
+function withFileBudget<T extends Pick<NodeConfig, 'maxOpenFiles'>>(settings: T, limit: number): T {
+  return { ...settings, maxOpenFiles: openFileBudget(settings.maxOpenFiles, limit) };
+}
+
+/** The reference's words for a start that failed. */
+function startFailure(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  return `failed to start the ChubaoFS datanode daemon err ${oneLine(text)} - `;
 }
 
 /** The addon, or an error that says what to do. Loaded late, so that flags and configuration are checked without it. */
@@ -199,17 +252,16 @@ async function loadAddon(): Promise<NativeAddon> {
 }
 
 /** Runs one node to its end and ends the process. */
-async function run(nodeLog: NodeLog, signals: StopSignals, start: Start): Promise<never> {
-  const { log } = nodeLog;
+async function run(log: Logger, announcer: Announcer, signals: StopSignals, start: Start): Promise<never> {
   // Before the addon is loaded there is no thread that could be stuck.
   let exitProcess: (exitCode: number) => void = (exitCode) => process.exit(exitCode);
   const endSoon = async (exitCode: number): Promise<void> => {
-    await nodeLog.drain(LOG_DRAIN_MS);
+    await announcer.drain(LOG_DRAIN_MS);
     exitProcess(exitCode);
   };
   process.on('uncaughtException', (error) => {
     log.fatal({ err: error }, 'broken invariant or unexpected error: ending the process');
-    nodeLog.announce(error.stack ?? String(error));
+    announcer.announce(error.stack ?? String(error));
     void endSoon(1);
   });
   const exitCode = await runUntilSignal({
@@ -224,14 +276,14 @@ async function run(nodeLog: NodeLog, signals: StopSignals, start: Start): Promis
       await reportToLauncher({ extentd: 'started' });
     },
     async onStartFailed(error) {
-      const text = error instanceof Error ? error.message : String(error);
       log.fatal({ err: error }, 'start failed');
-      nodeLog.announce(`Fatal: failed to start the ChubaoFS datanode daemon err ${oneLine(text)} - `);
+      announcer.announce(`Fatal: ${startFailure(error)}`);
+      const text = error instanceof Error ? error.message : String(error);
       await reportToLauncher({ extentd: 'failed', message: oneLine(text) });
     },
     announce(line) {
       log.info(line);
-      nodeLog.announce(line);
+      announcer.announce(line);
     },
     signals,
     deadlineMs: STOP_DEADLINE_MS,

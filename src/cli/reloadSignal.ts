@@ -5,21 +5,33 @@ import type { EventEmitter } from 'node:events';
 
 export class ReloadSignal {
   #pending = false;
-  #listener: (() => void) | null = null;
+  #running = false;
+  #listener: (() => Promise<void>) | null = null;
 
   /** `source` emits the signal: `process`. It is listened to for good, so that it never has its default effect, the end of the process. */
   constructor(source: EventEmitter) {
     source.on('SIGHUP', () => {
-      if (this.#listener === null) this.#pending = true;
-      else this.#listener();
+      this.#pending = true;
+      void this.#run();
     });
   }
 
-  /** Calls `listener` with each signal; at once when one has come already. */
-  onReload(listener: () => void): void {
+  /** Calls `listener` with each signal, at once when one has come already; not while it is still busy with the one before: then once more behind it. */
+  onReload(listener: () => Promise<void>): void {
     this.#listener = listener;
-    if (!this.#pending) return;
-    this.#pending = false;
-    listener();
+    void this.#run();
+  }
+
+  async #run(): Promise<void> {
+    if (this.#listener === null || this.#running) return;
+    this.#running = true;
+    try {
+      while (this.#pending) {
+        this.#pending = false;
+        await this.#listener();
+      }
+    } finally {
+      this.#running = false;
+    }
   }
 }

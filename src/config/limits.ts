@@ -52,3 +52,19 @@ export const CONFIG_LIMITS = {
 export function openFileBudget(wanted: number, systemLimit: number): number {
   return Math.min(wanted, Math.max(64, Math.floor(systemLimit / 2)));
 }
+
+/** What a node says of the system's limit of open files, `got`: null when there is enough for the extent files wanted and the connections it may hold. */
+export function fileLimitShortfall(
+  asked: number,
+  got: number,
+  extentFiles: number,
+  connections: number,
+): string | null {
+  const kept = openFileBudget(extentFiles, got);
+  const left = Math.max(0, Math.min(connections, got - kept));
+  if (kept === extentFiles && left === connections) return null;
+  return (
+    `the limit of open files is ${got} (${asked} were asked for): ${kept} extent files are kept open, not ${extentFiles}, ` +
+    `and there is room for about ${left} connections, not ${connections}; raise LimitNOFILE of the service or ulimit -n`
+  );
+}

@@ -1,5 +1,5 @@
 /**
- * What every reader of outside text in `src/config` gives back, and the words in which it names a wrong value. Used inside `src/config` only.
+ * What every reader of outside text in `src/config` gives back, and the words in which it names a wrong value. Others use `Parsed` and `accepted`, for a reload.
  */
 
 /** The value, or one line without a line break that says which key or flag is wrong and how. */

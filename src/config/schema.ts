@@ -7,6 +7,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { isIPv4 } from 'node:net';
 import { type DiskConfig, type LogLevel, type NodeConfig, REFERENCE_DEFAULTS } from './config.js';
+import { consulRegisterUrl } from './consulAddr.js';
 import { CONFIG_LIMITS } from './limits.js';
 import { accepted, describeValue, oneLine, type Parsed, parsePort, refused } from './parsed.js';
 import { parseSettings } from './settings.js';
@@ -229,7 +230,7 @@ function parseTexts(file: FileObject): Parsed<Texts> {
   if (!logLevel.ok) return logLevel;
   const warnLogDir = parseText(file, 'warnLogDir', '');
   if (!warnLogDir.ok) return warnLogDir;
-  const consulAddr = parseText(file, 'consulAddr', '');
+  const consulAddr = parseConsulAddr(file);
   if (!consulAddr.ok) return consulAddr;
   return accepted({
     rack: rack.value,
@@ -241,6 +242,14 @@ function parseTexts(file: FileObject): Parsed<Texts> {
     warnLogDir: warnLogDir.value,
     consulAddr: consulAddr.value,
   });
+}
+
+function parseConsulAddr(file: FileObject): Parsed<string> {
+  const consulAddr = parseText(file, 'consulAddr', '');
+  if (!consulAddr.ok || consulAddr.value === '' || consulRegisterUrl(consulAddr.value) !== null)
+    return consulAddr;
+  const example = 'the base URL of an agent, like "http://127.0.0.1:8500"';
+  return refused('consulAddr', `must be ${example}, not ${describeValue(consulAddr.value)}`);
 }
 
 /** Any case; whatever is no level counts as `error`, as in the reference. */
@@ -293,6 +302,10 @@ function findPortClash(config: NodeConfig): { readonly ok: false; readonly messa
     ['raftHeartbeat', config.raftHeartbeatPort],
     ['raftReplica', config.raftReplicaPort],
     ['prof', config.profPort],
+    [
+      'exporterPort',
+      config.exporterPort === 0 || config.exporterPort === config.profPort ? null : config.exporterPort,
+    ],
   ];
   for (const [index, [key, port]] of ports.entries()) {
     const earlier = ports.slice(0, index).find(([, other]) => port !== null && other === port);

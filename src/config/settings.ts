@@ -56,7 +56,8 @@ export function checkSetting(
         value >= setting.min &&
         value <= setting.max;
       if (fits && (setting.powerOfTwo === undefined || Number.isInteger(Math.log2(value))))
-        return accepted(value);
+        // Not -0, which JSON can write.
+        return accepted(value + 0);
       const kind = setting.powerOfTwo ? 'power of two' : 'whole number';
       return refused(
         where,
@@ -109,6 +110,7 @@ function collectSettings(
     const itemWhere = `${where}.${name}`;
     const setting = SETTINGS.find((candidate) => candidate.key === key);
     if (setting !== undefined) {
+      if (Object.hasOwn(chosen, setting.field)) return refused(itemWhere, 'is given twice');
       const result = checkSetting(setting, itemWhere, item);
       if (!result.ok) return result;
       chosen[setting.field] = result.value;

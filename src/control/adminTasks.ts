@@ -1,5 +1,6 @@
 /**
- * Executes the master's packets on this node: create 0x60, delete 0x61, load 0x62 and heartbeat 0x63 (`wire.md` 9.8, `admin.md` 5).
+ * Executes the master's packets on this node: create 0x60, delete 0x61, load 0x62, heartbeat 0x63, and the tasks of
+ * membership 0x66 to 0x69 (`wire.md` 9.8, `admin.md` 5).
  *
  * The server hands over a packet's body and sends the reply; results that the master wants by HTTP are posted from here (`responsePoster.ts`).
  * Disks are only reached through the node's view, so that a heartbeat is answered while a disk hangs.
@@ -22,10 +23,11 @@ import {
   wrongTaskOpcode,
 } from '../protocol/adminTask.js';
 import { ERROR_TEXT } from '../protocol/errors.js';
-import { heartbeatResponse } from '../protocol/heartbeat.js';
 import { actionOf, OP, UNKNOWN_OPCODE_ACTION } from '../protocol/opcodes.js';
-import { buildHeartbeat, failedHeartbeat } from './heartbeat.js';
+import type { NodeLabels } from './heartbeat.js';
+import { Heartbeats } from './heartbeats.js';
 import { LoadTasks } from './loadTasks.js';
+import { answerMemberTask } from './memberTasks.js';
 import type { AdminHandler, AdminReply, NodeView, Outcome } from './nodeView.js';
 import type { ResponsePoster } from './responsePoster.js';
 import { chooseDisk } from './space.js';
@@ -33,8 +35,10 @@ import { chooseDisk } from './space.js';
 export interface AdminTasksOptions {
   nodeView: NodeView;
   poster: ResponsePoster;
-  /** Configured rack. */
-  rack: string;
+  /** Where the node stands; asked for each heartbeat. */
+  labels(): NodeLabels;
+  /** Told of each heartbeat task that comes. */
+  heartbeatCame?(): void;
   log: Pick<Logger, 'info' | 'warn'>;
 }
 
@@ -44,6 +48,7 @@ const OK: AdminReply = { ok: true, body: EMPTY };
 export class AdminTasks implements AdminHandler {
   readonly #options: AdminTasksOptions;
   readonly #loads: LoadTasks;
+  readonly #heartbeats: Heartbeats;
   /** Last command of each partition that has one under way: commands for one partition run one after another. */
   readonly #lastOf = new Map<number, Promise<unknown>>();
   /** Bytes of partitions under creation, by disk path: not in the disk's allocated bytes yet. */
@@ -52,9 +57,10 @@ export class AdminTasks implements AdminHandler {
   constructor(options: AdminTasksOptions) {
     this.#options = options;
     this.#loads = new LoadTasks(options);
+    this.#heartbeats = new Heartbeats(options);
   }
 
-  async handle(opcode: number, _partitionId: number, body: Uint8Array): Promise<AdminReply> {
+  async handle(opcode: number, partitionId: number, body: Uint8Array): Promise<AdminReply> {
     switch (opcode) {
       case OP.createDataPartition:
         return this.#create(body);
@@ -64,6 +70,11 @@ export class AdminTasks implements AdminHandler {
         return this.#load(body);
       case OP.dataNodeHeartbeat:
         return this.#heartbeat(body);
+      case OP.decommissionDataPartition:
+      case OP.addDataPartitionRaftMember:
+      case OP.removeDataPartitionRaftMember:
+      case OP.dataPartitionTryToLeader:
+        return answerMemberTask(opcode, partitionId, body, this.#options.nodeView);
       default:
         return { ok: false, action: UNKNOWN_OPCODE_ACTION, message: `${UNKNOWN_OPCODE_ACTION}${opcode}` };
     }
@@ -147,16 +158,12 @@ export class AdminTasks implements AdminHandler {
     return OK;
   }
 
-  async #heartbeat(body: Uint8Array): Promise<AdminReply> {
+  /** Answered at once; the response is built and posted after that. */
+  #heartbeat(body: Uint8Array): AdminReply {
     const decoded = decodeAdminTask(body);
     if (!decoded.ok) return { ok: false, action: actionOf(OP.dataNodeHeartbeat), message: decoded.message };
-    const task = decoded.value;
-    const { nodeView, rack, poster } = this.#options;
-    const response =
-      task.opcode === OP.dataNodeHeartbeat
-        ? buildHeartbeat(nodeView.disks(), nodeView.partitions(), rack)
-        : failedHeartbeat(ERROR_TEXT.illegalOpcode);
-    poster.post(task.id, encodeAdminResponse(task, heartbeatResponse, response));
+    this.#options.heartbeatCame?.();
+    this.#heartbeats.take(decoded.value);
     return OK;
   }
 

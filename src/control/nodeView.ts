@@ -24,8 +24,11 @@ export interface PartitionInfo {
   /** Folder of the partition and configured path of its disk. */
   path: string;
   diskPath: string;
+  /** Replica order by META, as the partition's group has decided it. */
   hosts: string[];
   peers: Peer[];
+  /** Current replicas: the list that the master gave last, that of META before. */
+  replicas: readonly string[];
   /** Raft leader, or the only host. */
   isLeader: boolean;
 }
@@ -64,6 +67,10 @@ export interface NodeView {
   disks(): DiskInfo[];
   partitions(): PartitionInfo[];
   partition(id: number): PartitionInfo | undefined;
+  /** Ids of all partitions. Cheap, where `partitions` describes every one. */
+  partitionIds(): number[];
+  /** Takes the master's list of a partition's replicas; an unknown id changes nothing. */
+  setReplicas(id: number, replicas: readonly string[]): void;
   /** Open client connections. */
   connectionCount(): number;
   /** Creates on the disk with this configured path; an existing partition is success. Value: disk path. */

@@ -10,7 +10,7 @@ import type { Outcome } from './nodeView.js';
 
 /** Pause before another attempt, ms. */
 export const RETRY_PAUSE_MS = 2_000;
-/** Attempts of the partition check, without a pause between them. */
+/** Attempts of the partition check that a master may refuse, without a pause between them. */
 const CHECK_ATTEMPTS = 3;
 
 /** Waits `ms`, or until `signal` is aborted. */
@@ -22,6 +22,8 @@ export interface RegistrationOptions {
   localIP: string;
   /** Data port. */
   port: number;
+  /** Zone of a v2.x cluster, which wants it at the registration; empty: not told. */
+  zoneName: string;
   log: Pick<Logger, 'info' | 'warn'>;
   sleep?: Sleep;
 }
@@ -55,7 +57,8 @@ export async function register(
   return null;
 }
 
-async function registerOnce(
+/** One attempt to register. */
+export async function registerOnce(
   options: RegistrationOptions,
   signal: AbortSignal,
 ): Promise<Outcome<Registration>> {
@@ -66,10 +69,8 @@ async function registerOnce(
   const localIP = options.localIP !== '' ? options.localIP : typeof Ip === 'string' ? Ip : '';
   if (!isIPv4(localIP)) return { ok: false, message: `local address ${JSON.stringify(localIP)} is not IPv4` };
   const address = `${localIP}:${options.port}`;
-  const addReply = await options.master.call(
-    { method: 'POST', path: '/dataNode/add', query: { addr: address } },
-    signal,
-  );
+  const query = { addr: address, ...(options.zoneName === '' ? {} : { zoneName: options.zoneName }) };
+  const addReply = await options.master.call({ method: 'POST', path: '/dataNode/add', query }, signal);
   if (!addReply.ok) return failureOf(addReply);
   const nodeId = addReply.data;
   // The reference goes on with id 0 here, which would be a raft member that nobody knows.
@@ -89,6 +90,7 @@ export interface PartitionCheckOptions {
   /** Start although partitions are missing. */
   allowLostPartitions: boolean;
   log: Pick<Logger, 'warn' | 'error'>;
+  sleep?: Sleep;
 }
 
 /** Fails, with the reference's text, when the master lists partitions on this node that are not loaded. Partitions unknown to the master are fine. */
@@ -109,23 +111,25 @@ export async function checkPartitions(
   return { ok: false, message };
 }
 
+/**
+ * Three refusals end the start, as in the reference. Masters that are between two leaders, just when this node has registered, do not: those are waited for, as at the
+ * registration.
+ */
 async function fetchPartitionList(
   options: PartitionCheckOptions,
   signal: AbortSignal,
 ): Promise<Outcome<number[]>> {
+  const { master, address, log, sleep = sleepMs } = options;
+  const request = { method: 'GET' as const, path: '/dataNode/get', query: { addr: address } };
   let message = '';
-  for (let attempt = 1; attempt <= CHECK_ATTEMPTS; attempt++) {
-    const reply = await options.master.call(
-      { method: 'GET', path: '/dataNode/get', query: { addr: options.address } },
-      signal,
-    );
+  for (let refusals = 0; refusals < CHECK_ATTEMPTS && !signal.aborted; ) {
+    const reply = await master.call(request, signal);
     if (reply.ok) return partitionListOf(reply.data);
     message = `checkLocalPartitionMatchWithMaster error ${reply.message}`;
     if (reply.kind === 'aborted') break;
-    options.log.warn(
-      { attempt, reason: failureOf(reply).message },
-      'the master did not list the partitions of this node',
-    );
+    log.warn({ reason: failureOf(reply).message }, 'the master did not list the partitions of this node');
+    if (reply.kind === 'noMaster') await sleep(RETRY_PAUSE_MS, signal);
+    else refusals += 1;
   }
   return { ok: false, message };
 }

@@ -7,7 +7,8 @@
 import type { Outcome } from '../control/nodeView.js';
 import { type IdParameter, parseForm, parseInt64, parseUint } from './form.js';
 import { type HttpRequest, type HttpResponse, plain } from './httpServer.js';
-import type { Answer, FaultRequest, Question } from './messages.js';
+import type { Answer, FaultRequest, Question, Readiness } from './messages.js';
+import { muxPath } from './muxPath.js';
 import type { Overview } from './overview.js';
 import { renderStatusPage } from './statusPage.js';
 
@@ -16,46 +17,88 @@ export type Ask = (question: Question) => Promise<Answer>;
 
 export interface ApiOptions {
   ask: Ask;
+  /** Whether the node serves; before, the pages that show it are not there (`admin.md` 3, step 8). */
+  isOpen(): boolean;
+  /** Offers `/loglevel/set`. */
+  logLevel: boolean;
   /** Offers `POST /debug/fault`. */
   faultInjection: boolean;
   now(): number;
+  /** `/metrics`; null: the exporter is off. */
+  metrics(): Promise<MetricsResponder> | null;
+}
+
+/** Makes the page of metrics, with figures of each partition if wanted. */
+export interface MetricsResponder {
+  response(partitions: boolean): Promise<HttpResponse>;
 }
 
 /** The handler of all paths. */
 export function createApi(options: ApiOptions): (request: HttpRequest) => Promise<HttpResponse> {
   return async (request) => {
-    switch (request.path) {
-      case '/':
-        return statusPage(options);
+    const target = muxPath(request);
+    if (target.kind === 'reply') return target.response;
+    switch (target.path) {
       case '/healthz':
         return health(options);
-      case '/disks':
-        return envelope(await options.ask({ kind: 'disks' }));
-      case '/partitions':
-        return envelope(await options.ask({ kind: 'partitions' }));
-      case '/stats':
-        return envelope(await options.ask({ kind: 'stats' }));
-      case '/partition':
-        return partition(request, options.ask);
-      case '/extent':
-        return extent('extent', request, options.ask);
-      case '/block':
-        return extent('block', request, options.ask);
-      case '/limits':
-        return envelope(await options.ask({ kind: 'limits' }));
-      case '/limits/set':
-        return setLimits(request, options.ask);
-      case '/checksums':
-        return envelope(await options.ask({ kind: 'checksums' }));
-      case '/checksums/scrub':
-        return scrub(request, options.ask);
-      case '/debug/fault':
-        return options.faultInjection ? fault(request, options.ask) : notFound();
+      case '/readyz':
+        return readiness(options.ask);
+      case '/loglevel/set':
+        return options.logLevel ? setLogLevel(request, options.ask) : notFound();
       default:
-        return notFound();
+        if (options.isOpen()) return nodePage(target.path, request, options);
+        return target.path === '/' ? readiness(options.ask) : notFound();
     }
   };
 }
+
+/** The pages that show a node that serves. */
+async function nodePage(path: string, request: HttpRequest, options: ApiOptions): Promise<HttpResponse> {
+  const { ask } = options;
+  switch (path) {
+    case '/':
+      return statusPage(options);
+    case '/disks':
+      return envelope(await ask({ kind: 'disks' }));
+    case '/partitions':
+      return envelope(await ask({ kind: 'partitions' }));
+    case '/stats':
+      return envelope(await ask({ kind: 'stats' }));
+    case '/partition':
+      return partition(request, ask);
+    case '/extent':
+      return extent('extent', request, ask);
+    case '/block':
+      return extent('block', request, ask);
+    case '/raftStatus':
+      return raftStatus(request, ask);
+    case '/limits':
+      return envelope(await ask({ kind: 'limits' }));
+    case '/limits/set':
+      return setLimits(request, ask);
+    case '/checksums':
+      return envelope(await ask({ kind: 'checksums' }));
+    case '/checksums/scrub':
+      return scrub(request, ask);
+    case '/metrics':
+      return metrics(request, options);
+    case '/debug/fault':
+      return options.faultInjection ? fault(request, ask) : notFound();
+    default:
+      return path.startsWith('/debug/pprof') ? notFound(NO_PPROF) : notFound();
+  }
+}
+
+/** `partitions=1`: with figures of each partition. */
+async function metrics(request: HttpRequest, options: ApiOptions): Promise<HttpResponse> {
+  const page = options.metrics();
+  if (page === null) return notFound();
+  const form = parseForm(request);
+  if (!form.ok) return plain(400, form.message);
+  return (await page).response(form.value.get('partitions') === '1');
+}
+
+const NO_PPROF = 'profiles of the Go runtime do not exist here';
 
 async function partition(request: HttpRequest, ask: Ask): Promise<HttpResponse> {
   const form = parseForm(request);
@@ -63,6 +106,37 @@ async function partition(request: HttpRequest, ask: Ask): Promise<HttpResponse> 
   const id = parseUint(form.value.get('id') ?? '');
   if (!id.ok) return envelopeError(400, `parse param id fail: ${id.message}`);
   return envelope(await ask({ kind: 'partition', partitionId: id.value.value }));
+}
+
+async function raftStatus(request: HttpRequest, ask: Ask): Promise<HttpResponse> {
+  const form = parseForm(request);
+  if (!form.ok) return envelopeError(400, `parse form fail: ${form.message}`);
+  const id = parseUint(form.value.get('raftID') ?? '');
+  if (!id.ok) return envelopeError(400, `parse param raftID fail: ${id.message}`);
+  return envelope(await ask({ kind: 'raftStatus', raftIdText: id.value.text }));
+}
+
+/** Names of `/loglevel/set` → levels. */
+const LOG_LEVELS = new Map([
+  ['debug', 'debug'],
+  ['info', 'info'],
+  ['read', 'info'],
+  ['write', 'info'],
+  ['warn', 'warn'],
+  ['error', 'error'],
+  ['critical', 'critical'],
+  ['fatal', 'fatal'],
+]);
+
+const BAD_LEVEL = 'level only can be set :debug,info,warn,error,critical,read,write,fatal';
+
+async function setLogLevel(request: HttpRequest, ask: Ask): Promise<HttpResponse> {
+  const form = parseForm(request);
+  if (!form.ok) return envelopeError(400, form.message);
+  const level = LOG_LEVELS.get((form.value.get('level') ?? '').toLowerCase());
+  if (level === undefined) return envelopeError(400, BAD_LEVEL);
+  const answer = await ask({ kind: 'setLogLevel', level });
+  return answer.status === 400 ? envelopeError(400, BAD_LEVEL) : envelope(answer);
 }
 
 async function extent(kind: 'extent' | 'block', request: HttpRequest, ask: Ask): Promise<HttpResponse> {
@@ -142,8 +216,21 @@ async function statusPage(options: ApiOptions): Promise<HttpResponse> {
   };
 }
 
-/** 200 while the main thread answers and at least one disk is usable. */
+/** 200 only while the node serves; 503 says what it waits for. */
+async function readiness(ask: Ask): Promise<HttpResponse> {
+  const answer = await ask({ kind: 'readiness' });
+  if (answer.status !== 200) return plain(503, `not ready: ${answer.message}`);
+  const { ready, reason } = JSON.parse(answer.dataJson) as Readiness;
+  return ready ? plain(200, 'ready') : plain(503, `not ready: ${reason}`);
+}
+
+/** 200 while the main thread answers and, once disks are loaded, at least one is usable. */
 async function health(options: ApiOptions): Promise<HttpResponse> {
+  if (!options.isOpen()) {
+    const answer = await options.ask({ kind: 'readiness' });
+    if (answer.status !== 200) return plain(503, answer.message);
+    return plain(200, `ok: starting: ${(JSON.parse(answer.dataJson) as Readiness).reason}`);
+  }
   const answer = await options.ask({ kind: 'overview' });
   if (answer.status !== 200) return plain(503, answer.message);
   const { disks } = JSON.parse(answer.dataJson) as Overview;
@@ -154,8 +241,9 @@ async function health(options: ApiOptions): Promise<HttpResponse> {
   );
 }
 
-function notFound(): HttpResponse {
-  return plain(404, '404 page not found');
+function notFound(why = ''): HttpResponse {
+  const response = plain(404, why === '' ? '404 page not found' : `404 page not found: ${why}`);
+  return { ...response, headers: { 'X-Content-Type-Options': 'nosniff' } };
 }
 
 function envelopeError(status: number, message: string): HttpResponse {

@@ -13,10 +13,11 @@ import {
   type FaultRequest,
   failure,
   type LimitsApi,
+  type NodeQuestion,
   QUESTIONS_MAX,
-  type Question,
 } from './messages.js';
 import { OVERVIEW_PARTITIONS_MAX, type Overview } from './overview.js';
+import type { NamedPartition } from './volumes.js';
 
 /** Who the node is, for the status page. */
 export interface NodeIdentity {
@@ -27,7 +28,7 @@ export interface NodeIdentity {
 
 export interface MainSideOptions {
   nodeView: NodeView;
-  rack: string;
+  rack(): string;
   identity: NodeIdentity;
   startedAtMs: number;
   /** Body of `/stats`: the heartbeat response (`control/heartbeat.ts`). */
@@ -48,16 +49,13 @@ export class MainSide {
   }
 
   /** Always resolves. */
-  async answer(question: Question): Promise<Answer> {
+  async answer(question: NodeQuestion): Promise<Answer> {
     if (this.#open >= QUESTIONS_MAX) return failure(503, 'too many requests in flight');
     this.#open++;
     try {
       const outcome = await this.#outcome(question);
       if (!outcome.ok) return failure(outcome.httpStatus ?? 500, outcome.message);
-      const dataJson =
-        question.kind === 'stats'
-          ? heartbeatResponse.encode(outcome.value as HeartbeatResponse)
-          : JSON.stringify(outcome.value);
+      const dataJson = dataJsonOf(question, outcome.value);
       if (dataJson.length > ANSWER_BYTES_MAX) return failure(500, 'the answer is too large');
       return { status: 200, dataJson, message: '' };
     } catch (error) {
@@ -67,17 +65,19 @@ export class MainSide {
     }
   }
 
-  #outcome(question: Question): Outcome<unknown> | Promise<Outcome<unknown>> {
+  #outcome(question: NodeQuestion): Outcome<unknown> | Promise<Outcome<unknown>> {
     const { nodeView, rack } = this.#options;
     switch (question.kind) {
       case 'disks':
-        return { ok: true, value: { disks: nodeView.disks().map(diskBody), rack } };
+        return { ok: true, value: { disks: nodeView.disks().map(diskBody), rack: rack() } };
       case 'partitions': {
         const partitions = nodeView.partitions().map(partitionBody);
         return { ok: true, value: { partitions, partitionCount: partitions.length } };
       }
       case 'stats':
         return { ok: true, value: this.#options.stats() };
+      case 'volumes':
+        return { ok: true, value: nodeView.partitions().map(namedPartition) };
       case 'overview':
         return { ok: true, value: this.#overview() };
       case 'partition':
@@ -95,6 +95,8 @@ export class MainSide {
         return this.#checksums(question.disk);
       case 'setLimits':
         return this.#setLimits(question.disk, question.changes);
+      case 'raftStatus':
+        return { ok: true, value: unknownGroupJson(question.raftIdText, this.#options.identity.nodeId) };
     }
   }
 
@@ -126,7 +128,7 @@ export class MainSide {
     };
   }
 
-  async #extent(question: Question & { kind: 'extent' | 'block' }): Promise<Outcome<unknown>> {
+  async #extent(question: NodeQuestion & { kind: 'extent' | 'block' }): Promise<Outcome<unknown>> {
     const { kind, partitionId, extentId, extentText } = question;
     if (this.#options.nodeView.partition(partitionId) === undefined) return notExist();
     if (extentId < 0) {
@@ -162,7 +164,7 @@ export class MainSide {
     const partitions = nodeView.partitions().toSorted((a, b) => a.id - b.id);
     return {
       ...identity,
-      rack,
+      rack: rack(),
       startedAtMs,
       connections: nodeView.connectionCount(),
       disks: nodeView.disks().map((disk) => ({
@@ -192,6 +194,35 @@ export class MainSide {
   }
 }
 
+/** Bodies whose numbers may be past 2^53 come as JSON text, or have a codec of their own. */
+function dataJsonOf(question: NodeQuestion, value: unknown): string {
+  switch (question.kind) {
+    case 'stats':
+      return heartbeatResponse.encode(value as HeartbeatResponse);
+    case 'raftStatus':
+      return value as string;
+    default:
+      return JSON.stringify(value);
+  }
+}
+
+/** `/raftStatus` of a group that does not run here, which is every group in this version. `raftIdText`: an unsigned 64-bit number. */
+function unknownGroupJson(raftIdText: string, nodeId: number): string {
+  const zeros = [
+    'Leader',
+    'Term',
+    'Index',
+    'Commit',
+    'Applied',
+    'Vote',
+    'PendQueue',
+    'RecvQueue',
+    'AppQueue',
+  ];
+  const counts = zeros.map((key) => `"${key}":0`).join(',');
+  return `{"ID":${raftIdText},"NodeID":${nodeId},${counts},"Stopped":true,"RestoringSnapshot":false,"State":"","Replicas":null}`;
+}
+
 function notExist(): Outcome<never> {
   return { ok: false, message: 'partition not exist', httpStatus: 404 };
 }
@@ -214,13 +245,17 @@ function diskBody(disk: DiskInfo): object {
   };
 }
 
+function namedPartition({ id, diskPath, volume }: PartitionInfo): NamedPartition {
+  return [id, diskPath, volume];
+}
+
 interface PartitionBody {
   id: number;
   size: number;
   used: number;
   status: number;
   path: string;
-  replicas: string[];
+  replicas: readonly string[];
 }
 
 function partitionBody(partition: PartitionInfo): PartitionBody {
@@ -230,6 +265,6 @@ function partitionBody(partition: PartitionInfo): PartitionBody {
     used: partition.usedBytes,
     status: partition.status,
     path: partition.path,
-    replicas: partition.hosts,
+    replicas: partition.replicas,
   };
 }

@@ -1,12 +1,25 @@
 /**
  * What the HTTP thread and the main thread say to each other over their message port. Plain data; both sides of `src/http` import it.
  */
+
+import type { HttpServerChoice } from '../config/config.js';
 import type { Limits } from '../config/diskLimits.js';
 import type { Outcome } from '../control/nodeView.js';
+import type { HttpListener } from './listeners.js';
+import type { MetricsSource } from './metricsSource.js';
+import type { RefusalReport } from './refusals.js';
+import type { TlsFileNames } from './tlsFiles.js';
 
-/** What the HTTP thread wants to know. Ids are -1 where the request named something that cannot exist. */
-export type Question =
-  | { kind: 'disks' | 'partitions' | 'stats' | 'overview' }
+/** What the HTTP thread wants to know. */
+export type Question = StartQuestion | NodeQuestion;
+
+/** Answered from the beginning of a start. */
+export type StartQuestion = { kind: 'readiness' } | { kind: 'setLogLevel'; level: string };
+
+/** Answered once the node serves. Ids are -1 where the request named something that cannot exist. */
+export type NodeQuestion =
+  | { kind: 'disks' | 'partitions' | 'stats' | 'overview' | 'volumes' }
+  | { kind: 'raftStatus'; raftIdText: string }
   | { kind: 'partition'; partitionId: number }
   | { kind: 'extent' | 'block'; partitionId: number; extentId: number; extentText: string }
   | { kind: 'fault'; fault: FaultRequest }
@@ -75,24 +88,58 @@ export interface ChecksumsApi {
   scrub(disk: string): Promise<Outcome<DiskChecksumsView[]>>;
 }
 
-/** What the thread is started with. */
-export interface ThreadOptions {
-  address: string;
-  port: number;
-  faultInjection: boolean;
-  /** How long a question may wait for its answer, ms. */
-  answerTimeoutMs: number;
+/** Whether the node serves, for `/readyz`; `reason`: what it waits for, empty when it is ready. */
+export interface Readiness {
+  ready: boolean;
+  reason: string;
 }
 
+/** What the thread is started with. */
+export interface ThreadOptions {
+  listeners: HttpListener[];
+  server: HttpServerChoice;
+  /** Null: plain HTTP. */
+  tls: TlsFileNames | null;
+  /** Entries of `access.admin`; none: everybody. */
+  access: readonly string[];
+  faultInjection: boolean;
+  /** Offers `/loglevel/set`. */
+  logLevel: boolean;
+  /** How long a question may wait for its answer, ms. */
+  answerTimeoutMs: number;
+  /** One 32-bit word: 1 once the thread has nothing open any more. */
+  stopped: SharedArrayBuffer;
+}
+
+/** What came of one entry of `ThreadOptions.listeners`: its port, or why there is none. */
+export type ListenerResult = { ok: true; port: number } | { ok: false; message: string };
+
 export type ThreadMessage =
-  | { type: 'listening'; port: number }
+  | {
+      type: 'listening';
+      /** In the order of the listeners. */
+      results: ListenerResult[];
+      /** `uWebSockets.js`: the thread must not be terminated. */
+      server: 'uWebSockets.js' | 'node:http';
+      /** Why it is node:http although the other was tried; empty otherwise. */
+      fallback: string;
+    }
   | { type: 'failed'; message: string }
   | { type: 'question'; id: number; question: Question }
-  | { type: 'closed' };
+  | { type: 'refused'; report: RefusalReport }
+  /** In the order of the messages `tls`. */
+  | { type: 'tlsDone'; outcome: Outcome<null> };
 
 export type MainMessage =
   | { type: 'answer'; id: number; answer: Answer }
-  | { type: 'close'; timeoutMs: number };
+  /** The node serves: so do the pages that show it. `metrics`: what `/metrics` is made of; null: the exporter is off. */
+  | { type: 'open'; metrics: MetricsSource | null }
+  | { type: 'access'; entries: readonly string[] }
+  /** Looks whether these files can be used, and with `use` serves new connections with them. */
+  | { type: 'tls'; names: TlsFileNames; use: boolean }
+  | { type: 'close'; timeoutMs: number }
+  /** The process is ending: close everything at once and say so in `stopped`. */
+  | { type: 'cut' };
 
 /** Questions under way at one time; more are answered 503. Bounds what HTTP clients can make the main thread do. */
 export const QUESTIONS_MAX = 64;

@@ -250,6 +250,11 @@ export interface NativeAddon {
 
   /** Raises RLIMIT_NOFILE towards `wanted`; returns the soft limit now in force. */
   raiseFileLimit(wanted: number): number;
+  /**
+   * dup2(2): makes the descriptor `target` another name of what `fd` is open on. Returns a new descriptor of what `target` was before (closed by exec), or a negated
+   * errno, and nothing has changed.
+   */
+  replaceDescriptor(target: number, fd: number): number;
   /** Monotonic clock, ns. */
   monotonicNs(): number;
   /** Ends the process at once with `code`, whatever its threads are stuck in (`_exit`). */

@@ -13,7 +13,7 @@ import type { DirectReads } from './directReads.js';
 import { type CheckKind, type CheckOutcome, ExtentCheck } from './extentCheck.js';
 import type { ExtentStore } from './extentStore.js';
 import { ExtentWalk, type WalkPlace } from './extentWalk.js';
-import type { ChecksumReport } from './messages.js';
+import type { ChecksumPaces, ChecksumReport } from './messages.js';
 import type { OpenExtents } from './openExtents.js';
 import { freshScrub, ScrubFile, type ScrubState } from './scrubState.js';
 import { type StoreHost, scratchCheck } from './storeHost.js';
@@ -132,6 +132,19 @@ export class ChecksumJob {
   close(): void {
     this.scrubFile?.close(this.scrubState());
     this.scrubFile = null;
+  }
+
+  /** Other paces from now on. What is under way when a pace becomes 0 goes on at the one it had, to the end of its extent. */
+  setPaces(paces: ChecksumPaces): void {
+    Object.assign(this.host.settings, paces);
+    const nowMs = this.monotonicMs();
+    for (const [bucket, rate] of [
+      [this.computePace, paces.checksumBytesPerSecond],
+      [this.scrubPace, paces.scrubBytesPerSecond],
+    ] as const) {
+      if (rate > 0) bucket.setRate(rate, burstOf(rate), nowMs);
+    }
+    this.due = true;
   }
 
   /** Whether a scrub ever does anything. */

@@ -65,7 +65,20 @@ export const COMMAND = {
   snapshot: 6,
   /** Limits (`config/diskLimits.ts`) → `answer` when they are in force. */
   setLimits: 7,
+  /** ChecksumPaces, this worker's share → `answer` when they are in force. */
+  setPaces: 8,
+  /** `{ partitionId, replicas }`: the master's list of a partition's replicas → `answer`. */
+  setReplicas: 9,
 } as const;
+
+/** How fast checksums of quiet extents are computed and blocks are scrubbed, and how often. May change while the worker runs. */
+export interface ChecksumPaces {
+  /** Bytes a second read to compute checksums of quiet extents, and by the scrub; 0: not at all. */
+  checksumBytesPerSecond: number;
+  scrubBytesPerSecond: number;
+  /** A scrub begins this long after the last one began; 0: none does by itself. */
+  scrubIntervalMs: number;
+}
 
 /** Frames worker → main. */
 export const EVENT = {

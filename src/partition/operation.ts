@@ -34,6 +34,9 @@ export class Operation {
   extentOffset = 0;
   /** Wall clock ms at which the network thread took it on. */
   issuedAtMs = 0;
+  /** For the worker's counts: its clock when it took the operation, monotonic ms, and the row of the partition in its table, -1: none. */
+  takenMs = 0;
+  tableRow = -1;
 
   // Outcome. `finish` sends result code 0xF0 with these; `fail` overwrites them.
   /** Bytes of reply body in the slot. */

@@ -42,8 +42,15 @@ export class Partition {
   readonly root: string;
   /** 0 normal, 1 created by a decommission. */
   createType: number;
+  /** Row in the table of its worker, which alone sets and uses it; -1: none. */
+  tableRow = -1;
   hosts: string[];
   peers: Peer[];
+  /**
+   * Current replicas as the master lists them, the first being the primary; META's hosts until it has told. Never saved: who is a member is decided by the group,
+   * and this list may be ten minutes behind.
+   */
+  replicas: readonly string[];
   private meta: PartitionMeta;
   /** What raft has committed, on its way into the store; null while no group is served. */
   raftApply: RaftApply | null = null;
@@ -72,6 +79,7 @@ export class Partition {
     this.createType = meta.createType;
     this.hosts = meta.hosts;
     this.peers = meta.peers;
+    this.replicas = meta.hosts;
     this.appliedIndex = appliedIndex;
     this.store = store;
     this.stores = stores;

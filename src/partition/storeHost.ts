@@ -10,11 +10,12 @@ import type { Clock, Disk } from '../storage/io.js';
 import { BLOCK_BYTES, type Status } from '../storage/layout.js';
 import type { DiskLimits } from './diskLimits.js';
 import type { FreeSpace } from './diskSpace.js';
+import type { ChecksumPaces } from './messages.js';
 import type { OperationHost } from './operation.js';
 import { SCRUB_FILE_BYTES } from './scrubState.js';
 
 /** Settings of the stores of one worker. */
-export interface StoreSettings {
+export interface StoreSettings extends ChecksumPaces {
   /** Refuse an append that begins past the current end of its extent. */
   strictAppend: boolean;
   /** Acknowledge every write after fdatasync, as if it were OpSyncWrite, and every create after its folder's fsync (`durability: "always"`). */
@@ -23,11 +24,6 @@ export interface StoreSettings {
   directReadBytes: number;
   /** Extent files that may be open at once in this worker. The stores' own files (five a partition) are not counted. */
   openExtentsMax: number;
-  /** Bytes a second read to compute checksums of quiet extents, and by the scrub; 0: not at all. */
-  checksumBytesPerSecond: number;
-  scrubBytesPerSecond: number;
-  /** A scrub begins this long after the last one began; 0: none does by itself. */
-  scrubIntervalMs: number;
 }
 
 /** State of the disk as the worker knows it (`storage.md` 12). The worker changes the fields in place. */

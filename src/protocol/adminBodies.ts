@@ -3,7 +3,20 @@
  */
 import { type AdminTask, encodeAdminResponse } from './adminTask.js';
 import { ADDRESS_CHARACTERS_MAX } from './extentInfo.js';
-import { bool, decodeValue, i64, type JsonCodec, list, struct, text, u8, u32, u64 } from './jsonCodec.js';
+import {
+  aroundPlace,
+  bool,
+  decodeValue,
+  i64,
+  type JsonCodec,
+  list,
+  place,
+  struct,
+  text,
+  u8,
+  u32,
+  u64,
+} from './jsonCodec.js';
 import type { Decoded, JsonValue } from './jsonText.js';
 
 /** Raft member. */
@@ -143,10 +156,7 @@ function loadResponseWith<Files>(files: JsonCodec<Files>): JsonCodec<LoadRespons
 
 export const loadResponse = loadResponseWith(list(snapshotFile, SNAPSHOT_FILES_MAX));
 
-/** Stands for the file list while the rest is encoded: JSON text has no such character in it. */
-const LIST_PLACE = '\0';
-const filesLeftOut: JsonCodec<null> = { zero: () => null, decode: () => null, encode: () => LIST_PLACE };
-const loadResponseAround = loadResponseWith(filesLeftOut);
+const loadResponseAround = loadResponseWith(place);
 
 /** Encodes the answer to a load task around `files`, a JSON array already, which is long: it is copied, never turned into text. */
 export function encodeLoadResponse(
@@ -155,8 +165,8 @@ export function encodeLoadResponse(
   files: Uint8Array,
 ): Uint8Array {
   const whole = encodeAdminResponse(task, loadResponseAround, { ...response, snapshot: null });
-  const place = whole.indexOf(0);
-  return Buffer.concat([whole.subarray(0, place), files, whole.subarray(place + 1)]);
+  const [before, behind] = aroundPlace(whole);
+  return Buffer.concat([before, files, behind]);
 }
 
 /** Decodes the Request of a create task; id, size and volume must be set. */

@@ -143,6 +143,17 @@ export function partitionNotExist(partitionId: number): string {
   return `partition ${partitionId} not exsit`;
 }
 
+/** A decommission task that adds whom it removes. The reference puts a place in its source before it, which differs from build to build. */
+export function samePeer(add: { id: number; addr: string }, remove: { id: number; addr: string }): string {
+  const added = `AddPeer({${add.id} ${add.addr}})`;
+  return `[opOfflineDataPartition]: ${added} same withRemovePeer({${remove.id} ${remove.addr}})`;
+}
+
+/** A task of membership where nothing but its group could carry it out. */
+export function groupNotServed(partitionId: number): string {
+  return `partition ${partitionId}: this version of the node runs no raft`;
+}
+
 /** A load task for a partition that is not here. */
 export function partitionNotFound(partitionId: number): string {
   return `DataPartition(${partitionId}) not found`;

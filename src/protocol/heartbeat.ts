@@ -1,9 +1,25 @@
 /**
  * The heartbeat task: its Request, and the Response with everything the master knows of a node (`admin.md` 5.7 and 6). `/stats` shows the same object.
  */
+
 import { PATH_CHARACTERS_MAX, VOLUME_NAME_CHARACTERS_MAX } from './adminBodies.js';
+import { type AdminTask, encodeAdminResponse } from './adminTask.js';
 import { ADDRESS_CHARACTERS_MAX } from './extentInfo.js';
-import { bool, decodeValue, i64, list, struct, text, u8, u32, u64 } from './jsonCodec.js';
+import {
+  aroundPlace,
+  bool,
+  decodeValue,
+  i64,
+  type JsonCodec,
+  list,
+  optionalText,
+  place,
+  struct,
+  text,
+  u8,
+  u32,
+  u64,
+} from './jsonCodec.js';
 import type { Decoded, JsonValue } from './jsonText.js';
 
 export interface HeartbeatRequest {
@@ -50,7 +66,7 @@ export const partitionReport = struct<PartitionReport>({
 });
 
 /** Sizes in bytes, summed over the disks. */
-export interface HeartbeatResponse {
+export interface HeartbeatResponse<Reports = PartitionReport[]> {
   total: number;
   used: number;
   available: number;
@@ -61,8 +77,11 @@ export interface HeartbeatResponse {
   createdPartitionCount: number;
   /** Largest remaining capacity of one disk. */
   maxCapacity: number;
+  /** Where the node stands. v1.4.0 masters read the rack, v1.5.x ones the cell, v2.x ones the zone, which they have in its place; empty ones of the two are not told. */
   rackName: string;
-  partitionReports: PartitionReport[];
+  cellName: string;
+  zoneName: string;
+  partitionReports: Reports;
   /** 1; 2 makes the master ignore the whole response. */
   status: number;
   result: string;
@@ -70,20 +89,39 @@ export interface HeartbeatResponse {
   badDisks: string[];
 }
 
-export const heartbeatResponse = struct<HeartbeatResponse>({
-  total: ['Total', u64],
-  used: ['Used', u64],
-  available: ['Available', u64],
-  totalPartitionSize: ['TotalPartitionSize', u64],
-  remainingCapacity: ['RemainingCapacity', u64],
-  createdPartitionCount: ['CreatedPartitionCnt', u32],
-  maxCapacity: ['MaxCapacity', u64],
-  rackName: ['RackName', text(256)],
-  partitionReports: ['PartitionReports', list(partitionReport, PARTITIONS_MAX)],
-  status: ['Status', u8],
-  result: ['Result', text(4096)],
-  badDisks: ['BadDisks', list(text(PATH_CHARACTERS_MAX), DISKS_MAX)],
-});
+const NAME_CHARACTERS_MAX = 256;
+
+function heartbeatResponseWith<Reports>(reports: JsonCodec<Reports>): JsonCodec<HeartbeatResponse<Reports>> {
+  return struct<HeartbeatResponse<Reports>>({
+    total: ['Total', u64],
+    used: ['Used', u64],
+    available: ['Available', u64],
+    totalPartitionSize: ['TotalPartitionSize', u64],
+    remainingCapacity: ['RemainingCapacity', u64],
+    createdPartitionCount: ['CreatedPartitionCnt', u32],
+    maxCapacity: ['MaxCapacity', u64],
+    rackName: ['RackName', text(NAME_CHARACTERS_MAX)],
+    cellName: ['CellName', optionalText(NAME_CHARACTERS_MAX)],
+    zoneName: ['ZoneName', optionalText(NAME_CHARACTERS_MAX)],
+    partitionReports: ['PartitionReports', reports],
+    status: ['Status', u8],
+    result: ['Result', text(4096)],
+    badDisks: ['BadDisks', list(text(PATH_CHARACTERS_MAX), DISKS_MAX)],
+  });
+}
+
+export const heartbeatResponse = heartbeatResponseWith(list(partitionReport, PARTITIONS_MAX));
+const heartbeatResponseAround = heartbeatResponseWith(place);
+
+/** The answer to a heartbeat task around its reports, a JSON array that is made bit by bit: what comes before it, and what behind. */
+export function encodeHeartbeatAround(
+  task: AdminTask,
+  response: Omit<HeartbeatResponse, 'partitionReports'>,
+): [before: Uint8Array, behind: Uint8Array] {
+  return aroundPlace(
+    encodeAdminResponse(task, heartbeatResponseAround, { ...response, partitionReports: null }),
+  );
+}
 
 /** Decodes the Request of a heartbeat task. */
 export function decodeHeartbeatRequest(request: JsonValue): Decoded<HeartbeatRequest> {

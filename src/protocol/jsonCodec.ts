@@ -19,6 +19,8 @@ export interface JsonCodec<T> {
   decode(value: JsonValue, fault: Fault): T;
   /** Compact JSON text. */
   encode(value: T): string;
+  /** A key with such a value is not written at all; absent: every key is. */
+  isLeftOut?(value: T): boolean;
 }
 
 /** `Members`, `[0].id` → `Members[0].id`. */
@@ -72,6 +74,24 @@ export function text(charactersMax: number): JsonCodec<string> {
     },
     encode: jsonString,
   };
+}
+
+/** A string whose key is left out where it is empty. */
+export function optionalText(charactersMax: number): JsonCodec<string> {
+  return { ...text(charactersMax), isLeftOut: (value) => value === '' };
+}
+
+/** Stands for a long value while the rest is encoded: JSON text has no such character in it. */
+const PLACE = '\0';
+
+/** A value that is put in later, as bytes: see `aroundPlace`. */
+export const place: JsonCodec<null> = { zero: () => null, decode: () => null, encode: () => PLACE };
+
+/** What stands before and behind the one `place` in an encoded body. */
+export function aroundPlace(body: Uint8Array): [before: Uint8Array, behind: Uint8Array] {
+  const at = body.indexOf(0);
+  assert(at >= 0, 'a place in the body');
+  return [body.subarray(0, at), body.subarray(at + 1)];
 }
 
 /** Any value, kept as it came. */
@@ -146,7 +166,12 @@ export function struct<T extends object>(shape: Shape<T>): JsonCodec<T> {
     },
     encode(value) {
       const fields = value as Record<string, unknown>;
-      return `{${plans.map(({ name, wireKey, codec }) => `"${wireKey}":${codec.encode(fields[name])}`).join(',')}}`;
+      let text = '';
+      for (const { name, wireKey, codec } of plans) {
+        if (codec.isLeftOut?.(fields[name])) continue;
+        text += `${text === '' ? '' : ','}"${wireKey}":${codec.encode(fields[name])}`;
+      }
+      return `{${text}}`;
     },
   };
 }

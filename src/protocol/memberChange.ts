@@ -3,8 +3,8 @@
  */
 import type { Peer } from './adminBodies.js';
 import { ADDRESS_CHARACTERS_MAX } from './extentInfo.js';
-import { decodeBody, struct, text, u64 } from './jsonCodec.js';
-import type { Decoded } from './jsonText.js';
+import { decodeBody, decodeValue, struct, text, u64 } from './jsonCodec.js';
+import type { Decoded, JsonValue } from './jsonText.js';
 
 /** Node id 0: nobody. */
 export interface MemberChange {
@@ -39,4 +39,9 @@ export function decodeMemberChange(context: Uint8Array): Decoded<MemberChange> {
   if (context.byteLength > CONTEXT_BYTES_MAX)
     return { ok: false, message: `member change of ${context.byteLength} bytes` };
   return decodeBody(memberChange, context);
+}
+
+/** Reads the Request of a task of membership (`admin.md` 5.8): the same object, in any order of keys. What is not there is zero. */
+export function decodeMemberRequest(request: JsonValue): Decoded<MemberChange> {
+  return decodeValue(memberChange, request);
 }

@@ -35,16 +35,7 @@ const SERVED = new Set<number>([
   OP.getMaxExtentIdAndPartitionSize,
 ]);
 
-/** Master ops that the control plane executes in this build. */
-const SERVED_BY_CONTROL = new Set<number>([
-  OP.createDataPartition,
-  OP.deleteDataPartition,
-  OP.loadDataPartition,
-  OP.dataNodeHeartbeat,
-]);
-
 const served = Uint8Array.from({ length: 256 }, (_, op) => (SERVED.has(op) ? 1 : 0));
-const servedByControl = Uint8Array.from({ length: 256 }, (_, op) => (SERVED_BY_CONTROL.has(op) ? 1 : 0));
 
 /** `close`: nothing sensible can follow on this connection. `refuse`: answer an error once the body has passed. */
 export const VERDICT = { route: 0, read: 1, control: 2, refuse: 3, close: 4, stream: 5 } as const;
@@ -84,8 +75,7 @@ export class Admission {
       return this.#refuse(ACTION.prepare, notAdmitted(opcode, remainingFollowers));
     }
     if (isMasterOp(opcode)) {
-      if (servedByControl[opcode] === 1) this.verdict = VERDICT.control;
-      else this.#refuse(UNKNOWN_OPCODE_ACTION, `${UNKNOWN_OPCODE_ACTION}${opcode}`);
+      this.verdict = VERDICT.control;
       return;
     }
     if (header.extentType > 1) return this.#refuse('ActionPreparePkt', ERROR_TEXT.incorrectStoreType);
@@ -116,6 +106,24 @@ export class Admission {
     this.verdict = VERDICT.read;
   }
 
+  /** Decides as `decide` does, about a packet whose body has passed by with the checksum `bodyCrc`: `action` and `message` say what it is answered. */
+  refuse(
+    header: PacketHeader,
+    classes: number,
+    partitionKnown: boolean,
+    diskMessage: string,
+    followers: number,
+    bodyCrc: number,
+  ): void {
+    this.decide(header, classes, partitionKnown, diskMessage, followers);
+    if (this.checkCrc && bodyCrc !== header.crc) {
+      this.#refuse('ActionPreparePkt', ERROR_TEXT.crcMismatch);
+    } else if (this.verdict !== VERDICT.refuse) {
+      // The partition or its disk came back while the body passed by: the body is gone, so the peer has to send it again.
+      this.#refuse('ActionPreparePkt', 'try again');
+    }
+  }
+
   #refuse(action: string, message: string): void {
     this.verdict = VERDICT.refuse;
     this.action = action;
@@ -127,7 +135,7 @@ export class Admission {
 export function bodyCapBytes(opcode: number): number {
   const bodyClass = bodyClassOf(opcode);
   if (bodyClass === 'write') return WIRE_LIMITS.writeBodyBytesMax;
-  if (servedByControl[opcode] === 1) return WIRE_LIMITS.adminBodyBytesMax;
+  if (isMasterOp(opcode)) return WIRE_LIMITS.adminBodyBytesMax;
   // A worker's request body must fit one slot; only refused and admin bodies may be larger.
   return served[opcode] === 1 ? WIRE_LIMITS.writeBodyBytesMax : WIRE_LIMITS.bodyBytesMax;
 }

@@ -3,7 +3,12 @@
  */
 import type { Outcome } from '../control/nodeView.js';
 import type { DiskChecksumsView } from '../http/messages.js';
-import { type ChecksumReport, COMMAND, type CommandAnswer } from '../partition/messages.js';
+import {
+  type ChecksumPaces,
+  type ChecksumReport,
+  COMMAND,
+  type CommandAnswer,
+} from '../partition/messages.js';
 import { chooseDisks, noSuchDisk } from './diskChoice.js';
 import type { DiskState } from './nodeState.js';
 
@@ -29,6 +34,18 @@ export class ChecksumControl {
     const chosen = chooseDisks(this.#disks, diskText);
     if (chosen.length === 0) return { ok: false, message: noSuchDisk(diskText), httpStatus: 400 };
     return { ok: true, value: await this.#ask(chosen, true) };
+  }
+
+  /** Other paces for all disks, of a disk each; its workers share them. */
+  setPaces(paces: ChecksumPaces): void {
+    for (const { handles } of this.#disks) {
+      const share: ChecksumPaces = {
+        checksumBytesPerSecond: paces.checksumBytesPerSecond / handles.length,
+        scrubBytesPerSecond: paces.scrubBytesPerSecond / handles.length,
+        scrubIntervalMs: paces.scrubIntervalMs,
+      };
+      for (const handle of handles) void handle.ask(COMMAND.setPaces, share);
+    }
   }
 
   #ask(disks: readonly number[], scrub: boolean): Promise<DiskChecksumsView[]> {

@@ -39,7 +39,10 @@ export class Connection {
   blocked = false;
   /** Blocked by its own work at the worker, a stream of unknown length or repair reads, and not by what others hold. */
   waitsForOwn = false;
-  /** Loop clock of the last byte received while a packet was incomplete. */
+  /**
+   * When bytes were received last, monotonic ms. A packet that is incomplete must progress; one that is complete was so by then, even if it waits here for a resource,
+   * because nothing is read meanwhile.
+   */
   progressMs = 0;
 
   readonly #net: NetworkThread;
@@ -101,7 +104,7 @@ export class Connection {
 
   /** Takes `count` bytes that the socket put into `buffer` (as given by `nextBuffer`). Returns false when the socket must not be read on. */
   received(count: number, buffer: Uint8Array): boolean {
-    this.progressMs = this.#net.nowMs;
+    this.progressMs = this.#net.clockMs();
     if (this.#direct) {
       this.#direct = false;
       if (this.failed) {
@@ -297,6 +300,7 @@ export class Connection {
       if (this.replies.full) return this.#block();
       const tag = net.takeTag(this, TAG_KIND.chunk, this.#raw, this.#port!, bytes, false);
       if (tag < 0) return this.#block(tag === OWN_SHARE_USED);
+      if (bytes < this.#chunkLeft) net.pending.last[tag] = 0;
       net.dispatch(this, tag, this.#port!, header, this.#chunkAt, bytes);
       this.#chunkAt += bytes;
       this.#chunkLeft -= bytes;
@@ -323,6 +327,7 @@ export class Connection {
     this.#chunkAt += covered;
     this.#chunkLeft = Math.min(remainingBytes[tag]! - covered, 0xffff_ffff);
     if (this.#chunkLeft <= 0 || covered === 0) this.#nextPacket();
+    else this.#net.pending.last[tag] = 0;
   }
 
   #takeHeap(bytes: Uint8Array, at: number, to: number): number {
@@ -335,13 +340,13 @@ export class Connection {
 
   #toControl(): void {
     const net = this.#net;
-    const tag = net.takeLocalTag(this, this.#raw);
+    const tag = net.local.takeTag(this, this.#raw);
     if (tag < 0) return this.#block();
     const body = this.#heap!;
     this.#heap = null;
     headerV1.decode(this.#rawView, 0, header);
     const partitionId = Number.isSafeInteger(header.partitionId) ? header.partitionId : -1;
-    net.control(this, tag, header.opcode, partitionId, body);
+    net.local.control(this, tag, header.opcode, partitionId, body);
     this.#nextPacket();
   }
 
@@ -359,20 +364,16 @@ export class Connection {
   /** Answers the error that admission found; the decision is made again, because the header was reused in between. */
   #refuse(): void {
     const net = this.#net;
-    const tag = net.takeLocalTag(this, this.#raw);
+    const tag = net.local.takeTag(this, this.#raw);
     if (tag < 0) return this.#block();
-    this.#decide();
-    let { action, message } = admission;
-    if (admission.checkCrc && this.#skipCrc !== header.crc) {
-      action = 'ActionPreparePkt';
-      message = 'packet Crc is incorrect';
-    } else if (admission.verdict !== VERDICT.refuse) {
-      // The partition or its disk came back while the body passed by: the body is gone, so the peer has to send it again.
-      action = 'ActionPreparePkt';
-      message = 'try again';
-    }
+    headerV1.decode(this.#rawView, 0, header);
+    const route = net.routes.get(header.partitionId);
+    const followers = this.#arg.length === 0 ? 0 : followerCount(this.#arg);
+    const refusal = route === undefined ? '' : route.port.refusal;
+    admission.refuse(header, this.classes, route !== undefined, refusal, followers, this.#skipCrc);
+    const { action, message } = admission;
     net.pending.arg[tag] = this.#arg;
-    net.finishLocal(this, tag, resultCodeFor(action, message), errorBody(action, message));
+    net.local.finish(this, tag, resultCodeFor(action, message), errorBody(action, message));
     this.#nextPacket();
   }
 

@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isNotAdmittedText } from '../protocol/errors.js';
 import { nextGeneration } from '../shm/poison.js';
 import { Connection } from './connection.js';
+import type { FailedPacket } from './failedPacket.js';
 import type { NetworkThread } from './networkThread.js';
 import type { PortAccess } from './portAccess.js';
 import { attachData, wrapAccepted } from './receivePath.js';
@@ -25,11 +26,11 @@ export interface ListenerEvents {
   refused(reason: string): void;
   closed(remote: string, reason: string): void;
   /** A packet was answered with an error. */
-  failed(remote: string, opcode: number, resultCode: number, text: string): void;
+  failed(remote: string, packet: FailedPacket): void;
   /** A connection from an address that is in no access list was closed; `count` of them so far. */
   connectionNotAdmitted(remote: string, count: number): void;
   /** A packet of a class that its sender's address is not in was refused; `count` of them so far. */
-  packetNotAdmitted(remote: string, opcode: number, text: string, count: number): void;
+  packetNotAdmitted(remote: string, packet: FailedPacket, count: number): void;
 }
 
 interface Peer {
@@ -166,9 +167,9 @@ export class Listener {
     const generation = nextGeneration(this.#generations[index]!);
     this.#generations[index] = generation;
     const attach = (socket: Socket): Connection => {
-      const replies = new ReplyQueue(this.#net, socket, index, (opcode, resultCode, text) => {
-        if (!isNotAdmittedText(text)) return this.#events.failed(remote, opcode, resultCode, text);
-        this.#events.packetNotAdmitted(remote, opcode, text, ++this.#notAdmitted.packets);
+      const replies = new ReplyQueue(this.#net, socket, index, remote, (packet) => {
+        if (!isNotAdmittedText(packet.text)) return this.#events.failed(remote, packet);
+        this.#events.packetNotAdmitted(remote, packet, ++this.#notAdmitted.packets);
       });
       const connection = new Connection(this.#net, index, generation, remote, replies);
       connection.classes = classes;

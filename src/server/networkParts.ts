@@ -8,6 +8,7 @@ import type { Slab } from '../shm/slab.js';
 import type { SpinPolicy } from '../workers/spin.js';
 import type { Connection } from './connection.js';
 import type { CopyMany } from './networkBuffers.js';
+import type { Operations } from './operations.js';
 import type { WorkerPort } from './workerPort.js';
 
 /** Limits of a connection (`config/limits.ts`, overridden by settings). */
@@ -33,6 +34,7 @@ export interface NetworkParts {
   limits: ConnectionLimits;
   tags: number;
   admin: AdminHandler;
+  operations: Operations;
   crc32(data: Uint8Array, seed: number): number;
   copyMany: CopyMany;
   /** Spins until any of this thread's reply rings may have something, at most `ns`. */

@@ -15,9 +15,11 @@ import type { Slab } from '../shm/slab.js';
 import { SLOT_KIND } from '../shm/slabShare.js';
 import type { Connection } from './connection.js';
 import { writeRequest } from './descriptors.js';
+import { LocalAnswers } from './localAnswers.js';
 import { LoneReply } from './loneReply.js';
 import { NetworkBuffers } from './networkBuffers.js';
 import type { ConnectionLimits, NetworkParts } from './networkParts.js';
+import type { Operations } from './operations.js';
 import { PendingTable, TAG, TAG_KIND } from './pending.js';
 import type { ReplyQueue } from './replyQueue.js';
 import { OWN_SHARE_USED, type Route, WORK, type WorkerPort } from './workerPort.js';
@@ -31,6 +33,8 @@ export class NetworkThread {
   readonly limits: ConnectionLimits;
   readonly routes = new Map<number, Route>();
   readonly buffers: NetworkBuffers;
+  readonly local: LocalAnswers;
+  readonly operations: Operations;
   /** Loop clock, ms: read once a turn. */
   nowMs = 0;
 
@@ -50,6 +54,8 @@ export class NetworkThread {
     this.slab = parts.slab;
     this.buffers = new NetworkBuffers(parts.slab, parts.copyMany);
     this.limits = parts.limits;
+    this.local = new LocalAnswers(this, parts.admin);
+    this.operations = parts.operations;
     this.#lone = new LoneReply(parts);
     this.nowMs = parts.monotonicMs();
   }
@@ -64,6 +70,11 @@ export class NetworkThread {
     return this.#blocked.some(({ failed, replies, waitsForOwn }) => !failed && !waitsForOwn && !replies.full);
   }
 
+  /** The clock now, ms: for what must be finer than a turn. */
+  clockMs(): number {
+    return this.#parts.monotonicMs();
+  }
+
   crc32(data: Uint8Array, seed: number): number {
     return this.#parts.crc32(data, seed);
   }
@@ -73,6 +84,11 @@ export class NetworkThread {
   addConnection(connection: Connection): void {
     assert(this.#connections[connection.index] === undefined, 'a connection index has one user');
     this.#connections[connection.index] = connection;
+  }
+
+  /** The connection at an index that is in use. */
+  connectionAt(index: number): Connection {
+    return this.#connections[index]!;
   }
 
   /** The socket is closed: nothing of it is executed any more, its index may be used again by a new generation. */
@@ -133,13 +149,6 @@ export class NetworkThread {
     this.releaseTag(tag);
   }
 
-  /** Takes a tag for a packet that is answered on this thread. */
-  takeLocalTag(connection: Connection, raw: Uint8Array): number {
-    const tag = this.pending.acquire(connection.index, TAG_KIND.local, raw, 0);
-    if (tag >= 0) this.pending.extentId[tag] = 0;
-    return tag;
-  }
-
   /** Gives back a tag that no worker holds, with its slot. */
   releaseTag(tag: number): void {
     const slot = this.pending.slot[tag]!;
@@ -191,54 +200,13 @@ export class NetworkThread {
     pending.crc[tag] = header.crc;
     pending.extentId[tag] = header.extentId;
     pending.extentOffset[tag] = extentOffset;
-    pending.issuedMs[tag] = this.nowMs;
+    pending.arrivedMs[tag] = connection.progressMs;
     this.slab.handOver(slot);
     connection.replies.push(tag, Math.max(bytes, SLOT_BYTES_MIN));
     if (port.inFlight++ === 0) port.silentMs = 0;
     this.#inFlight++;
     port.dirty = true;
     this.wake();
-  }
-
-  /** Answers a packet on this thread: `resultCode` with `body`. */
-  finishLocal(connection: Connection, tag: number, resultCode: number, body: Uint8Array): void {
-    connection.replies.push(tag, body.length);
-    this.#completeLocal(connection, tag, resultCode, body);
-  }
-
-  /** Hands a master packet to the control plane; its reply keeps its place in the queue. */
-  control(connection: Connection, tag: number, opcode: number, partitionId: number, body: Uint8Array): void {
-    connection.replies.push(tag, body.length);
-    const { index } = connection;
-    this.#parts.admin
-      .handle(opcode, partitionId, body)
-      .catch((error: Error) => ({
-        ok: false as const,
-        action: actionOf(opcode),
-        message: error.message,
-        partitionId: 0,
-      }))
-      .then((reply) => {
-        if (this.pending.state[tag] === TAG.abandoned) return this.releaseTag(tag);
-        const live = this.#connections[index]!;
-        this.pending.extentId[tag] = reply.partitionId ?? 0;
-        if (reply.ok) this.#completeLocal(live, tag, RESULT.ok, reply.body);
-        else {
-          const code = resultCodeFor(reply.action, reply.message);
-          this.#completeLocal(live, tag, code, errorBody(reply.action, reply.message));
-        }
-      });
-  }
-
-  #completeLocal(connection: Connection, tag: number, resultCode: number, body: Uint8Array): void {
-    const { pending } = this;
-    pending.resultCode[tag] = resultCode;
-    pending.crc[tag] = pending.headerView.getUint32(pending.headerOffset(tag) + 5);
-    pending.bodyBytes[tag] = body.length;
-    pending.body[tag] = body;
-    pending.state[tag] = TAG.done;
-    if (resultCode !== RESULT.ok) this.#fail(connection);
-    this.schedule(connection.replies);
   }
 
   // Turns.
@@ -355,7 +323,7 @@ export class NetworkThread {
     if (pending.state[tag] === TAG.abandoned) return this.releaseTag(tag);
     pending.state[tag] = TAG.done;
     const connection = this.#connections[pending.connection[tag]!]!;
-    if (resultCode !== RESULT.ok) this.#fail(connection);
+    if (resultCode !== RESULT.ok) this.fail(connection);
     else if (pending.kind[tag] === TAG_KIND.stream) {
       connection.streamed(tag);
       this.#released = true;
@@ -363,7 +331,8 @@ export class NetworkThread {
     this.schedule(connection.replies);
   }
 
-  #fail(connection: Connection): void {
+  /** An error reply is due: nothing more is executed for the connection. */
+  fail(connection: Connection): void {
     if (!connection.failed) connection.stop();
   }
 
@@ -390,7 +359,7 @@ export class NetworkThread {
       failed++;
       // The tag itself stays with the worker.
       const action = actionOf(this.pending.headers[this.pending.headerOffset(tag) + 2]!);
-      this.#fail(connection);
+      this.fail(connection);
       connection.replies.failAt(tag, resultCodeFor(action, message), errorBody(action, message));
     }
     return failed;

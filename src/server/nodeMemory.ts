@@ -3,14 +3,19 @@
  */
 import type { NodeConfig } from '../config/config.js';
 import { limitsOf } from '../config/diskLimits.js';
+import type { MetricsSource } from '../http/metricsSource.js';
+import { OPERATION_NAMES } from '../protocol/operationNames.js';
 import { createByteRing } from '../shm/byteRing.js';
+import { createDiskWork } from '../shm/diskWork.js';
 import { createDoorbell } from '../shm/doorbell.js';
 import { createLimitTable, type LimitTableMemory } from '../shm/limitTable.js';
+import { createOperationTable, type OperationTableMemory } from '../shm/operationTable.js';
 import { createPoisonTable, type PoisonMemory } from '../shm/poison.js';
 import { createRing } from '../shm/ring.js';
-import { createSlab, Slab } from '../shm/slab.js';
+import { createSlab, Slab, type SlabClass } from '../shm/slab.js';
 import { createDiskTable, createPartitionTable, type TableMemory } from '../shm/tables.js';
 import type { DiskWorkerData } from '../workers/workerData.js';
+import type { NodeFigures } from './nodeFigures.js';
 
 const KiB = 1024;
 /** A worker needs some files open at once, however small the budget. */
@@ -28,10 +33,13 @@ const REPAIR_READ_AGE_MS_MAX = 55_000;
 /** What main keeps of it; the workers get theirs as `DiskWorkerData`. */
 export interface NodeMemory {
   slab: Slab;
+  slabClasses: readonly SlabClass[];
   poison: PoisonMemory;
   diskTable: TableMemory;
   workerTable: TableMemory;
   limitTable: LimitTableMemory;
+  /** What the network thread counts. */
+  operations: OperationTableMemory;
   /** Word that tells the workers whether one request at a time is all there is (`LoneWatch`). */
   lone: Int32Array;
   /** One a worker, in order of index. */
@@ -63,24 +71,7 @@ export function layOutMemory(
   const workerTable = createDiskTable(workerCount);
   const limitTable = createLimitTable(workerCount);
   const lone = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
-  const settings: DiskWorkerData['settings'] = {
-    ringSlots: config.ringSlots,
-    ioThreads: Math.max(1, Math.floor(config.ioThreads / config.workersPerDisk)),
-    openExtentsMax: Math.max(OPEN_EXTENTS_MIN, Math.floor(config.maxOpenFiles / workerCount)),
-    checksumBytesPerSecond: config.checksumBytesPerSecond,
-    scrubBytesPerSecond: config.scrubBytesPerSecond,
-    scrubIntervalMs: config.scrubIntervalHours * MS_PER_HOUR,
-    strictAppend: config.strictAppend,
-    durability: config.durability,
-    directReadBytes: config.directReadBytes,
-    spinUs: config.spinWorkerUs,
-    cores,
-    writes: config.inlineWrites,
-    probeIntervalMs: config.probeIntervalMs,
-    requestAgeMsMax: REQUEST_AGE_MS_MAX,
-    repairReadAgeMsMax: REPAIR_READ_AGE_MS_MAX,
-    limits: limitsOf(config),
-  };
+  const settings = workerSettings(config, cores, workerCount);
   const workers = Array.from({ length: workerCount }, (_, index): DiskWorkerData => {
     const disk = Math.floor(index / config.workersPerDisk);
     const requests = createRing(config.ringSlots);
@@ -100,9 +91,61 @@ export function layOutMemory(
       disks: diskTable,
       workers: workerTable,
       limits: limitTable,
+      work: createDiskWork(),
       poison,
       settings,
     };
   });
-  return { slab, poison, diskTable, workerTable, limitTable, lone, workers };
+  const operations = createOperationTable(OPERATION_NAMES.length);
+  return {
+    slab,
+    slabClasses: slabMemory.classes,
+    poison,
+    diskTable,
+    workerTable,
+    limitTable,
+    operations,
+    lone,
+    workers,
+  };
+}
+
+function workerSettings(config: NodeConfig, cores: number, workerCount: number): DiskWorkerData['settings'] {
+  return {
+    ringSlots: config.ringSlots,
+    ioThreads: Math.max(1, Math.floor(config.ioThreads / config.workersPerDisk)),
+    openExtentsMax: Math.max(OPEN_EXTENTS_MIN, Math.floor(config.maxOpenFiles / workerCount)),
+    checksumBytesPerSecond: config.checksumBytesPerSecond,
+    scrubBytesPerSecond: config.scrubBytesPerSecond,
+    scrubIntervalMs: config.scrubIntervalHours * MS_PER_HOUR,
+    strictAppend: config.strictAppend,
+    durability: config.durability,
+    directReadBytes: config.directReadBytes,
+    spinUs: config.spinWorkerUs,
+    cores,
+    writes: config.inlineWrites,
+    probeIntervalMs: config.probeIntervalMs,
+    requestAgeMsMax: REQUEST_AGE_MS_MAX,
+    repairReadAgeMsMax: REPAIR_READ_AGE_MS_MAX,
+    limits: limitsOf(config),
+  };
+}
+
+/** What of it the metrics are made of, with main's `figures`; what only the control plane knows is left out. */
+export function metricsSource(
+  config: NodeConfig,
+  memory: NodeMemory,
+  figures: NodeFigures,
+): Omit<MetricsSource, 'cluster' | 'startedAtMs'> {
+  const { operations, slabClasses, diskTable, workerTable, limitTable, workers } = memory;
+  return {
+    ...{ operations, slabClasses, diskTable, workerTable, limitTable },
+    figures: figures.memory,
+    loopLag: figures.loopLag,
+    diskPaths: config.disks.map(({ path }) => path),
+    workers: workers.map(({ disk, partitions, work, ports: [port] }) => {
+      const { requests, replies } = port!;
+      return { disk, partitions, work, requests, replies };
+    }),
+  };
 }

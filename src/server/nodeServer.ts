@@ -7,19 +7,24 @@ import type { NodeConfig } from '../config/config.js';
 import { limitsOf } from '../config/diskLimits.js';
 import type { AdminHandler, NodeView, Outcome } from '../control/nodeView.js';
 import type { FaultRequest } from '../http/messages.js';
+import type { MetricsSource } from '../http/metricsSource.js';
 import { native } from '../native/addon.js';
 import { type AttachedPartition, DISK_HELD } from '../partition/messages.js';
 import { createDoorbell, DoorbellSleeper, SEQUENCE } from '../shm/doorbell.js';
+import { OperationTable } from '../shm/operationTable.js';
 import { PoisonTable } from '../shm/poison.js';
 import { DiskTable } from '../shm/tables.js';
 import { SpinPolicy } from '../workers/spin.js';
 import { ChecksumControl } from './checksumControl.js';
+import { type DiskAlarmSink, DiskAlarms } from './diskAlarms.js';
 import { silentAfterLook, watchLife, watchWorker } from './diskWatch.js';
 import { LimitControl } from './limitControl.js';
 import type { ConnectionLimits, SocketOwner } from './networkParts.js';
 import { NetworkThread } from './networkThread.js';
-import { layOutMemory } from './nodeMemory.js';
+import { NodeFigures } from './nodeFigures.js';
+import { layOutMemory, metricsSource } from './nodeMemory.js';
 import { NodeState } from './nodeState.js';
+import { type OperationListener, Operations } from './operations.js';
 import { WorkerHandle, type WorkerListener } from './workerHandle.js';
 import { backgroundShare, WorkerPort } from './workerPort.js';
 
@@ -32,12 +37,20 @@ const LOCAL_TAGS = 4096;
 export interface NodeServerOptions {
   config: NodeConfig;
   log: Logger;
+  alarms: DiskAlarmSink;
   connectionsMax: number;
   cores: number;
   limits: ConnectionLimits;
   admin(view: NodeView): AdminHandler;
   sockets(): SocketOwner;
+  /** Alarms raised since the start. */
+  alarmCount(): number;
+  /** Hears of each operation that ends. */
+  operationEnded?: OperationListener;
 }
+
+/** How long a disk may be silent before it counts as stalled, lost while it is loaded, or hanging. */
+export type WatchTimes = Pick<NodeConfig, 'stallMs' | 'loadTimeoutMs' | 'probeTimeoutMs'>;
 
 export class NodeServer implements WorkerListener {
   readonly network: NetworkThread;
@@ -45,19 +58,28 @@ export class NodeServer implements WorkerListener {
   /** Limits per disk. */
   readonly limits: LimitControl;
   readonly checksums: ChecksumControl;
+  /** What the metrics are made of, but for what only the control plane knows. */
+  readonly metrics: Omit<MetricsSource, 'cluster' | 'startedAtMs'>;
   readonly #config: NodeConfig;
   readonly #log: Logger;
+  readonly #alarms: DiskAlarms;
   readonly #handles: WorkerHandle[] = [];
   readonly #doorbell = createDoorbell();
   readonly #loopId: number;
   readonly #workerTable: DiskTable;
   readonly #watch: NodeJS.Timeout;
+  #times: WatchTimes;
+  readonly #operations: Operations;
+  readonly #figures: NodeFigures;
+  readonly #alarmCount: () => number;
   #changed: () => void = () => {};
 
   constructor(options: NodeServerOptions) {
     const { config, log } = options;
     this.#config = config;
+    this.#times = config;
     this.#log = log;
+    this.#alarms = new DiskAlarms(options.alarms);
     this.#loopId = native.registerLoop(() => this.network.called());
     const memory = layOutMemory(config, options.cores, options.connectionsMax, this.#doorbell, this.#loopId);
     const { slab, workers, lone } = memory;
@@ -74,6 +96,14 @@ export class NodeServer implements WorkerListener {
           background,
         ),
     );
+    this.#operations = new Operations(
+      new OperationTable(memory.operations),
+      log,
+      options.operationEnded ?? null,
+    );
+    this.#figures = new NodeFigures(memory.slabClasses, config.disks.length, workers.length);
+    this.#alarmCount = () => options.alarmCount();
+    this.metrics = metricsSource(config, memory, this.#figures);
     const sleeper = new DoorbellSleeper(this.#doorbell, native.waitDoorbell);
     this.network = new NetworkThread({
       slab,
@@ -84,6 +114,7 @@ export class NodeServer implements WorkerListener {
       spin: new SpinPolicy(config.spinMainUs, options.cores),
       limits: options.limits,
       tags: workers.length * config.ringSlots + LOCAL_TAGS,
+      operations: this.#operations,
       admin: { handle: (opcode, id, body) => admin.handle(opcode, id, body) },
       crc32: (data, seed) => native.crc32(data, seed),
       copyMany: native.copyMany,
@@ -142,7 +173,14 @@ export class NodeServer implements WorkerListener {
 
   close(): void {
     clearInterval(this.#watch);
+    this.#operations.close();
+    this.#figures.close();
     native.unregisterLoop(this.#loopId);
+  }
+
+  /** How long disks may be silent, from now on. */
+  setTimes(times: WatchTimes): void {
+    this.#times = times;
   }
 
   /** Makes a disk act up (tests). */
@@ -157,15 +195,19 @@ export class NodeServer implements WorkerListener {
   // WorkerListener.
 
   attached(handle: WorkerHandle, payload: unknown): void {
-    const refused = this.state.attach(handle, payload as AttachedPartition);
-    if (refused !== null) this.#log.error(refused);
+    const partition = payload as AttachedPartition;
+    const refused = this.state.attach(handle, partition);
+    if (refused !== null) this.#alarms.partitionRefused(partition.path, refused);
   }
 
   refused(_handle: WorkerHandle, { folder, reason }: { folder: string; reason: string }): void {
     this.#log.warn({ folder, reason }, 'partition not loaded');
+    this.#alarms.partitionRefused(folder, reason);
   }
 
   loaded(handle: WorkerHandle): void {
+    // A worker that could not load its disk ends its start in the same way; `failed` has told it.
+    if (handle.failure !== '') return this.#changed();
     const disk = this.#config.disks[handle.disk]!.path;
     const partitions = this.state.partitions().filter(({ diskPath }) => diskPath === disk).length;
     this.#log.info({ disk, worker: handle.member, partitions }, 'disk loaded');
@@ -175,6 +217,8 @@ export class NodeServer implements WorkerListener {
   failed(handle: WorkerHandle, reason: string): void {
     handle.port.refusal = 'disk has broken';
     this.#log.error({ disk: this.#config.disks[handle.disk]!.path, reason }, 'disk cannot be served');
+    // A disk that another node has is no bad disk, and ends the start.
+    if (!reason.endsWith(DISK_HELD)) this.#alarms.outOfService(handle.port.diskPath, reason);
     this.#changed();
   }
 
@@ -210,6 +254,7 @@ export class NodeServer implements WorkerListener {
       { disk, reason, connections },
       'disk worker died: its disk is out of service until a restart',
     );
+    this.#alarms.outOfService(disk, reason);
     this.#changed();
   }
 
@@ -217,12 +262,16 @@ export class NodeServer implements WorkerListener {
     // What was answered while this thread was busy, or the whole process stood still, must not count as silence.
     this.network.turn();
     for (const handle of this.#handles) {
-      const { port, failure, loaded, stopped } = handle;
+      const { port, failure, loaded, stopped, index } = handle;
+      this.#alarms.look(port.diskPath, this.#workerTable.status(index), {
+        readErrors: this.#workerTable.readErrors(index),
+        writeErrors: this.#workerTable.writeErrors(index),
+      });
       if (failure !== '') continue;
       if (!loaded) this.#watchLoading(handle);
       else if (!stopped) this.#watchLife(port);
       port.silentMs = silentAfterLook(port, this.limits.waitingAt(port.index), WATCH_MS);
-      const verdict = watchWorker(port, this.#config.stallMs);
+      const verdict = watchWorker(port, this.#times.stallMs);
       if (verdict === 'recovered') {
         port.refusal = '';
         this.#log.warn({ disk: port.diskPath }, 'disk answers again');
@@ -233,15 +282,30 @@ export class NodeServer implements WorkerListener {
           { disk: port.diskPath, connections, inFlight: port.inFlight },
           'disk does not answer',
         );
+        this.#alarms.silent(port.diskPath, port.inFlight);
       }
     }
+    this.#publishFigures();
     this.#changed();
+  }
+
+  #publishFigures(): void {
+    const { network, state } = this;
+    this.#figures.publish({
+      connections: this.connectionCount(),
+      inFlight: network.inFlight,
+      abandoned: this.#operations.abandoned,
+      alarms: this.#alarmCount(),
+      slab: network.slab,
+      ports: this.#handles.map(({ port }) => port),
+      diskStatus: (disk) => state.diskStatus(disk),
+    });
   }
 
   /** Tells how far a disk is loaded, and leaves it out when nothing comes up any more. */
   #watchLoading(handle: WorkerHandle): void {
     const { port } = handle;
-    const { loadTimeoutMs } = this.#config;
+    const { loadTimeoutMs } = this.#times;
     watchLife(port, this.#workerTable.heartbeatMs(port.index), 0, WATCH_MS, loadTimeoutMs);
     const partitions = this.#workerTable.foldersDone(port.index);
     const of = this.#workerTable.foldersFound(port.index);
@@ -259,10 +323,12 @@ export class NodeServer implements WorkerListener {
   #watchLife(port: WorkerPort): void {
     const probeMs = this.#workerTable.probeMs(port.index);
     const heartbeatMs = this.#workerTable.heartbeatMs(port.index);
-    if (!watchLife(port, heartbeatMs, probeMs, WATCH_MS, this.#config.probeTimeoutMs)) return;
+    if (!watchLife(port, heartbeatMs, probeMs, WATCH_MS, this.#times.probeTimeoutMs)) return;
     const context = { disk: port.diskPath, probeMs: Math.round(probeMs), loopSilentMs: port.loopSilentMs };
-    if (port.hung) this.#log.error(context, 'disk hangs: it is reported as unavailable');
-    else this.#log.warn(context, 'disk does not hang any more');
+    if (port.hung) {
+      this.#log.error(context, 'disk hangs: it is reported as unavailable');
+      this.#alarms.hangs(port.diskPath, { probeMs: context.probeMs, loopSilentMs: port.loopSilentMs });
+    } else this.#log.warn(context, 'disk does not hang any more');
   }
 
   /** Waits until `condition`, looked at after each event and at least four times a second. */

@@ -12,7 +12,7 @@ import type {
   Status,
 } from '../control/nodeView.js';
 import { type AttachedPartition, COMMAND, type CommandAnswer } from '../partition/messages.js';
-import { partitionNotFound } from '../protocol/errors.js';
+import { diskNotExist, partitionNotFound } from '../protocol/errors.js';
 import { DiskTable, PARTITION_FLAG, PartitionTable, type TableMemory } from '../shm/tables.js';
 import type { NetworkThread } from './networkThread.js';
 import type { WorkerHandle } from './workerHandle.js';
@@ -20,6 +20,8 @@ import type { WorkerHandle } from './workerHandle.js';
 interface Registered {
   info: AttachedPartition;
   handle: WorkerHandle;
+  /** Current replicas: the master's list, or META's as long as there is none. */
+  replicas: readonly string[];
 }
 
 /** One disk as configured, with the tables of its workers. */
@@ -35,6 +37,8 @@ export class NodeState implements NodeView {
   readonly #workerTable: DiskTable;
   readonly #tables: readonly PartitionTable[];
   readonly #partitions = new Map<number, Registered>();
+  /** Sum of sizes and number of the partitions on each disk: disks are asked for often, and partitions may be 60,000. */
+  readonly #allocated: { bytes: number; count: number }[];
   readonly #connectionCount: () => number;
 
   /** `tables`: one partition table a worker, by worker index. */
@@ -52,6 +56,7 @@ export class NodeState implements NodeView {
     this.#workerTable = new DiskTable(workerTable);
     this.#tables = tables.map((memory) => new PartitionTable(memory));
     this.#connectionCount = connectionCount;
+    this.#allocated = disks.map(() => ({ bytes: 0, count: 0 }));
   }
 
   /** A worker has loaded or created a partition. Returns why it cannot be taken, or null. */
@@ -60,20 +65,18 @@ export class NodeState implements NodeView {
     if (present !== undefined && present.handle !== handle) {
       return `partition ${info.id} is on ${this.#disks[present.handle.disk]!.path} too; this copy is ignored`;
     }
-    this.#partitions.set(info.id, { info, handle });
+    const sum = this.#allocated[handle.disk]!;
+    sum.bytes += info.sizeBytes - (present?.info.sizeBytes ?? 0);
+    if (present === undefined) sum.count += 1;
+    this.#partitions.set(info.id, { info, handle, replicas: present?.replicas ?? info.hosts });
     this.#net.routes.set(info.id, { port: handle.port });
     return null;
   }
 
   disks(): DiskInfo[] {
-    const allocated = new Map<number, { bytes: number; count: number }>();
-    for (const { info, handle } of this.#partitions.values()) {
-      const sum = allocated.get(handle.disk) ?? { bytes: 0, count: 0 };
-      allocated.set(handle.disk, { bytes: sum.bytes + info.sizeBytes, count: sum.count + 1 });
-    }
     return this.#disks.map(({ path, handles }, row) => {
       const total = this.#diskTable.totalBytes(row);
-      const sum = allocated.get(row) ?? { bytes: 0, count: 0 };
+      const sum = this.#allocated[row]!;
       return {
         path,
         total,
@@ -82,7 +85,7 @@ export class NodeState implements NodeView {
         reserved: this.#diskTable.reservedBytes(row),
         allocated: sum.bytes,
         unallocated: Math.max(0, total - sum.bytes),
-        status: this.#diskStatus(row),
+        status: this.diskStatus(row),
         partitionCount: sum.count,
         readErrors: sumOf(handles, (index) => this.#workerTable.readErrors(index)),
         writeErrors: sumOf(handles, (index) => this.#workerTable.writeErrors(index)),
@@ -100,6 +103,18 @@ export class NodeState implements NodeView {
     return registered === undefined ? undefined : this.#describe(registered);
   }
 
+  partitionIds(): number[] {
+    return [...this.#partitions.keys()];
+  }
+
+  /** The owner is told too; nobody waits for its answer. */
+  setReplicas(id: number, replicas: readonly string[]): void {
+    const registered = this.#partitions.get(id);
+    if (registered === undefined || isSameList(registered.replicas, replicas)) return;
+    registered.replicas = [...replicas];
+    void registered.handle.ask(COMMAND.setReplicas, { partitionId: id, replicas });
+  }
+
   connectionCount(): number {
     return this.#connectionCount();
   }
@@ -108,7 +123,7 @@ export class NodeState implements NodeView {
     const present = this.#partitions.get(request.partitionId);
     if (present !== undefined) return { ok: true, value: this.#disks[present.handle.disk]!.path };
     const disk = this.#disks.find(({ path }) => path === diskPath);
-    if (disk === undefined) return { ok: false, message: `disk(${diskPath}) not exsit` };
+    if (disk === undefined) return { ok: false, message: diskNotExist(diskPath) };
     const handle = disk.handles[request.partitionId % disk.handles.length]!;
     const answer = await handle.ask(COMMAND.createPartition, request);
     if (!answer.ok) return answer;
@@ -122,11 +137,21 @@ export class NodeState implements NodeView {
     this.#net.routes.delete(id);
     const answer = await registered.handle.ask(COMMAND.deletePartition, { id });
     if (answer.ok) {
-      this.#partitions.delete(id);
+      this.#forget(id);
       return { ok: true, value: null };
     }
     this.#net.routes.set(id, { port: registered.handle.port });
     return answer;
+  }
+
+  #forget(id: number): void {
+    const registered = this.#partitions.get(id);
+    // Two deletions of one partition may end here.
+    if (registered === undefined) return;
+    this.#partitions.delete(id);
+    const sum = this.#allocated[registered.handle.disk]!;
+    sum.bytes -= registered.info.sizeBytes;
+    sum.count -= 1;
   }
 
   async snapshot(partitionId: number): Promise<Outcome<Uint8Array>> {
@@ -147,7 +172,7 @@ export class NodeState implements NodeView {
     return answer;
   }
 
-  #describe({ info, handle }: Registered): PartitionInfo {
+  #describe({ info, handle, replicas }: Registered): PartitionInfo {
     const table = this.#tables[handle.index]!;
     const disk = this.#disks[handle.disk]!;
     return {
@@ -156,23 +181,28 @@ export class NodeState implements NodeView {
       sizeBytes: info.sizeBytes,
       usedBytes: table.usedBytes(info.row),
       extentCount: table.extentCount(info.row),
-      status: Math.min(table.status(info.row), this.#diskStatus(handle.disk)) as Status,
+      status: Math.min(table.status(info.row), this.diskStatus(handle.disk)) as Status,
       path: info.path,
       diskPath: disk.path,
       hosts: info.hosts,
       peers: info.peers,
+      replicas,
       isLeader: (table.flags(info.row) & PARTITION_FLAG.leader) !== 0,
     };
   }
 
   /** Worst of what the disk's space and its workers say; a disk without a living worker is unavailable, and one that hangs is as long as it does. */
-  #diskStatus(row: number): Status {
+  diskStatus(row: number): Status {
     const { handles } = this.#disks[row]!;
     const isOut = ({ failure, index, port }: WorkerHandle): boolean =>
       failure !== '' || port.hung || this.#workerTable.status(index) === -1;
     if (handles.some(isOut)) return -1;
     return this.#diskTable.availableBytes(row) === 0 ? 1 : 2;
   }
+}
+
+function isSameList(one: readonly string[], other: readonly string[]): boolean {
+  return one.length === other.length && one.every((entry, index) => entry === other[index]);
 }
 
 function sumOf(handles: readonly WorkerHandle[], value: (index: number) => number): number {

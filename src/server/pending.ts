@@ -38,8 +38,10 @@ export class PendingTable {
   readonly next: Int32Array;
   /** Bytes charged to the connection's budget. */
   readonly charged: Int32Array;
-  /** When it was dispatched, ms of the loop's clock. */
-  readonly issuedMs: Float64Array;
+  /** When its request was here as a whole, ms of the monotonic clock. */
+  readonly arrivedMs: Float64Array;
+  /** 0: more packets of the same reply follow. */
+  readonly last: Uint8Array;
   readonly resultCode: Uint8Array;
   readonly crc: Uint32Array;
   /** Body bytes of the reply: in the slot, or in `body`. */
@@ -69,7 +71,8 @@ export class PendingTable {
     this.slot = new Int32Array(capacity);
     this.next = new Int32Array(capacity);
     this.charged = new Int32Array(capacity);
-    this.issuedMs = new Float64Array(capacity);
+    this.arrivedMs = new Float64Array(capacity);
+    this.last = new Uint8Array(capacity);
     this.resultCode = new Uint8Array(capacity);
     this.crc = new Uint32Array(capacity);
     this.bodyBytes = new Int32Array(capacity);
@@ -107,6 +110,7 @@ export class PendingTable {
     this.charged[tag] = 0;
     this.bodyBytes[tag] = 0;
     this.share[tag] = 0;
+    this.last[tag] = 1;
     const at = tag * HEADER_STRIDE;
     for (let i = 0; i < HEADER_BYTES; i++) this.headers[at + i] = source[sourceOffset + i]!;
     return tag;

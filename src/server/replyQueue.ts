@@ -16,6 +16,7 @@ import {
 } from '../protocol/header.js';
 import { RESULT } from '../protocol/resultCodes.js';
 import { TINY_REPAIR_ARG_BYTES } from '../protocol/tinyRepairArg.js';
+import { type FailedPacket, failedPacket } from './failedPacket.js';
 import type { NetworkThread } from './networkThread.js';
 import { TAG, TAG_KIND } from './pending.js';
 import { writeStreamPacket } from './streamPacket.js';
@@ -24,7 +25,7 @@ import { writeStreamPacket } from './streamPacket.js';
 const COPY_BYTES_MAX = 32 * 1024;
 
 /** Hears of an error reply that was sent. */
-export type FailureListener = (opcode: number, resultCode: number, text: string) => void;
+export type FailureListener = (packet: FailedPacket) => void;
 
 export class ReplyQueue {
   /** Bytes of requests and replies charged to this connection, and packets in the queue. */
@@ -40,8 +41,9 @@ export class ReplyQueue {
   readonly #net: NetworkThread;
   readonly #socket: Socket;
   readonly #failed: FailureListener;
-  /** Index of the connection. */
+  /** Index of the connection, and its peer. */
   readonly #index: number;
+  readonly #remote: string;
   #head = -1;
   #tail = -1;
   /** A request that gets an error reply although its worker has not answered: its tag, and the reply. */
@@ -49,13 +51,16 @@ export class ReplyQueue {
   #endWhenEmpty = false;
   #failCode = 0;
   #failBody: Uint8Array | null = null;
+  /** What the queue begins with, up to its last packet, is the rest of an operation that has ended. */
+  #restEnded = false;
   /** Slots whose bytes the socket still holds. */
   readonly #held: number[] = [];
   readonly #onFlushed = (): void => this.#flushed();
 
-  /** `failed` hears of each error reply: opcode, result code and text. */
-  constructor(net: NetworkThread, socket: Socket, index: number, failed: FailureListener) {
+  /** `failed` hears of each error reply. */
+  constructor(net: NetworkThread, socket: Socket, index: number, remote: string, failed: FailureListener) {
     this.#index = index;
+    this.#remote = remote;
     this.#failed = failed;
     this.#net = net;
     this.#socket = socket;
@@ -117,6 +122,7 @@ export class ReplyQueue {
     const net = this.#net;
     const { pending, limits } = net;
     const endedBefore = this.ended;
+    const nowMs = net.clockMs();
     let corked = false;
     let wrote = false;
     let at = 0;
@@ -136,6 +142,9 @@ export class ReplyQueue {
         wrote = true;
       }
       this.#pop(tag);
+      const resultCode = pending.resultCode[tag]!;
+      const last = pending.last[tag] === 1;
+      net.operations.replied(pending, tag, resultCode, pending.bodyBytes[tag]!, nowMs, this.#remote);
       if (large) {
         corked = this.#cork(corked);
         this.#writeChunk(tag);
@@ -143,10 +152,11 @@ export class ReplyQueue {
       } else {
         if (need > net.buffers.staging.length) net.buffers.replaceStaging(need);
         at = this.#stage(tag, at);
-        const failed = pending.resultCode[tag] !== RESULT.ok;
-        if (failed) this.#tell(tag, pending.resultCode[tag]!, at);
+        const failed = resultCode !== RESULT.ok;
+        if (failed) this.#tell(tag, resultCode, at);
         this.#release(tag);
         if (failed) {
+          this.#restEnded = !last;
           this.ended = true;
           break;
         }
@@ -156,6 +166,9 @@ export class ReplyQueue {
       if (at + HEADER_BYTES + this.#failBody!.length > net.buffers.staging.length)
         at = this.#writeStaging(at);
       at = this.#stageFailure(at);
+      const { length } = this.#failBody!;
+      net.operations.replied(pending, this.#failTag, this.#failCode, length, nowMs, this.#remote);
+      this.#restEnded = true;
       this.ended = true;
     }
     if (at > 0) {
@@ -252,7 +265,7 @@ export class ReplyQueue {
     const { pending, buffers } = this.#net;
     buffers.copyOut();
     const text = buffers.staging.toString('utf8', end - pending.bodyBytes[tag]!, end);
-    this.#failed(pending.headers[pending.headerOffset(tag) + 2]!, resultCode, text);
+    this.#failed(failedPacket(pending.headers, pending.headerOffset(tag), resultCode, text));
   }
 
   #stageFailure(at: number): number {
@@ -264,7 +277,7 @@ export class ReplyQueue {
     writeReplyFields(stagingView, at, this.#failCode, pending.headerView.getUint32(from + 5), body.length, 0);
     writeExtent(stagingView, at, pending.extentId[this.#failTag]!, pending.extentOffset[this.#failTag]!);
     staging.set(body, at + HEADER_BYTES);
-    this.#failed(pending.headers[from + 2]!, this.#failCode, Buffer.from(body).toString());
+    this.#failed(failedPacket(pending.headers, from, this.#failCode, Buffer.from(body).toString()));
     return at + HEADER_BYTES + body.length;
   }
 
@@ -331,9 +344,13 @@ export class ReplyQueue {
   }
 
   #abandonAll(): void {
-    const { pending } = this.#net;
+    const { pending, operations } = this.#net;
     for (let tag = this.#head; tag >= 0; ) {
       const next = pending.next[tag]!;
+      if (pending.last[tag] === 1) {
+        if (!this.#restEnded) operations.abandoned++;
+        this.#restEnded = false;
+      }
       if (pending.state[tag] === TAG.done) this.#release(tag);
       else pending.state[tag] = TAG.abandoned;
       tag = next;

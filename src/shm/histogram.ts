@@ -99,14 +99,21 @@ export function quantileUs(snapshot: HistogramSnapshot, q: number): number {
   return snapshot.maxUs;
 }
 
-/** Records up to about `boundUs` (whole buckets that end there or before), for cumulative `le` buckets of a metrics page. */
-export function countUpTo(snapshot: HistogramSnapshot, boundUs: number): number {
+/**
+ * Records below each of `boundsUs` (rising, each a power of two, so that it is the edge of a bucket and the counts are exact), for the cumulative buckets of a
+ * metrics page: one pass over the histogram.
+ */
+export function countsBelow(snapshot: HistogramSnapshot, boundsUs: readonly number[]): number[] {
+  const counts: number[] = [];
   let seen = 0;
-  for (const [bucket, inBucket] of snapshot.buckets.entries()) {
-    if (bucketStartUs(bucket + 1) > boundUs) break;
-    seen += inBucket;
+  let bucket = 0;
+  for (const boundUs of boundsUs) {
+    for (; bucket < HISTOGRAM_BUCKETS && bucketStartUs(bucket + 1) <= boundUs; bucket++) {
+      seen += snapshot.buckets[bucket]!;
+    }
+    counts.push(seen);
   }
-  return seen;
+  return counts;
 }
 
 /** What was recorded between two snapshots of one histogram. The maximum is the later one's. */

@@ -79,6 +79,14 @@ export function createRing(slotCount: number, reservedSlots = 0): RingMemory {
   };
 }
 
+/** Descriptors of a ring that are published and not given back, as any thread may look at any time: for metrics. */
+export function ringFill(memory: RingMemory): number {
+  const control = new Int32Array(memory.sab, 0, CONTROL_BYTES / Int32Array.BYTES_PER_ELEMENT);
+  // In this order, so that the reader cannot be ahead of the writer; by what both moved on in between the figure may be too large, but not the ring.
+  const read = Atomics.load(control, READ_INDEX);
+  return Math.min((Atomics.load(control, WRITE_INDEX) - read) | 0, memory.slotCount);
+}
+
 /** The writing end. Owned by one thread. */
 export class RingProducer {
   /** Descriptors as 32-bit words: descriptor `slot` is `[slot * DESCRIPTOR_I32, + DESCRIPTOR_I32)`. */

@@ -243,6 +243,9 @@ export class Slab {
   classFreeSlots(classIndex: number): number {
     return this.freeCounts[classIndex]!;
   }
+  classUsedSlots(classIndex: number): number {
+    return this.classSlots[classIndex]! - this.freeCounts[classIndex]!;
+  }
 
   /**
    * The class that serves a request: the smallest that is large enough, or the next one when the kind has no room in that and more

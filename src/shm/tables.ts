@@ -20,6 +20,19 @@ export interface TableMemory {
 /** One row: two cache lines, 16 cells. */
 const ROW_CELLS = LINE_BYTES / Float64Array.BYTES_PER_ELEMENT;
 
+/** What is counted of a partition, from its load or creation on; durations are sums, µs. */
+export const PARTITION_COUNT = {
+  readOps: 8,
+  readBytes: 9,
+  readUs: 10,
+  writeOps: 11,
+  writeBytes: 12,
+  writeUs: 13,
+  otherOps: 14,
+  errors: 15,
+} as const;
+export type PartitionCount = (typeof PARTITION_COUNT)[keyof typeof PARTITION_COUNT];
+
 /** Bits of a partition's flags. */
 export const PARTITION_FLAG = {
   /** This replica leads its raft group, or is the only host. */
@@ -62,6 +75,10 @@ class Cells {
   set(row: number, cell: number, value: number): void {
     assert(row >= 0 && row < this.rows, 'table: no such row');
     this.cells[row * ROW_CELLS + cell] = value;
+  }
+
+  add(row: number, cell: number, n: number): void {
+    this.cells[row * ROW_CELLS + cell]! += n;
   }
 
   clear(row: number): void {
@@ -111,6 +128,13 @@ export class PartitionTable {
   /** Changes with each claim and free. Read it before the rows. */
   version(): number {
     return Atomics.load(this.cells.version, 0);
+  }
+
+  /** Rows that are taken, by a scan of the table. */
+  claimed(): number {
+    let count = 0;
+    for (let row = 0; row < this.rows; row++) if (this.id(row) !== 0) count++;
+    return count;
   }
 
   /** Row of a partition by a scan of the table, or -1. */
@@ -167,6 +191,13 @@ export class PartitionTable {
   }
   setFlags(row: number, value: number): void {
     this.cells.set(row, PARTITION.flags, value);
+  }
+  counted(row: number, count: PartitionCount): number {
+    return this.cells.get(row, count);
+  }
+  /** Adds to a count of the partition in `row`. */
+  count(row: number, count: PartitionCount, n: number): void {
+    this.cells.add(row, count, n);
   }
 }
 

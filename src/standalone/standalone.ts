@@ -12,6 +12,7 @@ import type { StandaloneFlags } from '../config/standaloneFlags.js';
 import { CREATE_AVAILABLE_BYTES } from '../control/space.js';
 import { type DataNode, type DataNodeOptions, startDataNode } from '../dataNode.js';
 import { spaceOf } from '../partition/diskSpace.js';
+import type { Alarms } from '../telemetry/alarms.js';
 import { EmbeddedMaster } from './master.js';
 import { configText, freePorts, standaloneFolders } from './standaloneConfig.js';
 
@@ -21,6 +22,9 @@ const SERVING_IDLE_MS = 20_000;
 export interface StandaloneOptions {
   flags: StandaloneFlags;
   log: Logger;
+  /** Handed on to the node. */
+  alarms?: Alarms;
+  setLogLevel?: (level: string) => boolean;
   /** Aborted: the start is given up; what was begun is stopped. */
   signal?: AbortSignal;
   /** The data node; tests put another one in its place. */
@@ -79,7 +83,9 @@ export async function startStandalone(options: StandaloneOptions): Promise<Stand
     if (master.createdCount < flags.partitionCount)
       await requireSpace(folders.disks, options.statFolder ?? statfs);
     const config = await writeConfig(flags, master.address);
-    node = await (options.startNode ?? startDataNode)({ config, log, signal });
+    const { alarms, setLogLevel } = options;
+    const handedOn = { ...(alarms && { alarms }), ...(setLogLevel && { setLogLevel }) };
+    node = await (options.startNode ?? startDataNode)({ config, log, signal, ...handedOn });
     const missing = await master.waitServing(SERVING_IDLE_MS, signal);
     if (missing !== null) throw new Error(missing);
     const { http } = node.addresses;

@@ -1,54 +1,66 @@
 /**
- * One file (or standard error) that log lines go to, written in the background: neither a full, a hung nor a closed one may stop or delay the node.
+ * Lines on their way to a file or to standard error, written in the background: neither a full, a hung nor a closed one may stop or delay the node.
  *
- * Used by `log.ts`. Not pino's own destination: its `flushSync`, which `fatal` and the end of the process call, tries again for ever on a full
+ * Used by `log.ts` and `umpFiles.ts`. Not pino's own destination: its `flushSync`, which `fatal` and the end of the process call, tries again for ever on a full
  * disk (measured with /dev/full). Here one write is under way at most, lines wait in bounded memory, further lines are dropped and
  * counted, and a failed write is tried again later. There is no synchronous flush; the end of the process waits in `drain`, with a bound.
  */
-import assert from 'node:assert';
-import { write } from 'node:fs';
+import { codeOf } from './fileCalls.js';
+import type { FileLane } from './fileLane.js';
 
-/** Starts one write of `bytes`; calls back once with the error or the count written. As `fs.write`. */
-export type WriteBytes = (
-  fd: number,
-  bytes: Uint8Array,
-  done: (error: NodeJS.ErrnoException | null, written: number) => void,
-) => void;
+/** Where the bytes go. */
+export interface LineOutput {
+  /** Resolves with the bytes written, at least 1; rejects with an errno's error. */
+  write(bytes: Uint8Array): Promise<number>;
+}
+
+/** Bytes of unwritten lines kept a file while its disk does not take them; then lines are dropped. */
+export const QUEUED_BYTES_MAX = 4 * 1024 * 1024;
+
+/** What is written at once, a line more or less: small against the least size at which files are renamed, so that they do not go far beyond. */
+const BATCH_BYTES_MAX = 256 * 1024;
 
 /** A pipe or terminal in non-blocking mode is full: it empties soon. Anything else is a disk that needs an operator. */
 const RETRY_BUSY_MS = 10;
 const RETRY_FAILED_MS = 1_000;
 
 export class LogFile {
-  readonly #fd: number;
+  readonly #lane: FileLane;
+  readonly #output: LineOutput;
   readonly #queuedBytesMax: number;
   readonly #report: (what: string) => void;
-  readonly #writeBytes: WriteBytes;
   #lines: string[] = [];
   #queuedBytes = 0;
   /** What is being written, or waits to be tried again. */
   #chunk: Uint8Array | null = null;
-  #writing = false;
+  #inLane = false;
   #retry: NodeJS.Timeout | null = null;
+  #closed = false;
   #dropped = 0;
+  #errors = 0;
   #drained: (() => void)[] = [];
 
   /** `report` is told of errors and losses, in words; it bounds their rate itself. */
   constructor(
-    fd: number,
-    queuedBytesMax: number,
+    lane: FileLane,
+    output: LineOutput,
     report: (what: string) => void,
-    writeBytes: WriteBytes = write,
+    queuedBytesMax = QUEUED_BYTES_MAX,
   ) {
-    this.#fd = fd;
+    this.#lane = lane;
+    this.#output = output;
     this.#queuedBytesMax = queuedBytesMax;
     this.#report = report;
-    this.#writeBytes = writeBytes;
   }
 
   /** Lines dropped so far because the file did not take them. */
   get dropped(): number {
     return this.#dropped;
+  }
+
+  /** Writes that failed; what they were to write was tried again. */
+  get errors(): number {
+    return this.#errors;
   }
 
   /** Takes one line with its line break, or drops it when too much waits already. */
@@ -76,38 +88,58 @@ export class LogFile {
     });
   }
 
-  #pump(): void {
-    if (this.#writing || this.#retry !== null) return;
-    if (this.#chunk === null) {
-      if (this.#lines.length === 0) return;
-      this.#chunk = Buffer.from(this.#lines.join(''));
-      this.#lines = [];
-    }
-    this.#writing = true;
-    this.#writeBytes(this.#fd, this.#chunk, (error, written) => this.#wrote(error, written));
+  /** Writes nothing more (tests). */
+  close(): void {
+    this.#closed = true;
+    if (this.#retry !== null) clearTimeout(this.#retry);
   }
 
-  #wrote(error: NodeJS.ErrnoException | null, written: number): void {
-    const chunk = this.#chunk;
-    assert(chunk !== null && this.#writing, 'a write ended that was not under way');
-    this.#writing = false;
-    if (error !== null) {
-      const busy = error.code === 'EAGAIN' || error.code === 'EBUSY';
-      if (!busy) this.#report(error.message);
-      this.#tryLater(busy ? RETRY_BUSY_MS : RETRY_FAILED_MS);
-      return;
+  #pump(): void {
+    if (this.#closed || this.#inLane || this.#retry !== null || this.#queuedBytes === 0) return;
+    this.#inLane = true;
+    this.#lane.run(() => this.#work());
+  }
+
+  /** One write, with the lines that have come until its turn. */
+  async #work(): Promise<void> {
+    this.#chunk ??= this.#nextBatch();
+    try {
+      const written = await this.#output.write(this.#chunk);
+      if (written === 0) throw new Error('nothing was written');
+      this.#queuedBytes -= written;
+      this.#chunk = written < this.#chunk.length ? this.#chunk.subarray(written) : null;
+      if (this.#queuedBytes === 0) for (const resolve of this.#drained.splice(0)) resolve();
+    } catch (error) {
+      this.#failed(error as Error);
     }
-    this.#queuedBytes -= written;
-    this.#chunk = written < chunk.length ? chunk.subarray(written) : null;
-    if (this.#queuedBytes === 0) for (const resolve of this.#drained.splice(0)) resolve();
+    this.#inLane = false;
     this.#pump();
   }
 
-  #tryLater(delayMs: number): void {
-    this.#retry = setTimeout(() => {
-      this.#retry = null;
-      this.#pump();
-    }, delayMs);
+  #nextBatch(): Uint8Array {
+    let count = 0;
+    for (let characters = 0; count < this.#lines.length && characters < BATCH_BYTES_MAX; count++)
+      characters += this.#lines[count]!.length;
+    const batch = this.#lines.slice(0, count).join('');
+    this.#lines = this.#lines.slice(count);
+    return Buffer.from(batch);
+  }
+
+  #failed(error: Error): void {
+    const code = codeOf(error);
+    const busy = code === 'EAGAIN' || code === 'EBUSY';
+    if (!busy) {
+      this.#errors += 1;
+      this.#report(error.message);
+    }
+    if (this.#closed) return;
+    this.#retry = setTimeout(
+      () => {
+        this.#retry = null;
+        this.#pump();
+      },
+      busy ? RETRY_BUSY_MS : RETRY_FAILED_MS,
+    );
     this.#retry.unref();
   }
 }

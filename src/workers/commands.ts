@@ -5,7 +5,7 @@
 import { type Limits, UNLIMITED } from '../config/diskLimits.js';
 import { answerQuery, type DebugQuery } from '../partition/debugQuery.js';
 import type { NewPartition } from '../partition/diskLoad.js';
-import { COMMAND, type CommandAnswer, EVENT } from '../partition/messages.js';
+import { type ChecksumPaces, COMMAND, type CommandAnswer, EVENT } from '../partition/messages.js';
 import { partitionNotFound } from '../protocol/errors.js';
 import { ByteRingConsumer, type ByteRingMemory } from '../shm/byteRing.js';
 import type { EventQueue } from './eventQueue.js';
@@ -16,6 +16,7 @@ const decoder = new TextDecoder();
 /** What commands do besides asking partitions. */
 export interface CommandHost {
   setLimits(limits: Limits): void;
+  setPaces(paces: ChecksumPaces): void;
   stop(): void;
 }
 
@@ -69,6 +70,15 @@ export class CommandReader {
       case COMMAND.setLimits:
         this.#host.setLimits(JSON.parse(text) as Limits);
         return { ok: true, value: null };
+      case COMMAND.setPaces:
+        this.#host.setPaces(JSON.parse(text) as ChecksumPaces);
+        return { ok: true, value: null };
+      case COMMAND.setReplicas: {
+        const { partitionId, replicas } = JSON.parse(text) as { partitionId: number; replicas: string[] };
+        const partition = this.#partitions.get(partitionId);
+        if (partition !== undefined) partition.replicas = replicas;
+        return { ok: true, value: null };
+      }
       default:
         // What was taken on is finished now, whatever the limits say.
         this.#host.setLimits(UNLIMITED);

@@ -10,7 +10,7 @@ import { native } from '../native/addon.js';
 import { DiskLimits } from '../partition/diskLimits.js';
 import { DiskProbe } from '../partition/diskProbe.js';
 import { FreeSpace } from '../partition/diskSpace.js';
-import { EVENT, REPLY_F64, REPLY_I32, RESULT_SKIPPED } from '../partition/messages.js';
+import { EVENT, RESULT_SKIPPED } from '../partition/messages.js';
 import { endsInside, type Operation } from '../partition/operation.js';
 import type { Partition } from '../partition/partition.js';
 import { StoreGroup } from '../partition/storeGroup.js';
@@ -18,9 +18,10 @@ import { type DiskHealth, type StoreHost, type StoreSettings, scratchBytes } fro
 import { ACTION, ERROR_TEXT, errorBody } from '../protocol/errors.js';
 import { actionOf, isWriteOp } from '../protocol/opcodes.js';
 import { RESULT, resultCodeFor } from '../protocol/resultCodes.js';
+import { DiskWork } from '../shm/diskWork.js';
 import { WAIT } from '../shm/doorbell.js';
 import { PoisonTable } from '../shm/poison.js';
-import { DiskTable } from '../shm/tables.js';
+import { DiskTable, PartitionTable } from '../shm/tables.js';
 import { isDiskError } from '../storage/diskErrors.js';
 import type { Clock } from '../storage/io.js';
 import { NativeDisk } from '../storage/nativeDisk.js';
@@ -31,8 +32,9 @@ import { LimitGate } from './limitGate.js';
 import { OperationPool } from './operationPool.js';
 import { PartitionSet } from './partitionSet.js';
 import { isTooOld } from './patience.js';
-import { fillOperation, Port } from './port.js';
+import { fillOperation, Port, writeReply } from './port.js';
 import { SpinPolicy } from './spin.js';
+import { WorkCount } from './workCount.js';
 import { type DiskWorkerData, storeSettings } from './workerData.js';
 
 /** Requests taken a turn: enough to share the costs of a turn, few enough to keep the first one's reply prompt. */
@@ -64,6 +66,7 @@ export class DiskWorker implements StoreHost {
   readonly #partitions: PartitionSet;
   readonly #gate: LimitGate;
   readonly #workerTable: DiskTable;
+  readonly #count: WorkCount;
   readonly #probe: DiskProbe;
   readonly #mode: IoMode;
   readonly #spin: SpinPolicy;
@@ -108,6 +111,7 @@ export class DiskWorker implements StoreHost {
     this.#failed = new Int32Array(data.poison.connections);
     this.#pool = new OperationPool(operations);
     this.#workerTable = new DiskTable(data.workers);
+    this.#count = new WorkCount(new PartitionTable(data.partitions), new DiskWork(data.work));
     this.#probe = new DiskProbe(this, data.root, settings.probeIntervalMs);
     this.#mode = new IoMode(settings.writes);
     this.#spin = new SpinPolicy(settings.spinUs, settings.cores);
@@ -115,6 +119,7 @@ export class DiskWorker implements StoreHost {
     this.#partitions = new PartitionSet(data, this.stores, this.events);
     this.#commands = new CommandReader(data.commands, this.#partitions, this.events, {
       setLimits: (limits) => this.limits.change(limits, this.#monotonicMs()),
+      setPaces: (paces) => this.stores.checksums.setPaces(paces),
       stop: () => {
         this.#stopping = true;
       },
@@ -155,6 +160,7 @@ export class DiskWorker implements StoreHost {
 
   /** One turn of the loop; returns how much there was to do. */
   #turn(): number {
+    this.#count.nowMs = performance.now();
     let work = this.disk.drainCompletions();
     if (!this.#batchAway) {
       this.stores.advance();
@@ -208,6 +214,7 @@ export class DiskWorker implements StoreHost {
       if (at < 0) break;
       const op = this.#pool.acquire();
       fillOperation(op, requests, at, p);
+      this.#count.taken(op);
       if (isWriteOp(op.opcode)) {
         ranges[writes * 2] = op.bufferOffset;
         ranges[writes * 2 + 1] = op.size;
@@ -237,11 +244,12 @@ export class DiskWorker implements StoreHost {
       this.#reply(op, RESULT_SKIPPED, 0);
       return;
     }
+    const partition: Partition | undefined = this.#partitions.get(op.partitionId);
+    op.tableRow = partition?.tableRow ?? -1;
     if (isTooOld(op, nowMs, this.#data.settings)) {
       this.fail(op, actionOf(op.opcode), 'request waited too long for its disk');
       return;
     }
-    const partition: Partition | undefined = this.#partitions.get(op.partitionId);
     if (partition === undefined) this.fail(op, ACTION.prepare, ERROR_TEXT.partitionNotExists);
     else partition.execute(op);
   }
@@ -268,6 +276,7 @@ export class DiskWorker implements StoreHost {
   }
 
   #settleBatch(ns: number): void {
+    this.#count.nowMs = performance.now();
     const { batch } = this.disk;
     const { length } = batch;
     for (let i = 0; i < length; i++) {
@@ -293,11 +302,13 @@ export class DiskWorker implements StoreHost {
 
   finish(op: Operation): void {
     if (endsInside(op, null)) return;
+    this.#count.ended(op, true, op.replyBytes);
     this.#reply(op, RESULT.ok, op.replyBytes);
   }
 
   fail(op: Operation, action: string, message: string): void {
     if (endsInside(op, message)) return;
+    this.#count.ended(op, false, 0);
     this.#failed[op.connection] = op.generation;
     const text = errorBody(action, message, op.bufferBytes);
     this.regions[op.port]!.set(text, op.bufferOffset);
@@ -330,24 +341,14 @@ export class DiskWorker implements StoreHost {
   }
 
   #reply(op: Operation, resultCode: number, bodyBytes: number): void {
-    const { replies } = this.#ports[op.port]!;
+    const port = this.#ports[op.port]!;
     if (op.chargedLane !== 0) this.limits.ended(op);
-    const at = replies.reserve(true);
-    const i = at * 16;
-    const large = resultCode === RESULT.ok && op.replyBody !== null;
-    replies.i32[i + REPLY_I32.tag] = op.tag;
-    replies.i32[i + REPLY_I32.resultCode] = resultCode;
-    replies.i32[i + REPLY_I32.crc] = op.replyCrc;
-    replies.i32[i + REPLY_I32.bodyBytes] = large ? op.replyBody!.length : bodyBytes;
-    replies.i32[i + REPLY_I32.largeBody] = large ? 1 : 0;
-    replies.i32[i + REPLY_I32.unserved] = this.#gate.endsUnserved ? 1 : 0;
-    replies.f64[at * 8 + REPLY_F64.extentId] = op.extentId;
-    replies.f64[at * 8 + REPLY_F64.extentOffset] = op.extentOffset;
-    replies.f64[at * 8 + REPLY_F64.remainingBytes] = op.remainingBytes;
-    replies.f64[at * 8 + REPLY_F64.holeBytes] = op.holeBytes;
+    const body = resultCode === RESULT.ok ? op.replyBody : null;
+    const large = body !== null;
+    writeReply(port, op, resultCode, large ? body.length : bodyBytes, large, this.#gate.endsUnserved);
     if (large) {
-      replies.publish();
-      this.events.bytes(EVENT.bodyPiece, op.tag, op.replyBody!);
+      port.replies.publish();
+      this.events.bytes(EVENT.bodyPiece, op.tag, body);
     }
     this.#pool.release(op);
   }
@@ -373,6 +374,7 @@ export class DiskWorker implements StoreHost {
     this.#gate.sweep();
     if (this.#data.member === 0) this.#probe.tick();
     this.#workerTable.setProbeMs(this.#data.index, this.#probe.underWayMs);
+    this.#workerTable.setMode(this.#data.index, this.#mode.threaded ? 1 : 0);
     this.#workerTable.setHeartbeatMs(this.#data.index, this.#monotonicMs());
   }
 

@@ -160,6 +160,7 @@ export class PartitionSet {
   #attach(partition: Partition): Outcome<AttachedPartition> {
     const row = this.#table.claim(partition.id);
     if (row < 0) return { ok: false, message: `more than ${this.#table.rows} partitions on one worker` };
+    partition.tableRow = row;
     const entry = { partition, row };
     this.#entries.set(partition.id, entry);
     this.#report(entry);

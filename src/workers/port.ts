@@ -2,7 +2,7 @@
  * One network thread as a worker sees it: its rings and doorbell, and how a descriptor becomes an operation.
  */
 import { native } from '../native/addon.js';
-import { REQUEST_F64, REQUEST_I32 } from '../partition/messages.js';
+import { REPLY_F64, REPLY_I32, REQUEST_F64, REQUEST_I32 } from '../partition/messages.js';
 import type { Operation } from '../partition/operation.js';
 import { Doorbell } from '../shm/doorbell.js';
 import { RingConsumer, RingProducer } from '../shm/ring.js';
@@ -44,4 +44,28 @@ export function fillOperation(op: Operation, requests: RingConsumer, at: number,
   op.extentOffset = f64[f + REQUEST_F64.extentOffset]!;
   op.issuedAtMs = i32[i + REQUEST_I32.issuedAtMs]!;
   op.primary = false;
+}
+
+/** Reserves a reply descriptor and fills it from `op`; `largeBody`: its body follows as an event. `unserved`: the disk had nothing to do with it. */
+export function writeReply(
+  { replies }: Port,
+  op: Operation,
+  resultCode: number,
+  bodyBytes: number,
+  largeBody: boolean,
+  unserved: boolean,
+): void {
+  const at = replies.reserve(true);
+  const i = at * 16;
+  const f = at * 8;
+  replies.i32[i + REPLY_I32.tag] = op.tag;
+  replies.i32[i + REPLY_I32.resultCode] = resultCode;
+  replies.i32[i + REPLY_I32.crc] = op.replyCrc;
+  replies.i32[i + REPLY_I32.bodyBytes] = bodyBytes;
+  replies.i32[i + REPLY_I32.largeBody] = largeBody ? 1 : 0;
+  replies.i32[i + REPLY_I32.unserved] = unserved ? 1 : 0;
+  replies.f64[f + REPLY_F64.extentId] = op.extentId;
+  replies.f64[f + REPLY_F64.extentOffset] = op.extentOffset;
+  replies.f64[f + REPLY_F64.remainingBytes] = op.remainingBytes;
+  replies.f64[f + REPLY_F64.holeBytes] = op.holeBytes;
 }

@@ -6,6 +6,7 @@ import type { Durability } from '../config/config.js';
 import type { Limits } from '../config/diskLimits.js';
 import type { StoreSettings } from '../partition/storeHost.js';
 import type { ByteRingMemory } from '../shm/byteRing.js';
+import type { DiskWorkMemory } from '../shm/diskWork.js';
 import type { LimitTableMemory } from '../shm/limitTable.js';
 import type { PoisonMemory } from '../shm/poison.js';
 import type { RingMemory } from '../shm/ring.js';
@@ -41,6 +42,8 @@ export interface DiskWorkerData {
   workers: TableMemory;
   /** What waits for limits, one row a worker. */
   limits: LimitTableMemory;
+  /** What the worker has done, for metrics. */
+  work: DiskWorkMemory;
   poison: PoisonMemory;
   settings: {
     ringSlots: number;

@@ -83,6 +83,23 @@ t.test('each key of a wrong type, in the foreground and in the background', asyn
   );
 });
 
+t.test('a role that is another server: the words of the reference, in front and behind', async (t) => {
+  for (const [role, said] of [
+    ['master', 'master'],
+    ['metanode', 'metanode'],
+    ['', '""'],
+  ]) {
+    const path = configFile({ ...GOOD, role });
+    for (const flags of [['-f'], []]) {
+      const { status, stdout, stderr } = extentd('-c', path, ...flags);
+      t.strictSame([status, stdout], [1, '']);
+      t.match(stderr, `Fatal: role mismatch: ${said} `);
+      t.equal(stderr.split('\n').length, 2, 'one line');
+    }
+  }
+  t.notOk(existsSync(GOOD.logDir), 'before any log is opened');
+});
+
 t.test('a start that fails says so to the terminal, or through the launcher', async (t) => {
   const path = configFile(GOOD);
   const inFront = extentd('-c', path, '-f');
@@ -109,8 +126,11 @@ async function searchingNode(
   const child = spawn(process.execPath, args, { stdio: 'ignore' });
   t.teardown(() => child.kill('SIGKILL'));
   const deadline = performance.now() + 60_000;
-  while (!existsSync(join(logDir, 'dataNode', 'output.log'))) {
-    if (performance.now() > deadline || child.exitCode !== null) throw new Error('the node opened no log');
+  const warnings = join(logDir, 'dataNode', 'dataNode_warn.log');
+  const searches = (): boolean =>
+    existsSync(warnings) && readFileSync(warnings, 'utf8').includes('registration');
+  while (!searches()) {
+    if (performance.now() > deadline || child.exitCode !== null) throw new Error('the node did not begin');
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
   return { child, logDir };

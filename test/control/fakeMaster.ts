@@ -7,7 +7,10 @@ export class FakeMaster implements MasterCaller {
   outcome: (signal: AbortSignal) => Promise<MasterOutcome> = async () => ({ ok: true, data: '200' });
 
   call(request: MasterRequest, signal: AbortSignal): Promise<MasterOutcome> {
-    this.requests.push({ ...request, body: Buffer.from(request.body ?? '').toString() });
+    const { body = '' } = request;
+    const pieces = typeof body === 'string' || body instanceof Uint8Array ? [body] : body;
+    const text = pieces.map((piece) => Buffer.from(piece).toString()).join('');
+    this.requests.push({ ...request, body: text });
     return this.outcome(signal);
   }
 }

@@ -41,6 +41,7 @@ export function partitionOf(id: number, change: Partial<PartitionInfo> = {}): Pa
     peers: [{ id: 2, addr: '127.0.0.1:17310' }],
     isLeader: true,
     ...change,
+    replicas: change.replicas ?? change.hosts ?? ['127.0.0.1:17310'],
   };
 }
 
@@ -70,6 +71,15 @@ export class FakeView implements NodeView {
 
   partition(id: number): PartitionInfo | undefined {
     return this.partitionList.find((partition) => partition.id === id);
+  }
+
+  partitionIds(): number[] {
+    return this.partitionList.map(({ id }) => id);
+  }
+
+  setReplicas(id: number, replicas: readonly string[]): void {
+    const partition = this.partition(id);
+    if (partition !== undefined) partition.replicas = replicas;
   }
 
   connectionCount(): number {

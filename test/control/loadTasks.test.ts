@@ -7,13 +7,22 @@ import { recordedResponses } from '../protocol/vectors.js';
 import { FakeMaster } from './fakeMaster.js';
 import { FakeView, partitionOf } from './fakeView.js';
 
-const log = { info() {}, warn() {} };
+const log = { debug() {}, info() {}, warn() {} };
 
 function setUp(): { view: FakeView; master: FakeMaster; tasks: AdminTasks } {
   const view = new FakeView();
   const master = new FakeMaster();
   const poster = new ResponsePoster({ master, log });
-  return { view, master, tasks: new AdminTasks({ nodeView: view, poster, rack: '', log }) };
+  return {
+    view,
+    master,
+    tasks: new AdminTasks({
+      nodeView: view,
+      poster,
+      labels: () => ({ rack: '', cell: '', zoneName: '' }),
+      log,
+    }),
+  };
 }
 
 /** Lets what has an answer go on. */

@@ -1,8 +1,14 @@
 /** The master client over real sockets against masters that misbehave in every way that must not matter. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { type AddressInfo, createServer as createTcpServer, type Socket } from 'node:net';
+import {
+  type AddressInfo,
+  createServer as createTcpServer,
+  type LookupFunction,
+  type Socket,
+} from 'node:net';
 import t from 'tap';
 import { MasterClient } from '../../src/control/masterClient.js';
+import { untilAnswer } from '../support/until.js';
 
 const never = new AbortController().signal;
 
@@ -15,6 +21,7 @@ interface Master {
 async function startMaster(
   test: { teardown(end: () => void): void },
   reply: (response: ServerResponse, count: number) => void,
+  address = '127.0.0.1',
 ): Promise<Master> {
   const requests: Master['requests'] = [];
   const server: Server = createServer((request, response) => {
@@ -26,12 +33,13 @@ async function startMaster(
       reply(response, requests.length);
     });
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  await new Promise<void>((resolve) => server.listen(0, address, resolve));
   test.teardown(() => {
     server.close();
     server.closeAllConnections();
   });
-  return { host: `127.0.0.1:${(server.address() as AddressInfo).port}`, requests };
+  const host = address.includes(':') ? `[${address}]` : address;
+  return { host: `${host}:${(server.address() as AddressInfo).port}`, requests };
 }
 
 /** A TCP server that does `onConnection` and nothing else. */
@@ -114,7 +122,11 @@ t.test('a master that always answers 403 is asked a bounded number of times', as
     ok: false,
     message: 'no valid master',
   });
-  t.equal(master.requests.length, 4);
+  t.equal(
+    master.requests.length,
+    2,
+    'first as the leader, then in its turn; the address it names is not a configured one',
+  );
 });
 
 t.test('a silent master costs one time-out a try', async (t) => {
@@ -160,3 +172,160 @@ t.test('an unusable master address is a value, not an exception', async (t) => {
   const client = new MasterClient({ masters: ['not a host:xyz'] });
   t.match(await client.call({ method: 'GET', path: '/admin/getIp' }, never), { ok: false, kind: 'noMaster' });
 });
+
+t.test('a redirect is followed with method and body', async (t) => {
+  const good = await startMaster(t, (response) => success(response));
+  const front = await startMaster(t, (response) => {
+    response.writeHead(307, { Location: `http://${good.host}/dataNode/response?x=1` });
+    response.end();
+  });
+  const client = new MasterClient({ masters: [front.host] });
+  const pieces = [Buffer.from('{"a":'), Buffer.from('1}')];
+  const request = { method: 'POST' as const, path: '/dataNode/response', body: pieces };
+  t.strictSame(await client.call(request, never), { ok: true, data: 7 });
+  t.match(good.requests, [{ method: 'POST', url: '/dataNode/response?x=1', body: '{"a":1}' }]);
+  t.match(good.requests[0]?.headers, { 'content-length': '7' });
+});
+
+t.test('a whole call is bounded, however many masters hang', async (t) => {
+  const silent = await Promise.all(Array.from({ length: 5 }, () => startRaw(t, () => {})));
+  const client = new MasterClient({ masters: silent, tryTimeoutMs: 60, callTimeoutMs: 100 });
+  t.match(await client.call({ method: 'GET', path: '/admin/getIp' }, never), {
+    ok: false,
+    kind: 'noMaster',
+    detail: /: no reply within \d+ ms; the call has taken 100 ms$/,
+  });
+});
+
+t.test('a machine that takes no connection costs less than one that thinks', async (t) => {
+  // A name that is never resolved is as silent as a machine that is down.
+  const lookup: LookupFunction = () => {};
+  const masters = ['master.example:17010'];
+  const client = new MasterClient({ masters, connectTimeoutMs: 50, tryTimeoutMs: 20_000, lookup });
+  t.match(await client.call({ method: 'GET', path: '/admin/getIp' }, never), {
+    ok: false,
+    kind: 'noMaster',
+    detail: 'master.example:17010: no connection within 50 ms',
+  });
+});
+
+t.test('a master that is connected may think for longer than a connection may take', async (t) => {
+  const slow = await startMaster(t, (response) => setTimeout(() => success(response), 120));
+  const client = new MasterClient({ masters: [slow.host], connectTimeoutMs: 60, tryTimeoutMs: 20_000 });
+  t.strictSame(await client.call({ method: 'GET', path: '/admin/getIp' }, never), { ok: true, data: 7 });
+});
+
+t.test('a name with several addresses: all of them are tried', async (t) => {
+  const good = await startMaster(t, (response) => success(response));
+  const port = good.host.split(':')[1];
+  const lookup: LookupFunction = (_name, options, callback) => {
+    t.ok(options.all, 'all addresses are wanted');
+    callback(
+      null,
+      ['127.0.0.77', '127.0.0.1'].map((address) => ({ address, family: 4 })),
+    );
+  };
+  const client = new MasterClient({ masters: [`master.example:${port}`], lookup });
+  t.strictSame(await client.call({ method: 'GET', path: '/admin/getIp' }, never), { ok: true, data: 7 });
+  const nobody = await startRaw(t, () => {});
+  const unused = Number(nobody.split(':')[1]);
+  const none: LookupFunction = (_name, _options, callback) => {
+    callback(
+      null,
+      ['127.0.0.77', '127.0.0.78'].map((address) => ({ address, family: 4 })),
+    );
+  };
+  const other = new MasterClient({ masters: [`master.example:${unused}`], lookup: none });
+  t.match(await other.call({ method: 'GET', path: '/admin/getIp' }, never), {
+    ok: false,
+    detail: /127\.0\.0\.77.*; .*127\.0\.0\.78/,
+  });
+});
+
+t.test('an IPv6 master', async (t) => {
+  const server = createServer((_request, response) => success(response));
+  const listens = await new Promise<boolean>((resolve) => {
+    server.once('error', () => resolve(false));
+    server.listen(0, '::1', () => resolve(true));
+  });
+  t.teardown(() => server.close());
+  const port = listens ? (server.address() as AddressInfo).port : 1;
+  const client = new MasterClient({ masters: [`[::1]:${port}`] });
+  const outcome = await client.call({ method: 'GET', path: '/admin/getIp' }, never);
+  if (listens) t.strictSame(outcome, { ok: true, data: 7 });
+  else
+    t.match(outcome, { kind: 'noMaster', detail: /^\[::1\]:1: / }, 'the machine has no IPv6: it was tried');
+});
+
+t.test('other masters while running: the next call asks them, and an old leader is forgotten', async (t) => {
+  const first = await startMaster(t, (response) => success(response, '1'));
+  const second = await startMaster(t, (response) => success(response, '2'));
+  const client = new MasterClient({ masters: [first.host] });
+  t.strictSame(await client.call({ method: 'GET', path: '/admin/getIp' }, never), { ok: true, data: 1 });
+  client.setMasters([first.host, second.host]);
+  t.equal(client.leader, first.host, 'a leader that is still one stays');
+  client.setMasters([second.host]);
+  t.equal(client.leader, null);
+  t.strictSame(await client.call({ method: 'GET', path: '/admin/getIp' }, never), { ok: true, data: 2 });
+  t.equal(first.requests.length, 1);
+});
+
+t.test('a master that is taken off the list during a call does not become the leader', async (t) => {
+  const second = await startMaster(t, (response) => success(response, '2'));
+  const first = await startMaster(t, (response) => {
+    client.setMasters([second.host]);
+    success(response, '1');
+  });
+  const client: MasterClient = new MasterClient({ masters: [first.host] });
+  t.strictSame(await client.call({ method: 'GET', path: '/admin/getIp' }, never), { ok: true, data: 1 });
+  t.equal(client.leader, null);
+});
+
+t.test(
+  'a master that hangs costs its time once: calls that begin later go to another one first',
+  async (t) => {
+    const good = await startMaster(t, (response) => success(response));
+    let hangs = false;
+    const other = await startMaster(t, (response) => {
+      if (!hangs) success(response);
+    });
+    const masters = [good.host, other.host];
+    const client = new MasterClient({ masters, hangingMs: 20, tryTimeoutMs: 20_000 });
+    const ask = () => client.call({ method: 'GET', path: '/admin/getIp' }, never);
+    t.match(await ask(), { ok: true });
+    t.equal(client.leader, other.host, 'the last of the list is asked first');
+    hangs = true;
+    const giveUp = new AbortController();
+    const waiting = client.call({ method: 'GET', path: '/admin/getIp' }, giveUp.signal);
+    const answered = await untilAnswer('a call that does not wait for it', async () => {
+      const quick = new AbortController();
+      const timer = setTimeout(() => quick.abort(), 500);
+      const outcome = await client.call({ method: 'GET', path: '/admin/getIp' }, quick.signal);
+      clearTimeout(timer);
+      return outcome.ok ? outcome : null;
+    });
+    t.match(answered, { ok: true });
+    t.equal(client.leader, good.host);
+    giveUp.abort();
+    t.match(await waiting, { kind: 'aborted' });
+  },
+);
+
+t.test(
+  'only masters that hang: they are asked all the same, and one that answers again is like any other',
+  async (t) => {
+    let hangs = true;
+    const held: ServerResponse[] = [];
+    const only = await startMaster(t, (response) => {
+      if (hangs) held.push(response);
+      else success(response);
+    });
+    const client = new MasterClient({ masters: [only.host], hangingMs: 5, tryTimeoutMs: 60 });
+    const ask = () => client.call({ method: 'GET', path: '/admin/getIp' }, never);
+    t.match(await ask(), { kind: 'noMaster' });
+    t.match(await ask(), { kind: 'noMaster' });
+    t.equal(held.length, 2, 'asked each time');
+    hangs = false;
+    t.match(await ask(), { ok: true });
+  },
+);

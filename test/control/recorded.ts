@@ -39,6 +39,7 @@ export function recordedHttpHead(file: string): string[] {
 export interface Probe {
   note: string;
   opcode: number;
+  partitionId: number;
   body: string;
   resultCode: number;
   /** Error text of the reply; empty for OK. */
@@ -50,6 +51,7 @@ export function recordedProbes(): Probe[] {
   const inputs = JSON.parse(readFileSync(new URL('admin.json', VECTORS), 'utf8')) as {
     note: string;
     op: number;
+    part?: number;
     text?: string;
   }[];
   const outputs = readFileSync(new URL('admin.out', VECTORS), 'utf8').trim().split('\n');
@@ -59,6 +61,8 @@ export function recordedProbes(): Probe[] {
     return {
       note: input.note,
       opcode: input.op,
+      // The probe's own partition unless told otherwise.
+      partitionId: input.part ?? 5,
       body: input.text ?? '',
       resultCode: Number(reply.result),
       text: reply.text ?? '',

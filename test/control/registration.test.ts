@@ -24,7 +24,7 @@ function scripted(...answers: MasterOutcome[]): MasterCaller & { requests: Maste
 
 t.test('registers with the address that the master sees', async (t) => {
   const master = scripted(ok({ Cluster: 'peer01', Ip: '10.1.2.3' }), ok(5));
-  const registration = await register({ master, localIP: '', port: 17310, log }, never);
+  const registration = await register({ master, localIP: '', port: 17310, zoneName: '', log }, never);
   t.strictSame(registration, {
     cluster: 'peer01',
     localIP: '10.1.2.3',
@@ -39,8 +39,14 @@ t.test('registers with the address that the master sees', async (t) => {
 
 t.test('a configured address goes before the one that the master sees', async (t) => {
   const master = scripted(ok({ Cluster: 'c', Ip: '10.1.2.3' }), ok(5));
-  const registration = await register({ master, localIP: '10.9.9.9', port: 1, log }, never);
+  const registration = await register({ master, localIP: '10.9.9.9', port: 1, zoneName: '', log }, never);
   t.equal(registration?.address, '10.9.9.9:1');
+});
+
+t.test('a configured zone is told at the registration', async (t) => {
+  const master = scripted(ok({ Cluster: 'c', Ip: '10.1.2.3' }), ok(5));
+  await register({ master, localIP: '', port: 1, zoneName: 'zone a', log }, never);
+  t.strictSame(master.requests[1]?.query, { addr: '10.1.2.3:1', zoneName: 'zone a' });
 });
 
 t.test('every failure is tried again after 2 s, from the beginning', async (t) => {
@@ -66,14 +72,17 @@ t.test('every failure is tried again after 2 s, from the beginning', async (t) =
   );
   const pauses: number[] = [];
   const sleep = async (ms: number): Promise<void> => void pauses.push(ms);
-  const registration = await register({ master, localIP: '', port: 1, log, sleep }, never);
+  const registration = await register({ master, localIP: '', port: 1, zoneName: '', log, sleep }, never);
   t.equal(registration?.nodeId, 9);
   t.strictSame(pauses, Array(8).fill(RETRY_PAUSE_MS));
 });
 
 t.test('an abort ends the loop, during a pause as during a call', async (t) => {
   const during = new AbortController();
-  const registration = register({ master: scripted(down), localIP: '', port: 1, log }, during.signal);
+  const registration = register(
+    { master: scripted(down), localIP: '', port: 1, zoneName: '', log },
+    during.signal,
+  );
   setImmediate(() => during.abort());
   t.equal(await registration, null);
   const call = new AbortController();
@@ -83,7 +92,7 @@ t.test('an abort ends the loop, during a pause as during a call', async (t) => {
       return { ok: false, kind: 'aborted', message: 'aborted', detail: '' };
     },
   };
-  t.equal(await register({ master, localIP: '', port: 1, log }, call.signal), null);
+  t.equal(await register({ master, localIP: '', port: 1, zoneName: '', log }, call.signal), null);
 });
 
 const check = (master: MasterCaller, loaded: number[], allowLostPartitions = false) =>
@@ -112,13 +121,32 @@ t.test('missing partitions are allowed when configured, more than listed are alw
 });
 
 t.test('the list is asked for three times, then the start fails', async (t) => {
-  const master = scripted(down);
+  const refused: MasterOutcome = { ok: false, kind: 'refused', code: 1, message: 'not now', detail: '' };
+  const master = scripted(refused);
   t.match(await check(master, []), {
     ok: false,
-    message: 'checkLocalPartitionMatchWithMaster error no valid master',
+    message: 'checkLocalPartitionMatchWithMaster error not now',
   });
   t.equal(master.requests.length, 3);
-  t.ok((await check(scripted(down, down, ok({})), [])).ok);
+  t.ok((await check(scripted(refused, refused, ok({})), [])).ok);
+});
+
+t.test('masters between two leaders are waited for, until the start is aborted', async (t) => {
+  const pauses: number[] = [];
+  const options = {
+    address: '10.0.0.1:17310',
+    isLoaded: () => true,
+    allowLostPartitions: false,
+    log,
+    sleep: async (ms: number): Promise<void> => void pauses.push(ms),
+  };
+  const master = scripted(...Array<MasterOutcome>(10).fill(down), ok({ PersistenceDataPartitions: [1] }));
+  t.ok((await checkPartitions({ ...options, master }, never)).ok);
+  t.strictSame(pauses, Array(10).fill(RETRY_PAUSE_MS));
+  const aborting = new AbortController();
+  const sleep = async (): Promise<void> => aborting.abort();
+  const given = await checkPartitions({ ...options, sleep, master: scripted(down) }, aborting.signal);
+  t.match(given, { ok: false, message: 'checkLocalPartitionMatchWithMaster error no valid master' });
 });
 
 t.test('an undecodable list fails the start', async (t) => {

@@ -7,6 +7,7 @@ import { DiskProbe } from '../../src/partition/diskProbe.js';
 import { EVENT } from '../../src/partition/messages.js';
 import { RaftApply } from '../../src/partition/raftApply.js';
 import { ByteRingConsumer, createByteRing } from '../../src/shm/byteRing.js';
+import { createDiskWork } from '../../src/shm/diskWork.js';
 import { createDoorbell } from '../../src/shm/doorbell.js';
 import { createLimitTable } from '../../src/shm/limitTable.js';
 import { createPoisonTable } from '../../src/shm/poison.js';
@@ -198,6 +199,7 @@ function workerData(root: string): DiskWorkerData {
     disks: createDiskTable(1),
     workers: createDiskTable(1),
     limits: createLimitTable(1),
+    work: createDiskWork(),
     poison: createPoisonTable(16),
     settings: {
       ...{ ringSlots: 64, ioThreads: 2, openExtentsMax: OPEN_EXTENTS_MAX, strictAppend: true },

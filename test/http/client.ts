@@ -1,5 +1,7 @@
-/** A small HTTP client for tests: whole responses with the head as sent. */
+/** Small HTTP clients for tests: whole responses with the head as sent, and connections on which a test writes what it likes. */
 import { request as httpRequest } from 'node:http';
+import { connect, type Socket } from 'node:net';
+import type { Test } from 'tap';
 
 export interface Reply {
   status: number;
@@ -39,5 +41,42 @@ export function fetchText(
       );
     });
     outgoing.end(options.body);
+  });
+}
+
+/** A connection that says what it is told to; closed with the test. */
+export function openSocket(test: Pick<Test, 'teardown'>, port: number): Socket {
+  const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+  socket.on('error', () => {});
+  socket.on('end', () => socket.end());
+  test.teardown(() => socket.destroy());
+  return socket;
+}
+
+/** All bytes until the peer closes. */
+export function untilClosed(socket: Socket): Promise<string> {
+  return new Promise((resolve) => {
+    let text = '';
+    socket.on('data', (chunk) => {
+      text += chunk.toString('latin1');
+    });
+    socket.on('close', () => resolve(text));
+  });
+}
+
+/** Bytes until they match; rejects when the connection ends first. */
+export function untilText(socket: Socket, pattern: RegExp): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let text = '';
+    const take = (chunk: Buffer): void => {
+      text += chunk.toString('latin1');
+      if (!pattern.test(text)) return;
+      socket.off('data', take);
+      socket.off('close', ended);
+      resolve(text);
+    };
+    const ended = (): void => reject(new Error(`the connection ended after ${JSON.stringify(text)}`));
+    socket.on('data', take);
+    socket.once('close', ended);
   });
 }

@@ -105,7 +105,7 @@ t.test('the file that standalone wrote starts the same node again', async (t) =>
   t.equal((await node.terminate()).code, 0);
 });
 
-t.test('SIGHUP takes over the limits of the file and says what needs a restart', async (t) => {
+t.test('SIGHUP takes over what it can of the file and says what needs a restart', async (t) => {
   const folder = testFolder(t);
   const disk = join(folder, 'disk');
   mkdirSync(disk);
@@ -113,34 +113,54 @@ t.test('SIGHUP takes over the limits of the file and says what needs a restart',
   const config = JSON.parse(readFileSync(path, 'utf8')) as Config & { extentd: Config };
   const node = run(path);
   const http = (await node.whenReady()).get('http')!;
+  const dataOf = async (page: string): Promise<unknown> =>
+    ((await (await fetch(`http://${http}${page}`)).json()) as { data: unknown }).data;
   const operations = async (): Promise<number> => {
-    const { data } = (await (await fetch(`http://${http}/limits`)).json()) as {
-      data: { disks: { limits: { clients: { writeOpsPerSecond: number } } }[] };
+    const data = (await dataOf('/limits')) as {
+      disks: { limits: { clients: { writeOpsPerSecond: number } } }[];
     };
     return data.disks[0]!.limits.clients.writeOpsPerSecond;
   };
   const logOf = (level: string): string =>
     readFileSync(join(folder, 'log', 'dataNode', `dataNode_${level}.log`), 'utf8');
-  const rewrite = (extentd: Config): void => {
-    writeFileSync(
-      path,
-      JSON.stringify({ ...config, rack: 'other', extentd: { ...config.extentd, ...extentd } }),
-    );
+  const rewrite = (change: Config, extentd: Config): void => {
+    writeFileSync(path, JSON.stringify({ ...config, ...change, extentd: { ...config.extentd, ...extentd } }));
     process.kill(node.pid, 'SIGHUP');
   };
   t.equal(await operations(), 0);
   await fetch(`http://${http}/limits/set?clients.writeOpsPerSecond=9`);
   t.equal(await operations(), 9);
-  rewrite({ stallMs: 700, limits: { clients: { writeOpsPerSecond: 77 } } });
+  const extentd = {
+    stallMs: 700,
+    ioThreads: 9,
+    limits: { clients: { writeOpsPerSecond: 77 } },
+    scrub: { bytesPerSecond: 1_000, intervalHours: 2 },
+    checksums: { bytesPerSecond: 2_000 },
+  };
+  rewrite({ rack: 'other', port: '1', raftDir: '/elsewhere', logLevel: 'debug' }, extentd);
   await untilAnswer('the new limit', async () => ((await operations()) === 77 ? true : null));
-  await until('the log', () => logOf('info').includes('"needRestart":["extentd.stallMs","rack"]'));
-  rewrite({ limits: { clients: { writeOpsPerSecond: 'many' } } });
+  await until('the log', () =>
+    logOf('warn').includes('"needRestart":["extentd.ioThreads","port","raftDir"]'),
+  );
+  await until('the line about what has changed', () => logOf('info').includes('"changed":['));
+  for (const key of ['rack', 'logLevel', 'extentd.stallMs', 'extentd.scrub.intervalHours'])
+    t.match(logOf('info'), new RegExp(`"changed":\\[[^\\]]*"${key}"`), key);
+  t.match(await dataOf('/disks'), { rack: 'other' });
+  t.match(await dataOf('/stats'), { RackName: 'other' });
+  await untilAnswer('the paces', async () => {
+    const { disks } = (await dataOf('/checksums')) as { disks: { workers: Config[] }[] };
+    const text = JSON.stringify(disks[0]!.workers[0]);
+    return /"bytesPerSecond":2000.*"bytesPerSecond":1000,"intervalMs":7200000/.test(text) ? true : null;
+  });
+  rewrite({ rack: 'third' }, { limits: { clients: { writeOpsPerSecond: 'many' } } });
   await until('the complaint', () =>
     /nothing is changed: extentd\.limits\.clients\.writeOpsPerSecond: must be/.test(logOf('error')),
   );
   t.equal(await operations(), 77);
-  rewrite({});
+  t.match(await dataOf('/disks'), { rack: 'other' });
+  rewrite({ rack: 'third' }, {});
   await untilAnswer('the default', async () => ((await operations()) === 0 ? true : null));
+  t.match(await dataOf('/disks'), { rack: 'third' });
   t.equal((await node.terminate()).code, 0);
 });
 
@@ -171,4 +191,22 @@ t.test('a configuration that cannot be: one clear line and exit code 1', async (
   const node = startProcess(t, { args: ['-c', bad, '-f'] });
   t.equal((await node.ended()).code, 1);
   t.match(node.stderr, /nothing/, 'a disk folder that does not exist');
+});
+
+t.test('a data port that is not at the registered address is told in the log', async (t) => {
+  const folder = testFolder(t);
+  const disk = join(folder, 'disk');
+  mkdirSync(disk);
+  const changes = {
+    disks: [`${disk}:0`],
+    logLevel: 'info',
+    localIP: '127.0.0.3',
+    extentd: { listenAddress: '127.0.0.4' },
+  };
+  const node = run(await configBeside(master, folder, changes));
+  await node.whenReady();
+  const warnings = (): string => readFileSync(join(folder, 'log', 'dataNode', 'dataNode_warn.log'), 'utf8');
+  await until('the warning', () => warnings().includes('does not listen on the registered address'));
+  t.match(warnings(), '"registered":"127.0.0.3","listening":"127.0.0.4"');
+  t.equal((await node.terminate()).code, 0);
 });

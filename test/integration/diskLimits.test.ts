@@ -166,6 +166,9 @@ t.test('a disk that is only limited is not taken for a hung one, and a hung one 
   const reader = new PacketClient(node.port);
   reader.askAll(read(1, extentId, 0, 4096), 1).catch(() => {});
   await until('the stall', () => /disk does not answer/.test(node.process.stderr), 20_000);
+  await until('its alarm', () =>
+    /disk path \S+ error on 127\.0\.0\.1: does not answer .*alarm=true/.test(node.process.stderr),
+  );
   await until('an error', () => reader.replies.length === 1);
   t.match(reader.replies[0]!.body.toString(), /does not answer/);
   await fetch(`${node.httpUrl}/debug/fault?disk=0&kind=clear`, { method: 'POST' });

@@ -7,7 +7,7 @@ import { RESULT } from '../../src/protocol/resultCodes.js';
 import { startStandalone } from '../support/nodeProcess.js';
 import { PacketClient } from '../support/packetClient.js';
 import { create, read, write } from '../support/requests.js';
-import { untilAnswer } from '../support/until.js';
+import { until, untilAnswer } from '../support/until.js';
 
 interface Disk {
   status: number;
@@ -73,4 +73,16 @@ t.test('a probe that fails takes the disk out of service without any client', as
   t.ok(disk.writeErrCnt >= 1);
   t.match(disk, { readErrCnt: 0, responsive: true });
   await fault('disk=0&kind=clear');
+});
+
+t.test('alarms: each disk that hung or failed was told', async (t) => {
+  const alarms = (): string[] => node.process.logLines.filter((line) => line.includes('alarm=true'));
+  const wanted = [
+    /ERROR disk path \S+disk1 error on 127\.0\.0\.1: hangs /,
+    /disk path \S+disk2 error on 127\.0\.0\.1 readErrors=1/,
+  ];
+  const last = /disk path \S+disk1 error on 127\.0\.0\.1 readErrors=0 writeErrors=\d/;
+  for (const text of [...wanted, last])
+    await until(String(text), () => alarms().some((line) => text.test(line)), WAIT_MS);
+  t.equal(alarms().length, 3, 'once each');
 });

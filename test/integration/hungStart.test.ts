@@ -41,6 +41,7 @@ t.test(
       ),
       process.stderr,
     );
+    t.match(process.stderr, /disk path \S+disk1 error on \S+: out of service until a restart .*alarm=true/);
     t.ok(
       process.logLines.some((line) => /disk is being loaded .*disk1/.test(line)),
       'progress is logged',

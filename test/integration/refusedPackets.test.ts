@@ -261,14 +261,24 @@ refused(
   intraGroupNetErr,
   'ActionCreateDataPartition_cannnot unmashal adminTask',
 );
-for (const opcode of [0x66, 0x67, 0x68, 0x69]) {
+for (const [opcode, action] of [
+  [OP.decommissionDataPartition, 'ActionDecommissionPartition'],
+  [OP.addDataPartitionRaftMember, 'ActionAddDataPartitionRaftMember'],
+  [OP.removeDataPartitionRaftMember, 'ActionRemoveDataPartitionRaftMember'],
+] as const) {
   refused(
-    'a master op that is not served yet',
-    { opcode, partitionId: 1, body },
-    argMismatchErr,
-    `unknown opcode_unknown opcode${opcode}`,
+    'a task of membership that is no JSON',
+    { opcode, partitionId: 1, body: Buffer.from('{nope') },
+    intraGroupNetErr,
+    `${action}_invalid character 'n' looking for beginning of object key string`,
   );
 }
+refused(
+  'leadership of an unknown partition',
+  { opcode: OP.dataPartitionTryToLeader, partitionId: UNKNOWN_PARTITION, body },
+  intraGroupNetErr,
+  `ActionDataPartitionTryToLeader_partition ${UNKNOWN_PARTITION} not exsit`,
+);
 for (const opcode of [0x08, 0x0a, 0x0f, 0x10, 0x12]) {
   refused(
     'an op that is not served yet',

@@ -117,13 +117,14 @@ t.test('Running: other access lists are taken over', async (t) => {
   const open = new PacketClient(config.port);
   await until('a connection', () => !open.socket.connecting);
   const elsewhere = ['10.9.9.9'];
-  node.setAccess({ ...config, accessMasters: elsewhere });
+  await node.reload({ ...config, accessMasters: elsewhere });
   const refused = new PacketClient(config.port);
   t.equal((await refused.ask(heartbeat)).resultCode, RESULT.notPerm);
   t.notOk(open.closed, 'the other lists admit it');
-  node.setAccess({ accessClients: elsewhere, accessPeers: elsewhere, accessMasters: elsewhere });
+  const nobody = { accessClients: elsewhere, accessPeers: elsewhere, accessMasters: elsewhere };
+  await node.reload({ ...config, ...nobody });
   await until('who is in none is closed', () => open.closed);
-  node.setAccess(config);
+  await node.reload(config);
   const again = new PacketClient(config.port);
   t.not((await again.ask(heartbeat)).resultCode, RESULT.notPerm);
   for (const client of [refused, again]) await client.end();

@@ -177,6 +177,7 @@ t.test('a partition is found by id, with the numbers of its table', async (t) =>
     diskPath: '/d0',
     hosts: ['10.0.0.1:17310'],
     peers: [{ id: 2, addr: '10.0.0.1:17310' }],
+    replicas: ['10.0.0.1:17310'],
     isLeader: true,
   });
   t.equal(state.partition(8), undefined);
@@ -236,4 +237,41 @@ t.test('the number of open connections is told as it is now', async (t) => {
   t.equal(state.connectionCount(), 5);
   setConnections(0);
   t.equal(state.connectionCount(), 0);
+});
+
+t.test(
+  'replicas are those of META until the master has listed them; the owner of the partition is told',
+  async (t) => {
+    const { state, workers } = setUp();
+    state.attach(workers[1]!.handle, attached(7, 0, GiB));
+    t.strictSame(state.partition(7)?.replicas, ['10.0.0.1:17310']);
+    const replicas = ['10.0.0.2:17310', '10.0.0.1:17310'];
+    state.setReplicas(7, replicas);
+    state.setReplicas(7, replicas);
+    t.strictSame(state.partition(7)?.replicas, replicas);
+    t.strictSame(state.partition(7)?.hosts, ['10.0.0.1:17310'], 'META is decided by the group');
+    t.strictSame(
+      workers[1]!.asked,
+      [{ kind: COMMAND.setReplicas, value: { partitionId: 7, replicas } }],
+      'told when it changes',
+    );
+    state.setReplicas(8, replicas);
+    t.equal(state.partition(8), undefined, 'an unknown one changes nothing');
+    t.strictSame(state.partitionIds(), [7]);
+  },
+);
+
+t.test('LoadDisk twice: a partition that is attached again changes nothing', async (t) => {
+  const { state, workers } = setUp();
+  t.equal(state.attach(workers[1]!.handle, attached(7, 0, GiB)), null);
+  state.setReplicas(7, ['10.0.0.2:17310']);
+  t.equal(state.attach(workers[1]!.handle, attached(7, 0, GiB)), null);
+  t.match(state.disks()[1], { allocated: GiB, partitionCount: 1 });
+  t.strictSame(state.partition(7)?.replicas, ['10.0.0.2:17310']);
+  t.match(
+    state.attach(workers[0]!.handle, attached(7, 0, GiB)),
+    /^partition 7 is on \/d1 too; this copy is ignored$/,
+    'nor does a second copy on another disk',
+  );
+  t.match(state.disks()[0], { allocated: 0, partitionCount: 0 });
 });

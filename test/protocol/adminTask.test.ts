@@ -66,6 +66,8 @@ t.test('the heartbeat response is the object of the specification, byte for byte
     createdPartitionCount: 1,
     maxCapacity: 1839677636608,
     rackName: 'rack-01',
+    cellName: '',
+    zoneName: '',
     partitionReports: [
       {
         volume: 'vol1',

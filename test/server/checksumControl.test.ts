@@ -42,3 +42,16 @@ t.test('a scrub begins on the disk that is named, or on all', async (t) => {
     ['/b', 0, COMMAND.checksums, { scrub: false }],
   ]);
 });
+
+t.test('the workers of a disk share other paces, and each has the whole interval', async (t) => {
+  const asked: unknown[] = [];
+  const disks = [disk('/a', [FINE, FINE], asked), disk('/b', [FINE], asked)];
+  const paces = { checksumBytesPerSecond: 1_000, scrubBytesPerSecond: 500, scrubIntervalMs: 7_200_000 };
+  new ChecksumControl(disks).setPaces(paces);
+  const half = { checksumBytesPerSecond: 500, scrubBytesPerSecond: 250, scrubIntervalMs: 7_200_000 };
+  t.same(asked, [
+    ['/a', 0, COMMAND.setPaces, half],
+    ['/a', 1, COMMAND.setPaces, half],
+    ['/b', 0, COMMAND.setPaces, paces],
+  ]);
+});

@@ -12,13 +12,17 @@ import {
   REQUEST_I32,
   RESULT_SKIPPED,
 } from '../../src/partition/messages.js';
+import { OPERATION_NAMES } from '../../src/protocol/operationNames.js';
 import { RESULT } from '../../src/protocol/resultCodes.js';
+import type { FailedPacket } from '../../src/server/failedPacket.js';
 import { Listener } from '../../src/server/listener.js';
 import type { ConnectionLimits } from '../../src/server/networkParts.js';
 import { NetworkThread } from '../../src/server/networkThread.js';
+import { type OperationListener, type OperationLog, Operations } from '../../src/server/operations.js';
 import { type AccessSettings, PortAccess } from '../../src/server/portAccess.js';
 import { WorkerPort } from '../../src/server/workerPort.js';
 import { createDoorbell, DoorbellSleeper, waitWithAtomics } from '../../src/shm/doorbell.js';
+import { createOperationTable, OperationTable } from '../../src/shm/operationTable.js';
 import { createPoisonTable, PoisonTable } from '../../src/shm/poison.js';
 import { createRing, RingConsumer, RingProducer } from '../../src/shm/ring.js';
 import { createSlab, Slab } from '../../src/shm/slab.js';
@@ -38,7 +42,14 @@ export interface Seen {
 }
 
 /** Result code, body bytes put into the slot, CRC; or null: answer later through `answer`. */
-export type Answer = { code: number; bodyBytes: number; crc?: number | undefined; unserved?: boolean };
+export type Answer = {
+  code: number;
+  bodyBytes: number;
+  crc?: number | undefined;
+  unserved?: boolean;
+  /** Of a stream of unknown length: bytes that the answer covers from here on. */
+  remainingBytes?: number;
+};
 
 export interface FakeOptions {
   workers?: number;
@@ -50,6 +61,10 @@ export interface FakeOptions {
   admin?: AdminHandler;
   /** Default: everybody is admitted. */
   access?: AccessSettings;
+  /** The network thread's clock, ms. */
+  clock?: () => number;
+  log?: OperationLog;
+  operationEnded?: OperationListener;
   work(request: Seen): Answer | null;
 }
 
@@ -60,10 +75,11 @@ export class FakeNode {
   /** Reasons of connections closed by the node. */
   readonly closed: string[] = [];
   /** Error replies as the node tells them to its log. */
-  readonly failures: { opcode: number; resultCode: number; text: string }[] = [];
+  readonly failures: FailedPacket[] = [];
   /** Connections, and packets (with opcode), that the access lists kept out, as the node tells them to its log. */
   readonly notAdmitted: { remote: string; opcode?: number; text?: string; count: number }[] = [];
   readonly slab: Slab;
+  readonly operations = createOperationTable(OPERATION_NAMES.length);
   port = 0;
   /** While true no worker takes requests. */
   hung = false;
@@ -114,6 +130,11 @@ export class FakeNode {
       limits: { ...CONNECTION_LIMITS, ...options.limits },
       tags: ringSlots * this.ports.length + 64,
       admin: options.admin ?? refuse,
+      operations: new Operations(
+        new OperationTable(this.operations),
+        options.log ?? null,
+        options.operationEnded ?? null,
+      ),
       crc32: (data, seed) => zlib.crc32(data, seed),
       copyMany: (from, to, moves, count) => {
         for (let i = 0; i < count * 3; i += 3) {
@@ -121,7 +142,7 @@ export class FakeNode {
         }
       },
       spinForReplies: () => false,
-      monotonicMs: () => performance.now(),
+      monotonicMs: options.clock ?? (() => performance.now()),
       wallMs: () => Date.now(),
       drainEvents: () => {},
       sockets: () => this.listener,
@@ -132,9 +153,9 @@ export class FakeNode {
     this.listener = new Listener(this.network, 4096, options.useOnread ?? true, access, {
       refused: (reason) => this.closed.push(reason),
       closed: (_remote, reason) => this.closed.push(reason),
-      failed: (_remote, opcode, resultCode, text) => this.failures.push({ opcode, resultCode, text }),
+      failed: (_remote, packet) => this.failures.push(packet),
       connectionNotAdmitted: (remote, count) => this.notAdmitted.push({ remote, count }),
-      packetNotAdmitted: (remote, opcode, text, count) =>
+      packetNotAdmitted: (remote, { opcode, text }, count) =>
         this.notAdmitted.push({ remote, opcode, text, count }),
     });
   }
@@ -210,6 +231,8 @@ export class FakeNode {
     replies.i32[at * 16 + REPLY_I32.unserved] = answer.unserved === true ? 1 : 0;
     replies.f64[at * 8 + REPLY_F64.extentId] = request.extentId;
     replies.f64[at * 8 + REPLY_F64.extentOffset] = request.extentOffset;
+    replies.f64[at * 8 + REPLY_F64.remainingBytes] = answer.remainingBytes ?? 0;
+    replies.f64[at * 8 + REPLY_F64.holeBytes] = 0;
   }
 
   #publish(): void {

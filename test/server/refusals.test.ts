@@ -60,12 +60,6 @@ t.test('packets refused here are answered in their place', async (t) => {
         code: RESULT.tryOtherAddr,
         text: 'ActionPreparePkt_data partition not exists',
       },
-      {
-        what: 'master operation of a later milestone',
-        packet: encodeRequest({ opcode: 0x66, reqId: 2 }),
-        code: RESULT.argMismatchErr,
-        text: 'unknown opcode_unknown opcode102',
-      },
     ];
     for (const { what, packet, code, text } of cases) {
       const client = new PacketClient(node.port);
@@ -106,8 +100,33 @@ t.test('ids and offsets beyond 2^53 name nothing, and are echoed as they came', 
       'each was told to the log',
     );
     t.equal(node.failures[1]!.text, 'ActionStreamRead_extent does not exist');
+    const ids = node.failures.map(({ partitionId, extentId }) => [partitionId, extentId]);
+    t.strictSame(ids.slice(0, 2), [
+      ['4611686018427387905', 7],
+      [1, '4611686018427387905'],
+    ]);
   });
 });
+
+t.test(
+  'a packet answered with an error is told with its ids; the request id as clients log it',
+  async (t) => {
+    await withNode(new FakeNode({ work: honest }), async (node) => {
+      const packet = Buffer.from(write(2, 5, 77));
+      packet.writeBigInt64BE(-7_000_000_000_000_000_001n, 41);
+      const client = new PacketClient(node.port);
+      client.socket.write(packet);
+      await until('error and FIN', () => client.ended);
+      t.match(node.failures[0], {
+        requestId: '-7000000000000000001',
+        partitionId: 77,
+        extentId: 1025,
+        text: 'ActionPreparePkt_data partition not exists',
+      });
+      client.socket.destroy();
+    });
+  },
+);
 
 t.test('what cannot be a packet closes the connection', async (t) => {
   await withNode(new FakeNode({ work: honest }), async (node) => {

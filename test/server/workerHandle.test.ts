@@ -9,6 +9,7 @@ import { COMMAND } from '../../src/partition/messages.js';
 import { WorkerHandle, type WorkerListener } from '../../src/server/workerHandle.js';
 import { WorkerPort } from '../../src/server/workerPort.js';
 import { createByteRing } from '../../src/shm/byteRing.js';
+import { createDiskWork } from '../../src/shm/diskWork.js';
 import { createDoorbell } from '../../src/shm/doorbell.js';
 import { createLimitTable } from '../../src/shm/limitTable.js';
 import { createPoisonTable } from '../../src/shm/poison.js';
@@ -41,6 +42,7 @@ function startWorker(t: Test, ioThreads: number): Rig {
     disks: createDiskTable(1),
     workers: createDiskTable(1),
     limits: createLimitTable(1),
+    work: createDiskWork(),
     poison: createPoisonTable(4),
     settings: {
       ...{

@@ -2,16 +2,18 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { Counters, createCounters } from '../../src/shm/counters.js';
+import { createDiskWork, DISK_WORK, DiskWork } from '../../src/shm/diskWork.js';
 import {
   addSnapshots,
   bucketStartUs,
-  countUpTo,
+  countsBelow,
   createHistogram,
   HISTOGRAM_BUCKETS,
   quantileUs,
   SharedHistogram,
   subtractSnapshot,
 } from '../../src/shm/histogram.js';
+import { createOperationTable, OperationTable } from '../../src/shm/operationTable.js';
 
 t.test('what the owner adds, a reader of the same memory sees', async (t) => {
   const memory = createCounters(['requests', 'bytes', 'connections']);
@@ -29,6 +31,41 @@ t.test('what the owner adds, a reader of the same memory sees', async (t) => {
   t.throws(() => reader.value(3), /out of range/);
   t.throws(() => reader.indexOf('none'), /no counter none/);
   t.throws(() => createCounters(['a', 'a']), /twice/);
+});
+
+t.test('operations: results, bytes and durations of each kind in a row of their own', async (t) => {
+  const memory = createOperationTable(3);
+  const owner = new OperationTable(memory);
+  const reader = new OperationTable(structuredClone(memory));
+  owner.ended(1, 0xf0, 100);
+  owner.ended(1, 0xf5, 40);
+  owner.ended(1, 0xff, 20);
+  owner.moved(1, 2 ** 40, 7);
+  owner.moved(1, 1, 1);
+  owner.ended(2, 0xf0, 5);
+  t.strictSame(
+    [0, 5, 15].map((result) => reader.count(1, result)),
+    [1, 1, 1],
+  );
+  t.strictSame([reader.bytesIn(1), reader.bytesOut(1), reader.lastUs(1)], [2 ** 40 + 1, 8, 20]);
+  t.match(reader.durations(1), { count: 3, sumUs: 160, maxUs: 100 });
+  t.strictSame([reader.count(2, 0), reader.bytesIn(2), reader.lastUs(2)], [1, 0, 5]);
+  t.strictSame([reader.count(0, 0), reader.durations(0).count], [0, 0]);
+  t.throws(() => reader.lastUs(3), /no such row/);
+});
+
+t.test('a worker’s figures', async (t) => {
+  const memory = createDiskWork();
+  const owner = new DiskWork(memory);
+  const reader = new DiskWork(structuredClone(memory));
+  owner.reads.record(5);
+  owner.counters.add(DISK_WORK.errors, 2);
+  t.equal(reader.reads.snapshot().count, 1);
+  t.equal(reader.writes.snapshot().count, 0);
+  t.strictSame(
+    Object.values(DISK_WORK).map((counter) => reader.counters.value(counter)),
+    [0, 0, 0, 2],
+  );
 });
 
 const valueUs = fc.oneof(
@@ -98,8 +135,8 @@ t.test('snapshots add up, subtract and count up to a bound', async (t) => {
   t.ok(Math.abs(quantileUs(since, 0.5) - 8) < 0.24);
   const sum = addSnapshots([one.snapshot(), two.snapshot()]);
   t.strictSame([sum.count, sum.sumUs, sum.maxUs], [151, 5050 + 400 + 4000, 4000]);
-  t.equal(countUpTo(before, 64), 63, 'whole buckets that end at or before the bound');
-  t.equal(countUpTo(sum, 1e9), 151);
+  t.strictSame(countsBelow(before, [1, 64, 1024]), [0, 63, 100], 'a value on the bound is not below it');
+  t.strictSame(countsBelow(sum, [2 ** 30]), [151]);
 });
 
 t.test('an empty histogram has zero quantiles', async (t) => {

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { DESCRIPTOR_F64, DESCRIPTOR_I32, LINE_BYTES } from '../../src/shm/layout.js';
-import { createRing, RingConsumer, type RingMemory, RingProducer } from '../../src/shm/ring.js';
+import { createRing, RingConsumer, type RingMemory, RingProducer, ringFill } from '../../src/shm/ring.js';
 
 /** Starts both indexes at `count`, as if so many descriptors had passed. */
 function startAt(memory: RingMemory, count: number): void {
@@ -185,4 +185,20 @@ t.test('an index that the other side cannot have written is a broken invariant',
   new Int32Array(damaged.sab)[LINE_BYTES / 4] = 1;
   t.throws(() => other.freeSlots(), /read index out of range/);
   t.equal(producer.freeSlots(), 4);
+});
+
+t.test('anybody may look how full a ring is', async (t) => {
+  const memory = createRing(4);
+  startAt(memory, 2 ** 31 - 2);
+  const producer = new RingProducer(memory);
+  const consumer = new RingConsumer(memory);
+  t.equal(ringFill(memory), 0);
+  for (let i = 0; i < 4; i++) producer.reserve(true);
+  t.equal(ringFill(memory), 0, 'not published yet');
+  producer.publish();
+  t.equal(ringFill(memory), 4, 'across the wrap of the counts');
+  consumer.next();
+  t.equal(ringFill(memory), 4, 'taken, but not given back');
+  consumer.release();
+  t.equal(ringFill(memory), 3);
 });

@@ -7,6 +7,7 @@ import {
   createDiskTable,
   createPartitionTable,
   DiskTable,
+  PARTITION_COUNT,
   PARTITION_FLAG,
   PartitionTable,
 } from '../../src/shm/tables.js';
@@ -150,4 +151,31 @@ t.test('in whatever order poisonings arrive, the latest generation stands', asyn
     }),
   );
   t.pass('any order');
+});
+
+t.test('what is counted of a partition begins at 0 with each claim, and is nobody else’s', async (t) => {
+  const memory = createPartitionTable(2);
+  const owner = new PartitionTable(memory);
+  const reader = new PartitionTable(structuredClone(memory));
+  const one = owner.claim(1);
+  const two = owner.claim(2);
+  const counts = Object.values(PARTITION_COUNT);
+  for (const [index, count] of counts.entries()) owner.count(one, count, index + 1);
+  owner.count(one, PARTITION_COUNT.errors, 10);
+  t.strictSame(
+    counts.map((count) => reader.counted(one, count)),
+    [1, 2, 3, 4, 5, 6, 7, 18],
+  );
+  t.strictSame(
+    counts.map((count) => reader.counted(two, count)),
+    [0, 0, 0, 0, 0, 0, 0, 0],
+  );
+  t.strictSame([reader.id(one), reader.flags(one), reader.claimed()], [1, 0, 2]);
+  owner.free(one);
+  t.equal(reader.claimed(), 1);
+  t.equal(owner.claim(3), one);
+  t.strictSame(
+    counts.map((count) => reader.counted(one, count)),
+    [0, 0, 0, 0, 0, 0, 0, 0],
+  );
 });

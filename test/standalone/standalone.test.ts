@@ -47,6 +47,7 @@ function fakeStart(nodes: FakeNode[], configs: DataNodeOptions['config'][]) {
     const addresses = {
       data,
       http: `127.0.0.1:${config.profPort}`,
+      exporter: null,
       raftHeartbeat: `127.0.0.1:${config.raftHeartbeatPort}`,
       raftReplica: `127.0.0.1:${config.raftReplicaPort}`,
     };

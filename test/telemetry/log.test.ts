@@ -5,6 +5,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   symlinkSync,
@@ -15,10 +16,20 @@ import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { pino } from 'pino';
 import t, { type Test } from 'tap';
-import type { LogLevel } from '../../src/config/config.js';
-import { logFolder, openConsoleLog, openFileLog, outputLogPath } from '../../src/telemetry/log.js';
-import { formatLogLine } from '../../src/telemetry/logLine.js';
+import { EXTENTD_DEFAULTS, type LogLevel } from '../../src/config/config.js';
+import {
+  type LogEnvironment,
+  type LogSettings,
+  logFolder,
+  type NodeLog,
+  openConsoleLog,
+  openFileLog,
+  outputLogPath,
+} from '../../src/telemetry/log.js';
+import { formatLogLine, formatReferenceLine } from '../../src/telemetry/logLine.js';
 import { RateLimitedLog } from '../../src/telemetry/rateLimitedLog.js';
+import { until } from '../support/until.js';
+import { FakeFiles } from './fakeFiles.js';
 
 const LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error'];
 
@@ -37,12 +48,24 @@ function temporaryFolder(t: Test): string {
   return folder;
 }
 
-async function waitFor(condition: () => boolean): Promise<void> {
-  const deadline = performance.now() + 60_000;
-  while (!condition()) {
-    if (performance.now() > deadline) throw new Error('waited 60 s in vain');
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
+/** An open file log, closed with the test. */
+async function opened(
+  t: Test,
+  logDir: string,
+  level: LogLevel,
+  stderrIsOutputLog: boolean,
+  settings: LogSettings = EXTENTD_DEFAULTS,
+  environment: LogEnvironment = { warnLogDir: '' },
+): Promise<NodeLog> {
+  const result = await openFileLog(logDir, level, stderrIsOutputLog, settings, environment);
+  if (!result.ok) throw new Error(result.message);
+  t.teardown(() => result.nodeLog.close());
+  return result.nodeLog;
+}
+
+function linesOf(logDir: string, kind: string): string[] {
+  const text = readFileSync(join(logDir, 'dataNode', `dataNode_${kind}.log`), 'utf8');
+  return text.split('\n').filter((line) => line !== '');
 }
 
 t.test('each level has its file; a level shows itself and what is more severe', async (t) => {
@@ -54,9 +77,7 @@ t.test('each level has its file; a level shows itself and what is more severe', 
   };
   for (const level of LEVELS) {
     const logDir = join(temporaryFolder(t), 'made', 'here');
-    const opened = openFileLog(logDir, level, true);
-    if (!opened.ok) throw new Error(opened.message);
-    const { log, drain } = opened.nodeLog;
+    const { log, drain } = await opened(t, logDir, level, true);
     log.debug('d');
     log.info({ partition: 7 }, 'i');
     log.warn('w');
@@ -70,10 +91,9 @@ t.test('each level has its file; a level shows itself and what is more severe', 
 t.test('a record holds level, time, message and fields; files are appended to', async (t) => {
   const logDir = temporaryFolder(t);
   for (const partition of [1, 2]) {
-    const opened = openFileLog(logDir, 'info', true);
-    if (!opened.ok) throw new Error(opened.message);
-    opened.nodeLog.log.info({ partition }, 'loaded');
-    await opened.nodeLog.drain(60_000);
+    const nodeLog = await opened(t, logDir, 'info', true);
+    nodeLog.log.info({ partition }, 'loaded');
+    await nodeLog.drain(60_000);
   }
   const lines = readFileSync(join(logDir, 'dataNode', 'dataNode_info.log'), 'utf8')
     .trimEnd()
@@ -89,18 +109,19 @@ t.test('a record holds level, time, message and fields; files are appended to', 
 
 t.test('announcements go to output.log', async (t) => {
   const logDir = temporaryFolder(t);
-  const opened = openFileLog(logDir, 'error', false);
-  if (!opened.ok) throw new Error(opened.message);
-  opened.nodeLog.announce('# an announcement');
-  await opened.nodeLog.drain(60_000);
+  const nodeLog = await opened(t, logDir, 'error', false);
+  nodeLog.announce('# an announcement');
+  await nodeLog.drain(60_000);
   t.match(readFileSync(outputLogPath(logDir), 'utf8'), /^\d{4}-\S+Z # an announcement\n$/);
 });
 
 t.test('a log folder that cannot be made is one line', async (t) => {
   const folder = temporaryFolder(t);
   writeFileSync(join(folder, 'file'), '');
-  const opened = openFileLog(join(folder, 'file'), 'info', true);
-  t.match(opened, { ok: false, message: /^logDir: cannot open the log files: E/ });
+  t.match(await openFileLog(join(folder, 'file'), 'info', true), {
+    ok: false,
+    message: /^logDir: cannot open the log files: E/,
+  });
 });
 
 t.test(
@@ -110,20 +131,169 @@ t.test(
     const logDir = temporaryFolder(t);
     mkdirSync(logFolder(logDir));
     for (const level of LEVELS) symlinkSync('/dev/full', join(logFolder(logDir), `dataNode_${level}.log`));
-    const opened = openFileLog(logDir, 'info', false);
-    if (!opened.ok) throw new Error(opened.message);
-    opened.nodeLog.log.info('a line that the disk does not take');
-    opened.nodeLog.log.fatal('nor this one');
-    await opened.nodeLog.drain(10);
-    opened.nodeLog.announce('# still here');
-    await waitFor(() => readFileSync(outputLogPath(logDir), 'utf8').includes('# still here'));
-    t.pass();
+    const nodeLog = await opened(t, logDir, 'info', false);
+    nodeLog.log.info('a line that the disk does not take');
+    nodeLog.log.fatal('nor this one');
+    await nodeLog.drain(10);
+    nodeLog.announce('# still here');
+    await until('it says so', () => readFileSync(outputLogPath(logDir), 'utf8').includes('# still here'));
+    t.ok(nodeLog.losses().writeErrors > 0, 'the errors are counted');
   },
 );
 
+t.test('lines about operations have files of their own, at level debug', async (t) => {
+  const logDir = temporaryFolder(t);
+  const { log, setLevel, drain } = await opened(t, logDir, 'debug', true);
+  log.debug({ operation: 'read', extent: 1 }, 'r');
+  log.debug({ operation: 'write' }, 'w');
+  log.debug({ operation: 'other' }, 'd');
+  log.debug('plain');
+  log.warn({ operation: 'read' }, 'more severe');
+  setLevel('info');
+  log.debug({ operation: 'read' }, 'not at info');
+  await drain(60_000);
+  const said = (kind: string): unknown[] => linesOf(logDir, kind).map((line) => JSON.parse(line).msg);
+  t.strictSame(said('read'), ['r']);
+  t.strictSame(said('write'), ['w']);
+  t.strictSame(said('debug'), ['d', 'plain']);
+  t.strictSame(said('warn'), ['more severe']);
+});
+
+t.test('levels by name, in any case; alarms are in the critical file whatever the level', async (t) => {
+  const logDir = temporaryFolder(t);
+  const { log, alarms, setLevel, drain } = await opened(t, logDir, 'error', true);
+  const levels = [
+    ['DEBUG', 'debug'],
+    ['info', 'info'],
+    ['Read', 'info'],
+    ['warn', 'warn'],
+    ['write', 'info'],
+    ['error', 'error'],
+    ['Critical', 'fatal'],
+    ['fatal', 'fatal'],
+  ] as const;
+  for (const [name, level] of levels) {
+    t.equal(setLevel(name), true, name);
+    t.equal(log.level, level, `${name}: pino's level, so that what is off is free`);
+  }
+  for (const name of ['', 'trace', 'silent', 'infos', '__proto__', 'warn '])
+    t.equal(setLevel(name), false, name);
+  t.equal(log.level, 'fatal', 'what is unknown changes nothing');
+  log.error('not at fatal');
+  alarms.identify('my-cluster.x', '10.0.0.1');
+  alarms.disk('/data/disk0', '', { errno: 'EIO' });
+  log.fatal('f');
+  await drain(60_000);
+  t.strictSame(
+    linesOf(logDir, 'error').map((line) => JSON.parse(line).msg),
+    ['f'],
+  );
+  t.match(
+    linesOf(logDir, 'critical').map((line) => JSON.parse(line)),
+    [
+      {
+        level: 'critical',
+        key: 'my_cluster_x_dataNode_warning',
+        msg: 'disk path /data/disk0 error on 10.0.0.1',
+        errno: 'EIO',
+      },
+    ],
+  );
+  setLevel('error');
+  alarms.disk('/data/disk0', '', {});
+  await drain(60_000);
+  t.match(JSON.parse(linesOf(logDir, 'error')[1]!), { alarm: true, msg: /^disk path/ }, 'an error line too');
+});
+
+t.test('log.format text: the lines of the reference, with its tags', async (t) => {
+  const logDir = temporaryFolder(t);
+  const settings = { ...EXTENTD_DEFAULTS, logFormat: 'text' } as const;
+  const { log, alarms, drain } = await opened(t, logDir, 'debug', true, settings);
+  log.debug({ operation: 'read', partition: 7 }, 'served');
+  log.debug({ operation: 'write' }, 'taken');
+  log.debug('d');
+  log.info({ text: 'two words' }, 'i');
+  log.warn('w');
+  log.error({ err: new Error('boom') }, 'e');
+  log.fatal('f');
+  alarms.identify('c1', '10.0.0.1');
+  alarms.raise('an alarm', { disk: '/d' });
+  await drain(60_000);
+  const place = `extentd:${process.pid}:`;
+  const wanted: [kind: string, line: number, text: string][] = [
+    ['read', 0, `[READ ] ${place} served operation=read partition=7`],
+    ['write', 0, `[WRITE] ${place} taken operation=write`],
+    ['debug', 0, `[DEBUG] ${place} d`],
+    ['info', 0, `[INFO ] ${place} i text="two words"`],
+    ['warn', 0, `[WARN ] ${place} w`],
+    ['error', 0, `[ERROR] ${place} e | Error: boom < at `],
+    ['error', 1, `[FATAL] ${place} f`],
+    ['critical', 0, `[FATAL] ${place} c1_dataNode_warning an alarm disk=/d`],
+  ];
+  for (const [kind, line, text] of wanted) {
+    const found = linesOf(logDir, kind)[line]!;
+    t.match(found, /^\d{4}\/\d\d\/\d\d \d\d:\d\d:\d\d\.\d{6} /, 'local time with microseconds');
+    t.equal(found.slice(27, 27 + text.length), text);
+  }
+  t.equal(formatReferenceLine('no record\n'), 'no record\n');
+  const noon = new Date(2024, 4, 1, 12, 3, 4, 56);
+  const line = formatReferenceLine(JSON.stringify({ level: 'info', time: noon.toISOString(), msg: 'm' }));
+  t.equal(line, `2024/05/01 12:03:04.056000 [INFO ] ${place} m\n`);
+});
+
+t.test('files are renamed at log.fileBytesMax', async (t) => {
+  const logDir = temporaryFolder(t);
+  const settings = { ...EXTENTD_DEFAULTS, logFileBytesMax: 1_000 };
+  const { log, drain, losses } = await opened(t, logDir, 'info', true, settings);
+  for (let index = 0; index < 4; index += 1) {
+    log.info({ index }, 'x'.repeat(400));
+    await drain(60_000);
+  }
+  const names = readdirSync(logFolder(logDir)).filter((name) => name.startsWith('dataNode_info'));
+  t.equal(names.filter((name) => /^dataNode_info\.log\.\d{14}\.old$/.test(name)).length, 1);
+  t.strictSame(
+    linesOf(logDir, 'info').map((line) => JSON.parse(line).index),
+    [2, 3],
+  );
+  t.strictSame(losses(), { dropped: 0, writeErrors: 0, rotationErrors: 0 });
+});
+
+t.test('at the change of the day all files are renamed but the critical one and output.log', async (t) => {
+  const files = new FakeFiles();
+  const environment = { warnLogDir: '', calls: files, clock: files };
+  const { log, alarms, announce, drain } = await opened(
+    t,
+    '/l',
+    'debug',
+    false,
+    EXTENTD_DEFAULTS,
+    environment,
+  );
+  for (let day = 0; day < 2; day += 1) {
+    for (const level of LEVELS) log[level]('a line');
+    for (const operation of ['read', 'write']) log.debug({ operation }, 'a line');
+    alarms.raise(`alarm of day ${day}`);
+    announce('# a day');
+    await drain(60_000);
+    files.nowMs += 24 * 3600 * 1000;
+  }
+  const renamed = files.names('/l/dataNode').filter((name) => name.endsWith('.log.20240502120000.old'));
+  const kinds = ['debug', 'error', 'info', 'read', 'warn', 'write'];
+  t.strictSame(
+    renamed,
+    kinds.map((kind) => `dataNode_${kind}.log.20240502120000.old`),
+  );
+  t.equal(files.text('/l/dataNode/dataNode_critical.log')!.split('\n').length, 3);
+  t.equal(files.text('/l/dataNode/output.log')!.split('\n').length, 3);
+});
+
 t.test('the console log honours its level', async (t) => {
-  t.equal(openConsoleLog('warn').log.isLevelEnabled('info'), false);
-  t.equal(openConsoleLog('debug').log.isLevelEnabled('debug'), true);
+  const [warn, debug] = [openConsoleLog('warn'), openConsoleLog('debug')];
+  t.equal(warn.log.isLevelEnabled('info'), false);
+  t.equal(debug.log.isLevelEnabled('debug'), true);
+  t.equal(warn.setLevel('info'), true);
+  t.equal(warn.log.isLevelEnabled('info'), true);
+  for (const { close } of [warn, debug]) close();
 });
 
 t.test('one readable line a record', async (t) => {
@@ -171,4 +341,38 @@ t.test('a rate-limited log: bounded lines, one summary, by an injected clock', a
   nowMs = 2_000;
   stop();
   t.equal(lines.at(-1), 'suppressed 1 more messages: x');
+});
+
+t.test(
+  'an announcement goes to output.log, stamped, and plain to where standard error was before',
+  async (t) => {
+    const fs = new FakeFiles();
+    for (const [fd, path] of [
+      [2, '/l/dataNode/output.log'],
+      [77, '/terminal'],
+    ] as const) {
+      fs.put(path, '');
+      fs.opened.set(fd, fs.files.get(path)!);
+    }
+    const environment = { warnLogDir: '', terminalFd: 77, calls: fs, clock: fs };
+    const nodeLog = await opened(t, '/l', 'info', true, EXTENTD_DEFAULTS, environment);
+    nodeLog.announce('SIGTERM: stopping');
+    await nodeLog.drain(60_000);
+    t.equal(fs.text('/terminal'), 'SIGTERM: stopping\n');
+    t.match(fs.text('/l/dataNode/output.log'), /^\d{4}-\S+Z SIGTERM: stopping\n$/);
+  },
+);
+
+t.test('other settings of the files are taken over while they are open', async (t) => {
+  const fs = new FakeFiles();
+  const environment = { warnLogDir: '', calls: fs, clock: fs };
+  const nodeLog = await opened(t, '/l', 'info', true, EXTENTD_DEFAULTS, environment);
+  nodeLog.log.info('x'.repeat(500));
+  await nodeLog.drain(60_000);
+  const renamed = (): number => fs.names('/l/dataNode').filter((name) => name.endsWith('.old')).length;
+  t.equal(renamed(), 0);
+  nodeLog.reload({ ...EXTENTD_DEFAULTS, logFileBytesMax: 600 });
+  nodeLog.log.info('y'.repeat(500));
+  await nodeLog.drain(60_000);
+  t.equal(renamed(), 1);
 });

@@ -41,7 +41,8 @@ export const ALLOWED_IMPORTS: Readonly<Record<string, readonly string[]>> = {
     'src/partition/storeHost.ts',
   ],
   'src/control': ['src/protocol', 'src/config'],
-  'src/http': ['src/protocol', 'src/config', 'src/control/nodeView.ts'],
+  // The metrics are read from shared memory; the rest is asked of main.
+  'src/http': ['src/protocol', 'src/config', 'src/shm', 'src/control/nodeView.ts'],
   'src/server': [
     'src/protocol',
     'src/config',
@@ -51,6 +52,7 @@ export const ALLOWED_IMPORTS: Readonly<Record<string, readonly string[]>> = {
     'src/partition/messages.ts',
     'src/control/nodeView.ts',
     'src/http/messages.ts',
+    'src/http/metricsSource.ts',
     'src/workers/workerData.ts',
     'src/workers/thread.ts',
     'src/workers/spin.ts',
@@ -68,13 +70,16 @@ export const ALLOWED_IMPORTS: Readonly<Record<string, readonly string[]>> = {
     'src/dataNode.ts',
   ],
   'src/dataNode.ts': ['src'],
+  'src/nodeHttp.ts': ['src/config', 'src/http'],
   'src/program.ts': ['src'],
   'src/main.ts': ['src/cli', 'src/program.ts'],
   // The generator speaks to any node: it shares the codec and the rings with ours, nothing of the node itself.
   bench: ['src/protocol', 'src/shm', 'src/native'],
-  // Micro-benchmarks run parts of the node alone: here a worker that loads a disk which the benchmark has made.
+  // Micro-benchmarks run parts of the node alone: a worker that loads a disk which the benchmark has made, the making of a heartbeat.
   'bench/micro': [
     'src/config/config.ts',
+    'src/protocol',
+    'src/control',
     'src/shm',
     'src/native',
     'src/storage/cleanFile.ts',

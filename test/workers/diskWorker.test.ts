@@ -21,6 +21,7 @@ import {
 import { OP } from '../../src/protocol/opcodes.js';
 import { RESULT } from '../../src/protocol/resultCodes.js';
 import { ByteRingConsumer, ByteRingProducer, createByteRing } from '../../src/shm/byteRing.js';
+import { createDiskWork } from '../../src/shm/diskWork.js';
 import { createDoorbell } from '../../src/shm/doorbell.js';
 import { DESCRIPTOR_F64, DESCRIPTOR_I32 } from '../../src/shm/layout.js';
 import { createLimitTable } from '../../src/shm/limitTable.js';
@@ -97,6 +98,7 @@ function workerData(root: string, writes: WriteMode): DiskWorkerData {
     disks: createDiskTable(1),
     workers: createDiskTable(1),
     limits: createLimitTable(1),
+    work: createDiskWork(),
     poison: createPoisonTable(16),
     settings: {
       ...{ ringSlots: RING_SLOTS, ioThreads: 2, openExtentsMax: 16, strictAppend: true, spinUs: 0, cores: 1 },

@@ -262,29 +262,3 @@ fn note(scan: &mut Scan, folder: i32, name: &CStr) {
         -(result as f64),
     ]);
 }
-
-/// Raises the soft limit of open files towards `wanted`, the hard one too where allowed; the soft limit now in force.
-pub fn raise_file_limit(wanted: u64) -> u64 {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
-    unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) };
-    if limit.rlim_cur >= wanted {
-        return limit.rlim_cur;
-    }
-    let beyond_hard = libc::rlimit {
-        rlim_cur: wanted,
-        rlim_max: wanted.max(limit.rlim_max),
-    };
-    let up_to_hard = libc::rlimit {
-        rlim_cur: wanted.min(limit.rlim_max),
-        rlim_max: limit.rlim_max,
-    };
-    for attempt in [beyond_hard, up_to_hard] {
-        if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &attempt) } == 0 {
-            return attempt.rlim_cur;
-        }
-    }
-    limit.rlim_cur
-}

@@ -5,7 +5,7 @@ use crate::entry::{code, whole};
 use crate::fault::{self, Kind, DEVICES};
 use crate::js_view::{type_error, Raw, View, F64, I32, U32, U8};
 use crate::kernel::{Kernel, Linux};
-use crate::{clock, crc, doorbell, errno, files, loops, record};
+use crate::{clock, crc, doorbell, errno, files, loops, process, record};
 use napi::bindgen_prelude::{Env, Float64Array};
 use napi::{Error, Result};
 use napi_derive::napi;
@@ -317,7 +317,12 @@ pub fn unregister_loop(id: u32) {
 
 #[napi(catch_unwind)]
 pub fn raise_file_limit(wanted: f64) -> f64 {
-    files::raise_file_limit(wanted as u64) as f64
+    process::raise_file_limit(wanted as u64) as f64
+}
+
+#[napi(catch_unwind)]
+pub fn replace_descriptor(target: i32, fd: i32) -> i32 {
+    process::replace_descriptor(target, fd)
 }
 
 #[napi(catch_unwind)]

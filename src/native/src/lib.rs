@@ -23,5 +23,6 @@ mod js_scan;
 mod js_view;
 mod kernel;
 mod loops;
+mod process;
 mod record;
 mod scan_ahead;

@@ -1,0 +1,220 @@
+/**
+ * Every metric of `/metrics` as one table: name, type, labels, and what `docs/metrics.md` says of it. Pure data.
+ *
+ * First the reference's names (`admin.md` 11.1), which have no labels and partly depend on operation and cluster; then ours; last those of the process, which
+ * `processMetrics.ts` gets from a library, help and all, under the names that the reference's has.
+ */
+
+export interface MetricRow {
+  readonly name: string;
+  readonly type: 'counter' | 'gauge' | 'histogram';
+  readonly labels: readonly string[];
+  readonly help: string;
+}
+
+/** Metrics by the name that the page's code uses. */
+export const METRICS = {
+  startTime: row('cfs_dataNode_start_time', 'gauge', [], 'Start time, Unix seconds times 1000.'),
+  lastDuration: row(
+    'cfs_dataNode_<Op>',
+    'gauge',
+    [],
+    'Duration of the last operation of this kind, nanoseconds.',
+  ),
+  samples: row('cfs_dataNode_<Op>_count', 'counter', [], 'Operations of this kind since the start.'),
+  warnings: row('cfs_dataNode_<cluster>_dataNode_warning', 'counter', [], 'Alarms raised since the start.'),
+
+  operations: row(
+    'extentd_operations_total',
+    'counter',
+    ['op', 'result'],
+    'Operations that were answered, by kind and result code.',
+  ),
+  durations: row(
+    'extentd_operation_duration_seconds',
+    'histogram',
+    ['op'],
+    'From the complete request to its last reply packet.',
+  ),
+  bytes: row(
+    'extentd_operation_bytes_total',
+    'counter',
+    ['op', 'direction'],
+    'Bytes of packet bodies received (in) and sent (out).',
+  ),
+  abandoned: row(
+    'extentd_abandoned_requests_total',
+    'counter',
+    [],
+    'Requests without a reply, because their connection had failed or was gone.',
+  ),
+  connections: row('extentd_connections', 'gauge', [], 'Open connections at the data port.'),
+  inFlight: row('extentd_requests_in_flight', 'gauge', [], 'Requests and chunks of reads at disk workers.'),
+  slabSlots: row('extentd_slab_slots', 'gauge', ['bytes'], 'Payload slots, by their size.'),
+  slabUsed: row('extentd_slab_slots_used', 'gauge', ['bytes'], 'Payload slots in use, by their size.'),
+  ringSlots: row(
+    'extentd_ring_slots',
+    'gauge',
+    ['disk', 'worker', 'ring'],
+    'Descriptors of the ring between the network thread and a worker.',
+  ),
+  ringUsed: row(
+    'extentd_ring_slots_used',
+    'gauge',
+    ['disk', 'worker', 'ring'],
+    'Descriptors in the ring that were not taken yet.',
+  ),
+  loopLag: row(
+    'extentd_main_loop_lag_seconds',
+    'histogram',
+    [],
+    'How late the event loop of the main thread was, looked at fifty times a second.',
+  ),
+
+  diskTotal: row('extentd_disk_total_bytes', 'gauge', ['disk'], 'Capacity less the reserve.'),
+  diskUsed: row('extentd_disk_used_bytes', 'gauge', ['disk'], 'Used of it.'),
+  diskAvailable: row('extentd_disk_available_bytes', 'gauge', ['disk'], 'Available of it.'),
+  diskReserved: row('extentd_disk_reserved_bytes', 'gauge', ['disk'], 'Kept free.'),
+  diskStatus: row('extentd_disk_status', 'gauge', ['disk'], '2 read-write, 1 read-only, -1 unavailable.'),
+  diskHung: row(
+    'extentd_disk_hung',
+    'gauge',
+    ['disk'],
+    '1 while the probe or the thread of the disk is silent.',
+  ),
+  diskRefusing: row(
+    'extentd_disk_refusing',
+    'gauge',
+    ['disk'],
+    '1 while the disk takes no requests: it does not answer, or could not be served.',
+  ),
+  diskThreaded: row(
+    'extentd_disk_writes_threaded',
+    'gauge',
+    ['disk'],
+    '1 while writes run on I/O threads, because the disk is slow; 0: inline.',
+  ),
+  diskErrors: row(
+    'extentd_disk_errors_total',
+    'counter',
+    ['disk', 'kind'],
+    'Failed calls on the disk, reading or changing it.',
+  ),
+  diskPartitions: row('extentd_disk_partitions', 'gauge', ['disk'], 'Partitions served from the disk.'),
+  diskWaiting: row(
+    'extentd_disk_requests_waiting_for_limits',
+    'gauge',
+    ['disk'],
+    'Requests that wait for a limit of the disk, or behind one that does.',
+  ),
+  diskDurations: row(
+    'extentd_disk_operation_duration_seconds',
+    'histogram',
+    ['disk', 'kind'],
+    'Reads and writes at the disk worker, limits included; a read counts once for each 128 KiB.',
+  ),
+  diskBytes: row(
+    'extentd_disk_bytes_total',
+    'counter',
+    ['disk', 'kind'],
+    'Bytes read and written for packets.',
+  ),
+  diskOther: row(
+    'extentd_disk_other_operations_total',
+    'counter',
+    ['disk'],
+    'Operations at the disk worker that neither read nor write extents.',
+  ),
+  diskFailed: row(
+    'extentd_disk_failed_operations_total',
+    'counter',
+    ['disk'],
+    'Operations at the disk worker that were answered with an error.',
+  ),
+
+  volumePartitions: row(
+    'extentd_volume_partitions',
+    'gauge',
+    ['volume'],
+    'Partitions of the volume on this node.',
+  ),
+  volumeUsed: row('extentd_volume_used_bytes', 'gauge', ['volume'], 'Bytes used by them.'),
+  volumeOperations: row(
+    'extentd_volume_operations_total',
+    'counter',
+    ['volume', 'kind'],
+    'Operations on them; a read counts once for each 128 KiB.',
+  ),
+  volumeBytes: row('extentd_volume_bytes_total', 'counter', ['volume', 'kind'], 'Bytes read and written.'),
+  volumeSeconds: row(
+    'extentd_volume_duration_seconds_total',
+    'counter',
+    ['volume', 'kind'],
+    'Sum of the durations of those reads and writes at the disk worker.',
+  ),
+  volumeFailed: row(
+    'extentd_volume_failed_operations_total',
+    'counter',
+    ['volume'],
+    'Operations on them that were answered with an error.',
+  ),
+
+  partitionUsed: row(
+    'extentd_partition_used_bytes',
+    'gauge',
+    partitionLabels(),
+    'Bytes used by the partition.',
+  ),
+  partitionStatus: row(
+    'extentd_partition_status',
+    'gauge',
+    partitionLabels(),
+    '2 read-write, 1 read-only, -1 unavailable, its disk aside.',
+  ),
+  partitionOperations: row(
+    'extentd_partition_operations_total',
+    'counter',
+    partitionLabels('kind'),
+    'Operations on the partition; a read counts once for each 128 KiB.',
+  ),
+  partitionBytes: row(
+    'extentd_partition_bytes_total',
+    'counter',
+    partitionLabels('kind'),
+    'Bytes read and written.',
+  ),
+  partitionSeconds: row(
+    'extentd_partition_duration_seconds_total',
+    'counter',
+    partitionLabels('kind'),
+    'Sum of the durations of those reads and writes at the disk worker.',
+  ),
+  partitionFailed: row(
+    'extentd_partition_failed_operations_total',
+    'counter',
+    partitionLabels(),
+    'Operations on the partition that were answered with an error.',
+  ),
+
+  cpu: row('process_cpu_seconds_total', 'counter', [], 'User and system CPU time of the process.'),
+  cpuUser: row('process_cpu_user_seconds_total', 'counter', [], 'User part of it.'),
+  cpuSystem: row('process_cpu_system_seconds_total', 'counter', [], 'System part of it.'),
+  openFiles: row('process_open_fds', 'gauge', [], 'Open file descriptors.'),
+  maxFiles: row('process_max_fds', 'gauge', [], 'Most of them.'),
+  resident: row('process_resident_memory_bytes', 'gauge', [], 'Resident memory of the process.'),
+  virtual: row('process_virtual_memory_bytes', 'gauge', [], 'Virtual memory of the process.'),
+  processStart: row('process_start_time_seconds', 'gauge', [], 'Start of the process, Unix seconds.'),
+} as const satisfies Record<string, MetricRow>;
+
+/** Names of the process's metrics. */
+export const PROCESS_METRICS: readonly string[] = Object.values(METRICS)
+  .map(({ name }) => name)
+  .filter((name) => name.startsWith('process_'));
+
+function row(name: string, type: MetricRow['type'], labels: readonly string[], help: string): MetricRow {
+  return { name, type, labels, help };
+}
+
+function partitionLabels(...more: string[]): string[] {
+  return ['partition', 'volume', 'disk', ...more];
+}
