@@ -122,9 +122,11 @@ t.test(
 t.test('at level debug the log has a line for each operation', async (t) => {
   const ended = await node.terminate();
   t.equal(ended.code, 0);
-  const lines = readFileSync(join(folder, 'log', 'dataNode', 'dataNode_debug.log'), 'utf8')
-    .trim()
-    .split('\n');
+  const lines = ['read', 'write'].flatMap((kind) =>
+    readFileSync(join(folder, 'log', 'dataNode', `dataNode_${kind}.log`), 'utf8')
+      .trim()
+      .split('\n'),
+  );
   const operations = lines
     .map((line) => JSON.parse(line) as Record<string, unknown>)
     .filter(({ op }) => op !== undefined);
