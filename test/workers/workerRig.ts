@@ -36,8 +36,8 @@ const REQUESTS_MAX = 64;
 const SLOT_BYTES = 8192;
 export const EXTENT = 'datapartition_7_1073741824/1025';
 export const AGE_MS_MAX = 5_000;
-const HOST = '127.0.0.1:17310';
-const PARTITION = {
+export const HOST = '127.0.0.1:17310';
+export const PARTITION = {
   ...{ partitionId: 7, sizeBytes: 2 ** 30, volume: 'demo', createType: 0 as const },
   members: [{ id: 1, addr: HOST }],
 };
@@ -128,7 +128,8 @@ export function runWorker(requests: (Request | SettleRequest)[], options: RunOpt
   return run;
 }
 
-function workerData({ root, writes, limits }: RunOptions): DiskWorkerData {
+/** What the worker is given: two ports, and everything else as small as it may be. */
+export function workerData({ root, writes, limits }: RunOptions): DiskWorkerData {
   const ports = [false, true].map((internal) => ({
     requests: createRing(REQUESTS_MAX * 2),
     replies: createRing(REQUESTS_MAX * 2),
@@ -161,7 +162,8 @@ function workerData({ root, writes, limits }: RunOptions): DiskWorkerData {
   };
 }
 
-function put(ring: RingProducer, slab: Uint8Array, tag: number, request: Request): void {
+/** Writes a request; its slot is that of its tag. */
+export function put(ring: RingProducer, slab: Uint8Array, tag: number, request: Request): void {
   const at = ring.reserve(true);
   const body = request.body ?? new Uint8Array(0);
   slab.set(body, tag * SLOT_BYTES);
@@ -184,7 +186,8 @@ function put(ring: RingProducer, slab: Uint8Array, tag: number, request: Request
   ring.f64[f64 + REQUEST_F64.extentOffset] = request.extentOffset ?? 0;
 }
 
-function putSettle(ring: RingProducer, { settle }: SettleRequest): void {
+/** Writes the outcome of a forwarded tiny append. */
+export function putSettle(ring: RingProducer, { settle }: SettleRequest): void {
   const at = ring.reserve(true);
   const i32 = at * DESCRIPTOR_I32;
   const f64 = at * DESCRIPTOR_F64;
@@ -195,7 +198,8 @@ function putSettle(ring: RingProducer, { settle }: SettleRequest): void {
   ring.f64[f64 + SETTLE_F64.loan] = settle.loan;
 }
 
-function readReplies(
+/** Reads the replies that are there; those of bodies over the event ring have their text from `pieces`. */
+export function readReplies(
   ring: RingConsumer,
   slab: Uint8Array,
   pieces: ReadonlyMap<number, string>,
