@@ -30,7 +30,7 @@ export const INTERNAL_OP = {
   tinyHole: 0xe6,
   /** Out: `extentOffset` is the extent's size now, of a tiny one the watermark; -1 when there is none, or a deleted one. What waits for a limit is not in it. */
   extentSize: 0xe7,
-  /** Answered when all that was written to `extentId` so far is durable, its entry in the folder included. One that is not there is durable. */
+  /** Answered when all that `extentId` has so far is durable, whichever process has written it, its entry in the folder included. One that is not there is durable. */
   syncExtent: 0xe8,
   /** Creates `extentId`, a normal one, unless it exists, or was deleted here for good: `extent has been deleted`. */
   createExtent: 0xe9,

@@ -54,7 +54,7 @@ export class InternalRequests {
         op.extentOffset = sizeOf(store, op.extentId);
         return this.partition.host.finish(op);
       case INTERNAL_OP.syncExtent:
-        return this.stores.syncExtent(store, op);
+        return this.stores.syncWhole(store, op);
       case INTERNAL_OP.createExtent:
         return this.changing(op, !isTinyExtent(op.extentId), () => this.create(op));
       case INTERNAL_OP.missedDelete:

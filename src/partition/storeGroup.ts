@@ -215,21 +215,52 @@ export class StoreGroup {
     this.deletes.purge(store, nowMs);
   }
 
-  /** Ends `op` when all that was written to its extent so far is durable, its entry in the folder included: at once when it is, or when the extent is gone. */
+  /**
+   * Ends `op` when all that this process has written to its extent so far is durable, its entry in the folder included: at once when it is, or when the extent is gone.
+   */
   syncExtent(store: ExtentStore, op: Operation): void {
-    const { table } = store;
-    const row = table.find(op.extentId);
-    if (store.closed) return this.host.fail(op, actionOf(op.opcode), ERROR_TEXT.partitionNotExists);
-    if (row === NONE || table.has(row, EXTENT_FLAG.deleted)) return this.host.finish(op);
-    if (table.has(row, EXTENT_FLAG.syncFailed)) {
-      return this.host.fail(op, actionOf(op.opcode), ERROR_TEXT.extentBroken);
-    }
+    const row = this.rowToSync(store, op);
+    if (row === NONE) return;
     // A file that was closed was synced before.
-    const index = table.handles[row]!;
+    const index = store.table.handles[row]!;
     const handle = index === NONE ? null : this.files.handles[index]!;
     if (handle?.isOpen && handle.dirty) this.commits.wait(handle, op);
-    else if (table.creations[row]! > store.creationsSynced) this.commits.waitForFolder(store, op);
+    else this.syncEntry(store, row, op);
+  }
+
+  /** The same of the whole extent, whoever has written it: a process that was killed may have left data that is not durable. */
+  syncWhole(store: ExtentStore, op: Operation): void {
+    const row = this.rowToSync(store, op);
+    if (row === NONE) return;
+    // What is clean was synced when it became so (`docs/checksums.md`).
+    if (store.table.has(row, EXTENT_FLAG.clean)) this.syncEntry(store, row, op);
+    else this.withFile(store, op);
+  }
+
+  /** Row of an extent that can be synced; NONE when `op` was ended, because there is none, or none that can be. */
+  private rowToSync(store: ExtentStore, op: Operation): number {
+    const { table } = store;
+    const row = table.find(op.extentId);
+    if (store.closed) this.host.fail(op, actionOf(op.opcode), ERROR_TEXT.partitionNotExists);
+    else if (row === NONE || table.has(row, EXTENT_FLAG.deleted)) this.host.finish(op);
+    else if (table.has(row, EXTENT_FLAG.syncFailed))
+      this.host.fail(op, actionOf(op.opcode), ERROR_TEXT.extentBroken);
+    else return row;
+    return NONE;
+  }
+
+  private syncEntry(store: ExtentStore, row: number, op: Operation): void {
+    if (store.table.creations[row]! > store.creationsSynced) this.commits.waitForFolder(store, op);
     else this.host.finish(op);
+  }
+
+  /** The file of an extent that is to be synced as a whole is open. */
+  private syncOpened(handle: ExtentHandle, op: Operation): void {
+    // Before the first sync of an open file nothing is known of what others have left; writes of the batch are to be covered too.
+    const unknown = handle.syncedWrites === 0 || handle.isBeingWritten;
+    if (!handle.dirty && unknown) handle.writes += 1;
+    if (handle.dirty) this.commits.wait(handle, op);
+    else this.syncEntry(handle.store!, handle.row, op);
   }
 
   /** Starts the operation when its extent's file is open. */
@@ -317,6 +348,7 @@ export class StoreGroup {
   private startInternal(handle: ExtentHandle, op: Operation): void {
     if (op.opcode === INTERNAL_OP.tinyHole) this.holes.start(handle, op);
     else if (op.opcode === INTERNAL_OP.readBlock) this.looks.start(handle, op);
+    else if (op.opcode === INTERNAL_OP.syncExtent) this.syncOpened(handle, op);
     else this.deletes.startOpened(handle, op);
   }
 

@@ -200,6 +200,12 @@ export const SUBMITTED: readonly Failpoint[] = [
     'the slots stay; a create with this id looks at them',
   ),
   one(
+    'submitTruncate:tiny',
+    'a hole that repair copies',
+    'unavailable',
+    'the hole is not made; the next round asks for it again',
+  ),
+  one(
     'submitPunch:tiny',
     'tiny delete',
     'unavailable',
