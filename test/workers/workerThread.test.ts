@@ -2,7 +2,7 @@
  * A worker on its own thread, asked over both ports while it runs: outcomes of forwarded appends, and a thread with an event loop that comes after the worker did.
  */
 import t, { type Test } from 'tap';
-import { native } from '../../src/native/addon.js';
+import { IO, native } from '../../src/native/addon.js';
 import { INTERNAL_OP } from '../../src/partition/internalOps.js';
 import { type PartitionInfo, readPartitionInfo } from '../../src/partition/internalRecords.js';
 import { COMMAND } from '../../src/partition/messages.js';
@@ -143,6 +143,19 @@ t.test('a tiny extent stays lent until its outcome comes, and an idle worker tak
   // Ports have no order between each other.
   while (info === null || (info.tinyWriting > 0 && tag < 60)) info = await described(own, tag++);
   t.match(info, { tinyAvailable: 63, tinyWriting: 0, tinyBroken: 1 });
+});
+
+t.test('what is assigned is told before the disk has written anything', async (t) => {
+  const { clients, own } = await started(t);
+  native.setFault(0, [IO.pwrite], 'hang', 0, 1);
+  t.teardown(() => native.clearFaults(0));
+  clients.send(0, { opcode: OP.write, connection: 1, extentType: 0, body, forwarded: true });
+  t.match(await clients.assigned(0), { extentId: 1, extentOffset: 0 });
+  clients.read();
+  t.equal(clients.run.replies.size, 0);
+  native.clearFaults(0);
+  t.match(await clients.reply(0), { resultCode: RESULT.ok });
+  t.match(await described(own, 0), { tinyWriting: 1 });
 });
 
 t.test('appends that wait for a lent extent go on when it is settled', async (t) => {
