@@ -56,8 +56,9 @@ const internalLaneOfOpcode = Uint8Array.from(laneOfOpcode, (lane, opcode) => {
 export class DiskLimits {
   /** By LANE. */
   readonly lanes: readonly LimitLane[] = Array.from(Object.keys(LANE), () => new LimitLane());
-  /** Operations that wait here, of all lanes. */
+  /** Operations that wait here, of all lanes; and the internal ones among them. */
   waiting = 0;
+  internalWaiting = 0;
   /** Something has changed since whoever shows the figures set this to false. */
   changed = true;
   private readonly members: number;
@@ -139,6 +140,7 @@ export class DiskLimits {
     if (!op.internal) this.lastOnConnection.set(op.connection, op);
     this.setLastOfExtent(op, op);
     this.waiting += 1;
+    if (op.internal) this.internalWaiting += 1;
     lane.waiting += 1;
     if (op.blockers === 0) lane.insert(op);
     return false;
@@ -250,8 +252,10 @@ export class DiskLimits {
   private leave(op: Operation): void {
     this.changed = true;
     this.waiting -= 1;
+    if (op.internal) this.internalWaiting -= 1;
     this.lanes[op.waitingLane]!.waiting -= 1;
-    if (this.lastOnConnection.get(op.connection) === op) this.lastOnConnection.delete(op.connection);
+    if (!op.internal && this.lastOnConnection.get(op.connection) === op)
+      this.lastOnConnection.delete(op.connection);
     if (this.lastOfExtent(op) === op) this.setLastOfExtent(op, null);
     const { nextOnConnection, nextOnExtent } = op;
     op.nextOnConnection = null;

@@ -68,7 +68,6 @@ export class TinyHoles {
       if (this.isGone(handle, op)) return;
       if (result === -EAGAIN) return this.extend(handle, op);
       if (result < 0) return this.failIo(handle, op, 'truncate', result);
-      handle.writes += 1;
       this.erase(handle, op);
     });
   }

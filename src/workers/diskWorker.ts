@@ -292,7 +292,8 @@ export class DiskWorker implements StoreHost {
     replies.i32[i + REPLY_I32.crc] = op.crc;
     replies.i32[i + REPLY_I32.bodyBytes] = op.size;
     replies.i32[i + REPLY_I32.largeBody] = 0;
-    replies.i32[i + REPLY_I32.unserved] = 0;
+    // No sign of life of the disk.
+    replies.i32[i + REPLY_I32.unserved] = 1;
     replies.f64[at * 8 + REPLY_F64.extentId] = op.extentId;
     replies.f64[at * 8 + REPLY_F64.extentOffset] = op.extentOffset;
     replies.f64[at * 8 + REPLY_F64.loan] = loan;

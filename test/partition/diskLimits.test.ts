@@ -330,6 +330,7 @@ t.test('internal requests are background work, whatever they ask, and have no co
   const rig = new LimitRig(limits({ readsAtOnce: 1, writesAtOnce: 1 }, { readsAtOnce: 1, writesAtOnce: 1 }));
   const own = { internal: true, connection: 5 };
   const clients = [rig.read({ connection: 5 }), rig.write({ connection: 6 })];
+  const waits = rig.read({ connection: 5 });
   const reads = [OP.streamRead, OP.extentRepairRead, OP.tinyExtentRepairRead, INTERNAL_OP.readBlock];
   const writes = [
     ...[OP.write, OP.createExtent, INTERNAL_OP.tinyHole, INTERNAL_OP.createExtent],
@@ -347,6 +348,7 @@ t.test('internal requests are background work, whatever they ask, and have no co
     clients.every((tag) => rig.running.has(tag)),
     'clients were not in their way, nor they in theirs',
   );
+  t.notOk(rig.started.includes(waits), 'what waits on a connection of the same number held up nobody');
   rig.come(OP.write, own);
   const blocked = rig.come(INTERNAL_OP.syncExtent, own);
   const free = [
@@ -363,6 +365,10 @@ t.test('internal requests are background work, whatever they ask, and have no co
     free.every((tag) => rig.running.has(tag)),
     'what is answered from memory waits for nothing',
   );
+  t.same([rig.limits.waiting, rig.limits.internalWaiting], [2, 1]);
+  rig.endAll();
+  rig.release();
+  t.same([rig.limits.waiting, rig.limits.internalWaiting], [0, 0]);
 });
 
 t.test('internal requests of one extent keep their order: a sync covers the writes before it', async (t) => {

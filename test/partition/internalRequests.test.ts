@@ -232,6 +232,29 @@ t.test('what was synced outlives the power, the entry in the folder too', async 
   );
 });
 
+t.test('a sync covers what a killed process has left, and writes that are on their way', async (t) => {
+  const rig = follower();
+  ask(rig, INTERNAL_OP.createExtent, { extentId: 1025 });
+  for (const extentId of [1025, 7]) {
+    const extentType = extentId === 7 ? 0 : 1;
+    t.ok(piece(rig, extentId, 0, pattern(9000, extentId), { extentType }).ok);
+  }
+  const next = rig.next(rig.sim.processEnd(1));
+  for (const extentId of [1025, 7]) t.ok(ask(next, INTERNAL_OP.syncExtent, { extentId }).ok);
+  const together = [
+    send(next, OP.write, { extentId: 1025, extentOffset: 9000, extentType: 1 }, pattern(500, 1)),
+    send(next, INTERNAL_OP.syncExtent, { extentId: 1025 }),
+  ];
+  next.run();
+  t.ok(together.every(({ ok }) => ok));
+  for (let seed = 1; seed <= 8; seed += 1) {
+    const after = next.sim.withRoot(next.sim.rootFolder, seed).powerLoss(seed);
+    const expected = Buffer.concat([pattern(9000, 1025), pattern(500, 1)]);
+    t.ok(expected.equals(after.content(`${FOLDER}/1025`)));
+    t.ok(Buffer.from(pattern(9000, 7)).equals(after.content(`${FOLDER}/7`)));
+  }
+});
+
 t.test('a partition that joined is a normal one when its META says so', async (t) => {
   const rig = follower();
   t.ok(ask(rig, INTERNAL_OP.endJoining).ok, 'one that is normal already');

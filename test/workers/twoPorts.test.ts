@@ -120,11 +120,13 @@ t.test('the own port is never primary, however few hosts there are', async (t) =
     own(OP.createExtent, { extentId: 3000 }),
     own(OP.write, { extentType: 0, extentId: 9, extentOffset: 0, body, forwarded: true }),
     { opcode: OP.createExtent, connection: 1, extentId: 4000 },
+    own(OP.write, { extentId: 999, body, forwarded: true }),
   ];
   const { replies, assigned } = runWorker(requests, { root, writes: 'always' });
   t.match(replies.get(0), { resultCode: RESULT.ok, extentId: 3000 });
   t.match(replies.get(1), { resultCode: RESULT.ok, extentId: 9, extentOffset: 0 });
   t.match(replies.get(2), { resultCode: RESULT.ok, extentId: 1025 }, 'a client’s is, and is taken first');
+  t.match(replies.get(3), { text: 'ActionWrite:_extent does not exist', large: false });
   t.equal(assigned.size, 0);
 });
 

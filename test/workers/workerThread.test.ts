@@ -147,6 +147,9 @@ t.test('a tiny extent stays lent until its outcome comes, and an idle worker tak
 
 t.test('what is assigned is told before the disk has written anything', async (t) => {
   const { clients, own } = await started(t);
+  // Its file is open then, so the append goes into a batch at once.
+  own.send(1, { opcode: INTERNAL_OP.readBlock, connection: 0, extentId: 1, size: 10 });
+  t.equal((await own.reply(1)).text, 'ActionRepair:_EOF');
   native.setFault(0, [IO.pwrite], 'hang', 0, 1);
   t.teardown(() => native.clearFaults(0));
   clients.send(0, { opcode: OP.write, connection: 1, extentType: 0, body, forwarded: true });
@@ -156,6 +159,14 @@ t.test('what is assigned is told before the disk has written anything', async (t
   native.clearFaults(0);
   t.match(await clients.reply(0), { resultCode: RESULT.ok });
   t.match(await described(own, 0), { tinyWriting: 1 });
+});
+
+t.test('a failure of the own port stops no connection', async (t) => {
+  const { clients, own } = await started(t);
+  own.send(0, { opcode: OP.write, connection: 1, extentId: 999, body });
+  t.equal((await own.reply(0)).resultCode, RESULT.notExistErr);
+  clients.send(0, { opcode: OP.createExtent, connection: 1 });
+  t.match(await clients.reply(0), { resultCode: RESULT.ok, extentId: 1025 });
 });
 
 t.test('appends that wait for a lent extent go on when it is settled', async (t) => {
