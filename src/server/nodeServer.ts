@@ -18,7 +18,7 @@ import { silentAfterLook, watchLife, watchWorker } from './diskWatch.js';
 import { LimitControl } from './limitControl.js';
 import type { ConnectionLimits, SocketOwner } from './networkParts.js';
 import { NetworkThread } from './networkThread.js';
-import { layOutMemory } from './nodeMemory.js';
+import { layOutMemory, type RepairMemory } from './nodeMemory.js';
 import { NodeState } from './nodeState.js';
 import { WorkerHandle, type WorkerListener } from './workerHandle.js';
 import { backgroundShare, WorkerPort } from './workerPort.js';
@@ -45,6 +45,8 @@ export class NodeServer implements WorkerListener {
   /** Limits per disk. */
   readonly limits: LimitControl;
   readonly checksums: ChecksumControl;
+  /** For the repair thread. Held here, because an I/O thread may write into its slab when whoever has used it is gone. */
+  readonly repair: RepairMemory;
   readonly #config: NodeConfig;
   readonly #log: Logger;
   readonly #handles: WorkerHandle[] = [];
@@ -61,6 +63,7 @@ export class NodeServer implements WorkerListener {
     this.#loopId = native.registerLoop(() => this.network.called());
     const memory = layOutMemory(config, options.cores, options.connectionsMax, this.#doorbell, this.#loopId);
     const { slab, workers, lone } = memory;
+    this.repair = memory.repair;
     const background = backgroundShare(config.slabSlots128k, workers.length);
     const ports = workers.map(
       (data) =>

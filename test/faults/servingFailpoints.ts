@@ -207,9 +207,9 @@ export const SUBMITTED: readonly Failpoint[] = [
   ),
   one(
     'submitPunch:tiny',
-    'tiny delete',
+    'tiny delete; a hole that repair copies',
     'unavailable',
-    'the delete fails; its record stays, which does no harm',
+    'the delete fails, its record stays, which does no harm; or the hole is not made',
   ),
   one('submitSeekData:tiny', 'whether a range has data', 'unavailable', 'the delete or the packet fails'),
   one('submitSeekHole:tiny', 'where data ends', 'unavailable', 'the packet fails'),
