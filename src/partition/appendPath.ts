@@ -109,8 +109,10 @@ export class AppendPath implements OperationHandler {
   private misplaced(handle: ExtentHandle, op: Operation): string | null {
     const expected = handle.store!.table.ends[handle.row]!;
     if (isTinyExtent(handle.extentId)) {
-      return op.extentOffset === expected ? null : ERROR_TEXT.parameterMismatch;
+      return op.extentOffset === expected && !handle.filling ? null : ERROR_TEXT.parameterMismatch;
     }
+    // What repair brings belongs behind the end and nowhere else: before it may lie what was written here since.
+    if (op.internal && op.extentOffset !== expected) return parameterMismatch(op.extentOffset, op.size);
     const gap = this.host.settings.strictAppend && op.extentOffset > expected;
     return gap ? parameterMismatch(op.extentOffset, op.size) : null;
   }

@@ -123,6 +123,7 @@ export class CreatePath {
     const row = store.table.insert(id);
     if (!isTinyExtent(id)) store.table.set(row, EXTENT_FLAG.creating | EXTENT_FLAG.trusted);
     this.parked += 1;
+    if (op.primary && op.forwarded) this.host.assigned(op, 0);
     this.files.open(store, row, op);
   }
 

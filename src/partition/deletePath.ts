@@ -7,10 +7,11 @@ import { isTinyExtent } from '../storage/layout.js';
 import type { ExtentHandle } from './extentHandle.js';
 import { OperationQueue } from './extentHandle.js';
 import type { ExtentStore } from './extentStore.js';
+import type { MissedRange } from './internalRecords.js';
 import { NormalDeletes } from './normalDeletes.js';
 import type { OpenExtents } from './openExtents.js';
 import type { Operation, OperationLoan } from './operation.js';
-import { RangeEraser } from './rangeEraser.js';
+import type { RangeEraser } from './rangeEraser.js';
 import type { StoreHost } from './storeHost.js';
 import { TinyDeletes } from './tinyDeletes.js';
 
@@ -34,13 +35,13 @@ export class DeletePath implements OperationLoan {
   constructor(
     host: StoreHost,
     files: OpenExtents,
+    eraser: RangeEraser,
     open: (store: ExtentStore, op: Operation) => void,
     ownFdReleased: (store: ExtentStore) => void,
   ) {
     this.host = host;
     this.open = open;
     const paced = (store: ExtentStore, op: Operation): void => this.enqueue(store, op);
-    const eraser = new RangeEraser(host);
     this.normal = new NormalDeletes(host, files, eraser, paced, ownFdReleased);
     this.tiny = new TinyDeletes(host, files, eraser, paced, ownFdReleased);
   }
@@ -53,6 +54,11 @@ export class DeletePath implements OperationLoan {
   start(store: ExtentStore, op: Operation): void {
     if (op.extentType === TINY) this.tiny.start(store, op);
     else this.normal.start(store, op);
+  }
+
+  /** A delete inside a tiny extent that another replica has recorded. */
+  startMissed(store: ExtentStore, op: Operation, missed: MissedRange): void {
+    this.tiny.startMissed(store, op, missed);
   }
 
   /** Begins what can begin. */

@@ -15,10 +15,11 @@
 import type { Limits } from '../config/diskLimits.js';
 import { isReadOp, isRepairReadOp, isWriteOp, OP } from '../protocol/opcodes.js';
 import { BLOCK_BYTES } from '../storage/layout.js';
+import { INTERNAL_OP } from './internalOps.js';
 import { LimitLane } from './limitLane.js';
 import type { Operation } from './operation.js';
 
-/** Lanes, by number. `free` has no limits: what is answered from memory, which waits for others of its connection alone. */
+/** Lanes, by number. Background work is what peers read for their repair, and all internal requests (`internalOps.ts`). `free` has no limits: what is answered from memory, which waits for others of its connection alone. */
 export const LANE = {
   free: 0,
   clientsRead: 1,
@@ -30,23 +31,40 @@ export const LANE = {
 /** Columns of the tables below: a hash of partition and extent. Two extents in one column keep an order that they need not keep. */
 const EXTENT_COLUMNS = 4096;
 
+/** Internal requests that change the disk. */
+const INTERNAL_WRITES = new Set<number>([
+  INTERNAL_OP.tinyHole,
+  INTERNAL_OP.createExtent,
+  INTERNAL_OP.missedDelete,
+  INTERNAL_OP.syncExtent,
+  INTERNAL_OP.endJoining,
+]);
+
 const laneOfOpcode = Uint8Array.from({ length: 256 }, (_, opcode) => {
   if (isRepairReadOp(opcode)) return LANE.backgroundRead;
   if (isReadOp(opcode)) return LANE.clientsRead;
   const changes = isWriteOp(opcode) || opcode === OP.createExtent || opcode === OP.markDelete;
   return changes ? LANE.clientsWrite : LANE.free;
 });
+/** The same of internal requests: whatever they ask, clients go before them. A sync has its place behind the writes that it is to cover. */
+const internalLaneOfOpcode = Uint8Array.from(laneOfOpcode, (lane, opcode) => {
+  if (lane === LANE.clientsRead || opcode === INTERNAL_OP.readBlock) return LANE.backgroundRead;
+  if (lane === LANE.clientsWrite || INTERNAL_WRITES.has(opcode)) return LANE.backgroundWrite;
+  return lane;
+});
 
 export class DiskLimits {
   /** By LANE. */
   readonly lanes: readonly LimitLane[] = Array.from(Object.keys(LANE), () => new LimitLane());
-  /** Operations that wait here, of all lanes. */
+  /** Operations that wait here, of all lanes; and the internal ones among them. */
   waiting = 0;
+  internalWaiting = 0;
   /** Something has changed since whoever shows the figures set this to false. */
   changed = true;
   private readonly members: number;
-  /** By opcode: 1 when its lane has a limit. */
+  /** By opcode: 1 when its lane has a limit; of packets, and of internal requests. */
   private readonly limitedOps = new Uint8Array(256);
+  private readonly limitedInternalOps = new Uint8Array(256);
   private arrivals = 0;
   private firstLane = 0;
   /** Last waiting operation of each connection, by index; and of each extent, by column, of clients and background. */
@@ -91,23 +109,26 @@ export class DiskLimits {
     }
     for (let opcode = 0; opcode < 256; opcode += 1) {
       this.limitedOps[opcode] = this.lanes[laneOfOpcode[opcode]!]!.limited ? 1 : 0;
+      this.limitedInternalOps[opcode] = this.lanes[internalLaneOfOpcode[opcode]!]!.limited ? 1 : 0;
     }
   }
 
   /** Whether `admit` has to be asked about an operation that has come. The only cost where nothing is limited. */
   concerns(op: Operation): boolean {
-    return this.waiting > 0 || this.limitedOps[op.opcode] === 1;
+    const limited = op.internal ? this.limitedInternalOps : this.limitedOps;
+    return this.waiting > 0 || limited[op.opcode] === 1;
   }
 
   /** True: the operation was charged and is to be executed now. False: it waits here, and `next` will give it back. */
   admit(op: Operation, nowMs: number): boolean {
-    const number = laneOfOpcode[op.opcode]!;
+    const number = (op.internal ? internalLaneOfOpcode : laneOfOpcode)[op.opcode]!;
     const lane = this.lanes[number]!;
     this.changed = true;
     op.waitingLane = number;
     this.arrivals += 1;
     op.arrival = this.arrivals;
-    const connection = this.lastOnConnection.get(op.connection);
+    // Internal requests have no connection whose order they would keep.
+    const connection = op.internal ? undefined : this.lastOnConnection.get(op.connection);
     const extent = this.lastOfExtent(op);
     op.blockers = (connection === undefined ? 0 : 1) + (extent === null ? 0 : 1);
     if (op.blockers === 0 && lane.first === null && lane.passes(op.arrival, nowMs)) {
@@ -116,9 +137,10 @@ export class DiskLimits {
     }
     if (connection !== undefined) connection.nextOnConnection = op;
     if (extent !== null) extent.nextOnExtent = op;
-    this.lastOnConnection.set(op.connection, op);
+    if (!op.internal) this.lastOnConnection.set(op.connection, op);
     this.setLastOfExtent(op, op);
     this.waiting += 1;
+    if (op.internal) this.internalWaiting += 1;
     lane.waiting += 1;
     if (op.blockers === 0) lane.insert(op);
     return false;
@@ -230,8 +252,10 @@ export class DiskLimits {
   private leave(op: Operation): void {
     this.changed = true;
     this.waiting -= 1;
+    if (op.internal) this.internalWaiting -= 1;
     this.lanes[op.waitingLane]!.waiting -= 1;
-    if (this.lastOnConnection.get(op.connection) === op) this.lastOnConnection.delete(op.connection);
+    if (!op.internal && this.lastOnConnection.get(op.connection) === op)
+      this.lastOnConnection.delete(op.connection);
     if (this.lastOfExtent(op) === op) this.setLastOfExtent(op, null);
     const { nextOnConnection, nextOnExtent } = op;
     op.nextOnConnection = null;
@@ -266,6 +290,6 @@ function columnOf(op: Operation): number {
 /** Bytes that an operation reads or writes. A packet of a stream of unknown length counts as a whole block, though it may turn out to be a hole. */
 function bytesOf(op: Operation): number {
   if (isWriteOp(op.opcode)) return op.size;
-  if (!isReadOp(op.opcode)) return 0;
+  if (!isReadOp(op.opcode) && op.opcode !== INTERNAL_OP.readBlock) return 0;
   return op.size === 0 ? BLOCK_BYTES : Math.min(op.size, BLOCK_BYTES);
 }

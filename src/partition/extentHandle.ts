@@ -104,6 +104,9 @@ export class ExtentHandle {
   /** To be closed when its last sync has ended, unless somebody uses it again. */
   evicting = false;
 
+  /** A hole is being put at the end of it (`tinyHoles.ts`): it takes no append until that has ended. */
+  filling = false;
+
   /** Highest block with a slot write that waits for the next batch, -1 for none. */
   pendingSlotLast = -1;
 

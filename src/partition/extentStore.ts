@@ -12,6 +12,7 @@ import type { PartitionContents } from '../storage/partitionFolder.js';
 import { TinyExtents } from '../storage/tinyExtents.js';
 import { OperationQueue } from './extentHandle.js';
 import type { Operation, OperationLoan } from './operation.js';
+import { TinyLoans } from './tinyLoans.js';
 
 /** Fds of the files that all extents of a store share. */
 export interface OwnFds {
@@ -27,6 +28,8 @@ export class ExtentStore implements OperationLoan {
   readonly table: ExtentTable;
   readonly ids: IdBase;
   readonly tiny = new TinyExtents();
+  /** Of those, the ones lent to appends whose outcome followers decide about. */
+  readonly tinyLoans = new TinyLoans(this.tiny);
   /** Tiny appends that wait for one of those. */
   readonly tinyWaiting = new OperationQueue();
   /** Open for the life of the store; not counted in the budget of open extents. */
@@ -142,6 +145,25 @@ export class ExtentStore implements OperationLoan {
   grown(id: number, row: number, bytes: number): void {
     if (isTinyExtent(id)) this.setTinyBytes(id, this.tinyBytes[id]! + bytes);
     else if (!this.table.has(row, EXTENT_FLAG.deleted)) this.usedBytes += bytes;
+  }
+
+  /**
+   * End of TINYEXTENT_DELETE as it is announced and served to peers: behind the last record, also that which stands at the position (R10).
+   */
+  get tinyDeleteEnd(): number {
+    const written = Math.ceil(this.tinyDeleteBytes / TINY_DELETE_RECORD_BYTES) * TINY_DELETE_RECORD_BYTES;
+    return Math.max(this.tinyDeleteOffset, written);
+  }
+
+  /**
+   * Whether an id was deleted here and is to stay so: listed, and without a living extent of that name. A listed one that lives was created again by a node that does not read the list, or could not be removed.
+   */
+  isDeletedForGood(id: number): boolean {
+    if (!this.deletedIds.has(id)) return false;
+    const row = this.table.find(id);
+    return (
+      row === NONE || this.table.has(row, EXTENT_FLAG.deleted) || this.table.has(row, EXTENT_FLAG.deleting)
+    );
   }
 
   /** An fdatasync of the extent in `row` has failed: it takes no more writes. */

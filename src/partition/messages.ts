@@ -10,7 +10,7 @@ import type { ScrubState } from './scrubState.js';
 /** i32 word indexes of a request descriptor. */
 export const REQUEST_I32 = {
   tag: 0,
-  /** opcode | extentType << 8 | remainingFollowers << 16 */
+  /** opcode | extentType << 8 | remainingFollowers << 16 | REQUEST_KIND << 24 */
   kind: 1,
   crc: 2,
   size: 3,
@@ -24,10 +24,29 @@ export const REQUEST_I32 = {
 /** f64 word indexes of a request descriptor. */
 export const REQUEST_F64 = { bufferOffset: 2, partitionId: 4, extentId: 5, extentOffset: 6 } as const;
 
+/** What a request descriptor is. */
+export const REQUEST_KIND = {
+  packet: 0,
+  /**
+   * A packet that the network thread sends to followers too. Its worker answers `RESULT_ASSIGNED` first where it gives out an id or a place, leaves the slot alone from then on (an error
+   * text comes as `largeBody`), and keeps a tiny extent lent until the packet's `settle`.
+   */
+  forwarded: 1,
+  /** The outcome of a forwarded tiny append. No packet; nothing answers it. Sent once for each `RESULT_ASSIGNED` with a loan, behind it. */
+  settle: 2,
+} as const;
+export const REQUEST_KIND_SHIFT = 24;
+
+/** i32 word indexes of a `settle` descriptor; `kind` has `REQUEST_KIND.settle` in its high bits, the rest 0. `acknowledged`: 1 when every replica has the append. */
+export const SETTLE_I32 = { kind: 1, acknowledged: 3 } as const;
+
+/** f64 word indexes of a `settle` descriptor. `loan` as it was assigned: one that has ended meanwhile is not taken for a later one of the same extent. */
+export const SETTLE_F64 = { partitionId: 4, extentId: 5, loan: 6 } as const;
+
 /** i32 word indexes of a reply descriptor. */
 export const REPLY_I32 = {
   tag: 0,
-  /** Result code of the packet, or `RESULT_SKIPPED`. */
+  /** Result code of the packet, `RESULT_SKIPPED` or `RESULT_ASSIGNED`. */
   resultCode: 1,
   crc: 2,
   /** Bytes of body in the slot. With `largeBody` the body's total length; its pieces come over the event ring. */
@@ -44,10 +63,18 @@ export const REPLY_F64 = {
   /** Streams of unknown length only: bytes that the whole answer covers from this packet on (0: it has no packet), and the hole that it stands for. */
   remainingBytes: 5,
   holeBytes: 6,
+  /** `RESULT_ASSIGNED` only: number of the loan to be settled, 0 when nothing was lent. */
+  loan: 5,
 } as const;
 
 /** The worker did not execute the request: its connection has failed or is gone. Nothing is sent to the peer. */
 export const RESULT_SKIPPED = 0;
+
+/**
+ * No answer yet: what the worker has given to a forwarded packet, before it executes it, so that followers can be told. `extentId` and `extentOffset` as the followers are to get them; for a
+ * delete inside a tiny extent the body that they are to get stands in the slot, `bodyBytes` long. The request's answer follows as another descriptor.
+ */
+export const RESULT_ASSIGNED = -1;
 
 /** Frames main → worker. `a` is the command's number, echoed in the answer. Payloads are JSON. */
 export const COMMAND = {

@@ -17,6 +17,10 @@ export class Operation {
   primary = false;
   /** RemainingFollowers as it came. */
   remainingFollowers = 0;
+  /** It goes to followers too: nothing of its slot may change, and whoever gives it an id or a place tells `assigned`. */
+  forwarded = false;
+  /** From a thread of this node, not from a connection: background work that nothing makes obsolete, and never primary. */
+  internal = false;
   /** CRC field of the packet and, for write ops, CRC-32 of the body as received (computed before dispatch). */
   crc = 0;
   bodyCrc = 0;
@@ -112,6 +116,8 @@ export interface OperationHost {
   finish(op: Operation): void;
   /** Sends the error reply `<action>_<message>`; the result code follows from both (`wire.md` 5.2); poisons the connection. */
   fail(op: Operation, action: string, message: string): void;
+  /** A forwarded operation has got its extent, its place, or (`size` bytes in its slot) its body. `loan`: number under which its tiny extent waits for the outcome; 0: none. */
+  assigned(op: Operation, loan: number): void;
   /** An operating error of the disk, for its counters and status (`admin.md` 8.2). */
   diskError(errno: number, writing: boolean): void;
   /** A log record; never per packet at info or above. */

@@ -10,13 +10,20 @@ import {
   unknownOpcode,
 } from '../protocol/errors.js';
 import { decodeTinyIds, type ExtentInfo, encodeExtentList } from '../protocol/extentInfo.js';
-import { actionOf, isWriteOp, OP, UNKNOWN_OPCODE_ACTION } from '../protocol/opcodes.js';
+import { actionOf, isInternalOp, isWriteOp, OP, UNKNOWN_OPCODE_ACTION } from '../protocol/opcodes.js';
 import { encodeMaxExtentIdAndSize, encodeUint64Body } from '../protocol/queries.js';
 import { EXTENT_FLAG } from '../storage/extentTable.js';
-import { EXTENTS_MAX, EXTENTS_READ_ONLY, type Status, TINY_EXTENT_LAST } from '../storage/layout.js';
+import {
+  EXTENTS_MAX,
+  EXTENTS_READ_ONLY,
+  isTinyExtent,
+  type Status,
+  TINY_EXTENT_LAST,
+} from '../storage/layout.js';
 import { formatCreateTime, type PartitionMeta, writeMeta } from '../storage/metaFile.js';
 import { TINY_STATE } from '../storage/tinyExtents.js';
 import type { ExtentStore } from './extentStore.js';
+import { InternalRequests } from './internalRequests.js';
 import type { Operation } from './operation.js';
 import { normalWatermarks, replicaSnapshot, sizeSum, tinyWatermarks } from './queries.js';
 import type { RaftApply } from './raftApply.js';
@@ -62,6 +69,7 @@ export class Partition {
   /** The disk failed while this partition was on it: sticks until the next start. */
   private unavailable = false;
   private nextTinyRepairMs = 0;
+  private readonly internal: InternalRequests;
 
   constructor(
     stores: StoreGroup,
@@ -84,6 +92,7 @@ export class Partition {
     this.store = store;
     this.stores = stores;
     this.host = stores.host;
+    this.internal = new InternalRequests(this, stores);
     this.repairTinyExtents();
   }
 
@@ -115,7 +124,7 @@ export class Partition {
    * completes. The batch must not be in flight and must have room for `ENTRIES_PER_OPERATION` entries.
    */
   execute(op: Operation): void {
-    op.primary = op.remainingFollowers > 0 || this.hosts.length === 1;
+    op.primary = !op.internal && (op.remainingFollowers > 0 || this.hosts.length === 1);
     op.replyCrc = op.crc;
     op.replyBytes = 0;
     op.replyBody = null;
@@ -146,6 +155,7 @@ export class Partition {
         return this.reply(op, encodeMaxExtentIdAndSize(extentIdMax, sizeBytes));
       }
       default:
+        if (op.internal && isInternalOp(op.opcode)) return this.internal.execute(op);
         return this.host.fail(op, UNKNOWN_OPCODE_ACTION, unknownOpcode(op.opcode));
     }
   }
@@ -164,6 +174,16 @@ export class Partition {
     this.hosts = hosts;
     this.createType = 0;
     return 0;
+  }
+
+  /** A partition that a decommission has created has caught up (`repair.md` 10): a normal one, durable when 0 comes back. After a negated errno all is as it was. */
+  endJoining(): number {
+    return this.createType === 0 ? 0 : this.setMembers(this.peers, this.hosts);
+  }
+
+  /** What became of a forwarded tiny append on all replicas (`tinyLoans.ts`). An id that no tiny extent has is passed over. */
+  settleTinyAppend(extentId: number, loan: number, acknowledged: boolean): void {
+    if (isTinyExtent(extentId)) this.store.tinyLoans.settle(extentId, loan, acknowledged);
   }
 
   /** Files of this replica for the master, as JSON (`admin.md` 5.6). */
@@ -193,7 +213,7 @@ export class Partition {
   /** Order of checks: `wire.md` 6.1, 6.2, 9.2. */
   private write(op: Operation): void {
     if (packetCrcIsWrong(op)) return this.host.fail(op, ACTION.prepare, ERROR_TEXT.crcMismatch);
-    if (this.isFull()) return this.host.fail(op, ACTION.prepare, ERROR_TEXT.noSpace);
+    if (!op.internal && this.isFull()) return this.host.fail(op, ACTION.prepare, ERROR_TEXT.noSpace);
     const assigned = op.extentType === TINY && op.primary;
     if (assigned && this.store.tiny.count(TINY_STATE.broken) === TINY_EXTENT_LAST) {
       return this.host.fail(op, ACTION.prepare, noTinyExtentAvailable(this.id));
@@ -242,6 +262,12 @@ export class Partition {
     if (body.byteLength <= op.bufferBytes) {
       this.host.regions[op.region]!.set(body, op.bufferOffset);
       op.replyBytes = body.byteLength;
+    } else if (op.internal) {
+      return this.host.fail(
+        op,
+        actionOf(op.opcode),
+        `an answer of ${body.byteLength} bytes does not fit its slot`,
+      );
     } else {
       op.replyBody = body;
     }
@@ -253,7 +279,7 @@ export class Partition {
   }
 
   /** What the disk's state forbids (`wire.md` 9.1). */
-  private diskRefusal(): string | null {
+  diskRefusal(): string | null {
     const { health } = this.host;
     if (this.unavailable || health.status === -1) return ERROR_TEXT.brokenDisk;
     return health.status === 1 || health.space.isExhausted ? ERROR_TEXT.noSpace : null;

@@ -95,15 +95,17 @@ export function blockCrcs(host: StoreHost, store: ExtentStore, id: number): Bloc
 }
 
 /** Extents that were appended to from this second on are not told to others. */
-function quietBefore(nowMs: number): number {
+export function quietBefore(nowMs: number): number {
   return Math.floor(nowMs / 1000) - WATERMARK_QUIET_SECONDS;
 }
 
-function isQuiet({ table }: ExtentStore, row: number, before: number): boolean {
+/** Whether the extent in `row` is told to others, `before` as `quietBefore` gives it. */
+export function isQuiet({ table }: ExtentStore, row: number, before: number): boolean {
   return !isTinyExtent(table.ids[row]!) && table.sizes[row]! > 0 && table.modTimes[row]! < before;
 }
 
-function isHidden({ table }: ExtentStore, row: number): boolean {
+/** Whether there is nothing in `row` that anybody is told of. */
+export function isHidden({ table }: ExtentStore, row: number): boolean {
   return !table.has(row, EXTENT_FLAG.used) || table.has(row, EXTENT_FLAG.deleted);
 }
 

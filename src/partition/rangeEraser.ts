@@ -2,7 +2,7 @@
  * Makes a range of a file read as zeros: punched, or, where the file system knows no holes, overwritten with zeros (`storage.md` 20). The content is the same either
  * way; only the space is not freed then. Whether it can punch is found out by the first punch of a worker, and said once.
  *
- * For deletes (`tinyDeletes.ts`, `normalDeletes.ts`), by submitted work. The caller keeps the file open until it is told.
+ * For deletes (`tinyDeletes.ts`, `normalDeletes.ts`) and for holes that repair copies (`tinyHoles.ts`), by submitted work. The caller keeps the file open until it is told.
  */
 import type { ExtentStore } from './extentStore.js';
 import { EAGAIN, EIO, ENOSYS, EOPNOTSUPP } from './ioErrors.js';
@@ -12,7 +12,8 @@ const ECANCELED = 125;
 
 export class RangeEraser {
   private readonly host: StoreHost;
-  private canPunch = true;
+  /** Whether erasing frees space, as far as it is known. */
+  canPunch = true;
 
   constructor(host: StoreHost) {
     this.host = host;

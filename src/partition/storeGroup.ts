@@ -13,10 +13,11 @@
  */
 import assert from 'node:assert';
 import { ACTION, ERROR_TEXT, extentFileMissing } from '../protocol/errors.js';
-import { actionOf, changesExtent, OP } from '../protocol/opcodes.js';
+import { actionOf, changesExtent, isInternalOp, OP } from '../protocol/opcodes.js';
 import { EXTENT_FLAG, NONE } from '../storage/extentTable.js';
 import { AppendPath } from './appendPath.js';
 import { ApplyTurns } from './applyTurns.js';
+import { BlockLooks } from './blockLooks.js';
 import { ChecksumJob } from './checksumJob.js';
 import { CreatePath } from './createPath.js';
 import { DeletePath } from './deletePath.js';
@@ -25,13 +26,17 @@ import { DirtyRecord } from './dirtyRecord.js';
 import { type ExtentHandle, HANDLE_STATE } from './extentHandle.js';
 import type { ExtentStore } from './extentStore.js';
 import { GroupCommit } from './groupCommit.js';
+import { INTERNAL_OP } from './internalOps.js';
+import type { MissedRange } from './internalRecords.js';
 import { EAGAIN, ENOENT, reportDiskError } from './ioErrors.js';
 import { OpenExtents } from './openExtents.js';
 import type { Operation } from './operation.js';
+import { RangeEraser } from './rangeEraser.js';
 import { ReadPath } from './readPath.js';
 import { SlotWrites } from './slotWrites.js';
 import { SCRATCH_ENTRY_BYTES, SCRATCH_ZERO_BYTES, type StoreHost, scratchBytes } from './storeHost.js';
 import { TinyAppends } from './tinyAppends.js';
+import { TinyHoles } from './tinyHoles.js';
 import { TinyStreams } from './tinyStreams.js';
 
 /** Entries that one operation may add. `execute` needs as much room in the batch. */
@@ -46,6 +51,8 @@ export class StoreGroup {
   private readonly reads: ReadPath;
   private readonly deletes: DeletePath;
   private readonly streams: TinyStreams;
+  private readonly holes: TinyHoles;
+  private readonly looks: BlockLooks;
   /** Background work on checksums, and what it has found. */
   readonly checksums: ChecksumJob;
   /** Committed entries of raft on their way. */
@@ -94,15 +101,18 @@ export class StoreGroup {
     this.dirty = new DirtyRecord(host, (store, op) => this.startWrite(store, op), ownFdReleased);
     this.appends = new AppendPath(host, this.files, this.slots, this.commits, check.watch);
     this.reads = new ReadPath(host, this.files, findings, direct, ownFdReleased);
-    this.deletes = new DeletePath(host, this.files, open, ownFdReleased);
+    const eraser = new RangeEraser(host);
+    this.deletes = new DeletePath(host, this.files, eraser, open, ownFdReleased);
+    this.holes = new TinyHoles(host, this.files, eraser);
+    this.looks = new BlockLooks(host, this.files, ownFdReleased);
     this.streams = new TinyStreams(host, this.files, open, ownFdReleased);
     this.tinyAppends = new TinyAppends(host, (store, op) => this.accessExtent(store, op));
   }
 
   /** Operations that wait for something else than the batch: an id, a file, a read, a sync. */
   get parkedOperations(): number {
-    const { creates, reads, commits, tinyAppends, deletes, streams, dirty } = this;
-    const paths = [creates, reads, commits, tinyAppends, deletes, streams, dirty];
+    const { creates, reads, commits, tinyAppends, deletes, streams, holes, looks, dirty } = this;
+    const paths = [creates, reads, commits, tinyAppends, deletes, streams, holes, looks, dirty];
     return paths.reduce((sum, { parked }) => sum + parked, this.waiting);
   }
 
@@ -190,26 +200,67 @@ export class StoreGroup {
     this.deletes.start(store, op);
   }
 
+  /** A delete inside a tiny extent that another replica has recorded. */
+  deleteMissed(store: ExtentStore, op: Operation, missed: MissedRange): void {
+    this.deletes.startMissed(store, op, missed);
+  }
+
+  /** A hole, or a look at a block, of an extent that is there. */
+  openFor(store: ExtentStore, op: Operation): void {
+    this.withFile(store, op);
+  }
+
   /** About once a second: what deletes have left in memory. */
   purge(store: ExtentStore, nowMs: number): void {
     this.deletes.purge(store, nowMs);
   }
 
-  /** Ends `op` when all that was written to its extent so far is durable, its entry in the folder included: at once when it is, or when the extent is gone. */
+  /**
+   * Ends `op` when all that this process has written to its extent so far is durable, its entry in the folder included: at once when it is, or when the extent is gone.
+   */
   syncExtent(store: ExtentStore, op: Operation): void {
-    const { table } = store;
-    const row = table.find(op.extentId);
-    if (store.closed) return this.host.fail(op, actionOf(op.opcode), ERROR_TEXT.partitionNotExists);
-    if (row === NONE || table.has(row, EXTENT_FLAG.deleted)) return this.host.finish(op);
-    if (table.has(row, EXTENT_FLAG.syncFailed)) {
-      return this.host.fail(op, actionOf(op.opcode), ERROR_TEXT.extentBroken);
-    }
+    const row = this.rowToSync(store, op);
+    if (row === NONE) return;
     // A file that was closed was synced before.
-    const index = table.handles[row]!;
+    const index = store.table.handles[row]!;
     const handle = index === NONE ? null : this.files.handles[index]!;
     if (handle?.isOpen && handle.dirty) this.commits.wait(handle, op);
-    else if (table.creations[row]! > store.creationsSynced) this.commits.waitForFolder(store, op);
+    else this.syncEntry(store, row, op);
+  }
+
+  /** The same of the whole extent, whoever has written it: a process that was killed may have left data that is not durable. */
+  syncWhole(store: ExtentStore, op: Operation): void {
+    const row = this.rowToSync(store, op);
+    if (row === NONE) return;
+    // What is clean was synced when it became so (`docs/checksums.md`).
+    if (store.table.has(row, EXTENT_FLAG.clean)) this.syncEntry(store, row, op);
+    else this.withFile(store, op);
+  }
+
+  /** Row of an extent that can be synced; NONE when `op` was ended, because there is none, or none that can be. */
+  private rowToSync(store: ExtentStore, op: Operation): number {
+    const { table } = store;
+    const row = table.find(op.extentId);
+    if (store.closed) this.host.fail(op, actionOf(op.opcode), ERROR_TEXT.partitionNotExists);
+    else if (row === NONE || table.has(row, EXTENT_FLAG.deleted)) this.host.finish(op);
+    else if (table.has(row, EXTENT_FLAG.syncFailed))
+      this.host.fail(op, actionOf(op.opcode), ERROR_TEXT.extentBroken);
+    else return row;
+    return NONE;
+  }
+
+  private syncEntry(store: ExtentStore, row: number, op: Operation): void {
+    if (store.table.creations[row]! > store.creationsSynced) this.commits.waitForFolder(store, op);
     else this.host.finish(op);
+  }
+
+  /** The file of an extent that is to be synced as a whole is open. */
+  private syncOpened(handle: ExtentHandle, op: Operation): void {
+    // Before the first sync of an open file nothing is known of what others have left; writes of the batch are to be covered too.
+    const unknown = handle.syncedWrites === 0 || handle.isBeingWritten;
+    if (!handle.dirty && unknown) handle.writes += 1;
+    if (handle.dirty) this.commits.wait(handle, op);
+    else this.syncEntry(handle.store!, handle.row, op);
   }
 
   /** Starts the operation when its extent's file is open. */
@@ -287,10 +338,18 @@ export class StoreGroup {
   }
 
   private startAccess(handle: ExtentHandle, op: Operation): void {
-    if (changesExtent(op.opcode)) this.appends.start(handle, op);
+    if (op.internal && isInternalOp(op.opcode)) this.startInternal(handle, op);
+    else if (changesExtent(op.opcode)) this.appends.start(handle, op);
     else if (op.opcode === OP.markDelete) this.deletes.startOpened(handle, op);
     else if (op.opcode === OP.tinyExtentRepairRead) this.streams.startOpened(handle, op);
     else this.reads.start(handle, op);
+  }
+
+  private startInternal(handle: ExtentHandle, op: Operation): void {
+    if (op.opcode === INTERNAL_OP.tinyHole) this.holes.start(handle, op);
+    else if (op.opcode === INTERNAL_OP.readBlock) this.looks.start(handle, op);
+    else if (op.opcode === INTERNAL_OP.syncExtent) this.syncOpened(handle, op);
+    else this.deletes.startOpened(handle, op);
   }
 
   private opened(handle: ExtentHandle): void {

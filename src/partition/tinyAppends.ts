@@ -1,6 +1,6 @@
 /**
  * OpWrite and OpSyncWrite with the tiny extent type, as a primary assigns them (`wire.md` 6.2, 7.5, `storage.md` 7.2, 11): an available tiny extent is taken,
- * the append goes to its watermark, and the end of the operation gives the extent back, once, before the reply.
+ * the append goes to its watermark, and the end of the operation gives the extent back, once, before the reply; of one that goes to followers, its outcome on all replicas does (`tinyLoans.ts`).
  *
  * An extent has one such append at a time, so nothing ever falls together with the append before it. While all available extents are being written, further
  * appends wait here in their order; the reference's connections, which have one packet in execution each, never come that far.
@@ -76,7 +76,8 @@ export class TinyAppends {
     if (id === 0) return false;
     op.extentId = id;
     op.extentOffset = table.ends[table.find(id)]!;
-    op.loan = store;
+    if (op.forwarded) this.host.assigned(op, store.tinyLoans.lend(op));
+    else op.loan = store;
     return true;
   }
 

@@ -5,18 +5,31 @@
  * The record comes first: one for a range that is not punched does no harm, since replaying it is idempotent. The range's pages are given to no later
  * append, so a delete may run beside appends to the same extent.
  */
+import assert from 'node:assert';
 import { ACTION, ERROR_TEXT, markDeleteBodyFailed } from '../protocol/errors.js';
 import { actionOf } from '../protocol/opcodes.js';
-import { decodeMarkDelete, TINY_DELETE_RECORD_BYTES, writeTinyDeleteRecord } from '../protocol/tinyDelete.js';
+import {
+  decodeMarkDelete,
+  encodeMarkDelete,
+  TINY_DELETE_RECORD_BYTES,
+  type TinyMarkDelete,
+  writeTinyDeleteRecord,
+} from '../protocol/tinyDelete.js';
 import { NONE } from '../storage/extentTable.js';
 import { FILE, isTinyExtent, PAGE_BYTES, roundUpToPage, SECTOR_BYTES } from '../storage/layout.js';
 import type { ExtentHandle } from './extentHandle.js';
 import type { ExtentStore } from './extentStore.js';
+import type { MissedRange } from './internalRecords.js';
 import { EAGAIN, EINVAL, ENXIO, ioErrorText, reportDiskError } from './ioErrors.js';
 import type { OpenExtents } from './openExtents.js';
 import type { Operation, OperationHandler } from './operation.js';
 import type { RangeEraser } from './rangeEraser.js';
 import { SCRATCH_ENTRY_BYTES, SCRATCH_ZERO_BYTES, type StoreHost } from './storeHost.js';
+
+/** Instead of a record's place: at the end of the file. */
+const APPEND = -1;
+/** A peer named a place that no file has. */
+const NOWHERE = -2;
 
 /** One delete on its way. */
 interface TinyDelete {
@@ -28,7 +41,7 @@ interface TinyDelete {
   /** As asked, and rounded up to pages. */
   sizeBytes: number;
   punchBytes: number;
-  /** Where the record goes. */
+  /** Where the record goes; APPEND: behind the last one, which is known when it is written. */
   recordAt: number;
 }
 
@@ -75,10 +88,42 @@ export class TinyDeletes implements OperationHandler {
     if (op.primary) store.tinyDeleteOffset += TINY_DELETE_RECORD_BYTES;
     const { extentOffset, size, tinyDeleteFileOffset } = body.value;
     const recordAt = op.primary ? store.tinyDeleteOffset : tinyDeleteFileOffset;
+    if (op.primary && op.forwarded) this.tell(op, { ...body.value, tinyDeleteFileOffset: recordAt });
+    this.check(store, op, extentOffset, size, recordAt < 0 ? NOWHERE : recordAt);
+  }
+
+  /** A delete that another replica has recorded and this one has not carried out. `recordAt`: place of the record, or APPEND. */
+  startMissed(store: ExtentStore, op: Operation, missed: MissedRange): void {
+    const { extentOffset, sizeBytes, recordAt } = missed;
+    const wrong = extentOffset < 0 || sizeBytes < 1 || recordAt < APPEND;
+    const aligned = recordAt === APPEND || recordAt % TINY_DELETE_RECORD_BYTES === 0;
+    if (wrong || !aligned || !Number.isSafeInteger(extentOffset + sizeBytes)) {
+      return this.host.fail(op, actionOf(op.opcode), ERROR_TEXT.parameterMismatch);
+    }
+    this.check(store, op, extentOffset, sizeBytes, recordAt);
+  }
+
+  /** The body that followers get: it names the record's place. */
+  private tell(op: Operation, body: TinyMarkDelete): void {
+    const bytes = encodeMarkDelete(body);
+    assert(bytes.byteLength <= op.bufferBytes, 'the body of a tiny delete fits the smallest slot');
+    this.host.regions[op.region]!.set(bytes, op.bufferOffset);
+    op.size = bytes.byteLength;
+    this.host.assigned(op, 0);
+  }
+
+  private check(
+    store: ExtentStore,
+    op: Operation,
+    extentOffset: number,
+    size: number,
+    recordAt: number,
+  ): void {
+    const action = actionOf(op.opcode);
     if (!isTinyExtent(op.extentId)) return this.host.fail(op, action, ERROR_TEXT.parameterMismatch);
     const row = store.table.find(op.extentId);
     if (row === NONE || extentOffset + size > store.table.sizes[row]!) return this.host.finish(op);
-    if (extentOffset % PAGE_BYTES !== 0 || recordAt < 0) {
+    if (extentOffset % PAGE_BYTES !== 0 || recordAt === NOWHERE) {
       return this.host.fail(op, action, ERROR_TEXT.parameterMismatch);
     }
     const punchBytes = roundUpToPage(size);
@@ -147,7 +192,9 @@ export class TinyDeletes implements OperationHandler {
 
   private record(each: TinyDelete): void {
     const { disk, entryOperations, regions, scratchRegion } = this.host;
-    const { op, store, extentOffset, sizeBytes, recordAt } = each;
+    const { op, store, extentOffset, sizeBytes } = each;
+    if (each.recordAt === APPEND) store.tinyDeleteOffset += TINY_DELETE_RECORD_BYTES;
+    const recordAt = each.recordAt === APPEND ? store.tinyDeleteOffset : each.recordAt;
     const at = SCRATCH_ZERO_BYTES + disk.batch.length * SCRATCH_ENTRY_BYTES;
     const { buffer, byteOffset } = regions[scratchRegion]!;
     const view = new DataView(buffer, byteOffset + at, TINY_DELETE_RECORD_BYTES);

@@ -57,10 +57,11 @@ export class TinyStreams {
 
   private startRecords(store: ExtentStore, op: Operation): void {
     if (op.extentOffset < 0) return this.fail(op, parameterMismatch(op.extentOffset, op.size));
-    const remaining = op.size > 0 ? op.size : store.tinyDeleteOffset - op.extentOffset;
+    const remaining = op.size > 0 ? op.size : store.tinyDeleteEnd - op.extentOffset;
     if (remaining <= 0) return this.nothing(op);
     op.remainingBytes = remaining;
-    op.replyBytes = Math.min(remaining, RECORD_BYTES_MAX);
+    const slotRecords = Math.floor(op.bufferBytes / TINY_DELETE_RECORD_BYTES);
+    op.replyBytes = Math.min(remaining, RECORD_BYTES_MAX, slotRecords * TINY_DELETE_RECORD_BYTES);
     store.ownFdUsers += 1;
     this.parked += 1;
     this.readRecords(store, op);
@@ -123,7 +124,7 @@ export class TinyStreams {
 
   /** There is data up to `dataEnd`. */
   private startRead(handle: ExtentHandle, op: Operation, dataEnd: number): void {
-    op.replyBytes = Math.min(dataEnd - op.extentOffset, BLOCK_BYTES);
+    op.replyBytes = Math.min(dataEnd - op.extentOffset, BLOCK_BYTES, op.bufferBytes);
     this.readData(handle, op);
   }
 

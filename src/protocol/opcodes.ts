@@ -28,6 +28,14 @@ export interface OpcodeRow {
 /** Action, and beginning of the message, of opcodes that a data node does not know. */
 export const UNKNOWN_OPCODE_ACTION = 'unknown opcode';
 
+/**
+ * Opcodes from here to 0xef never travel: requests of this node's own threads to its workers (`partition/internalOps.ts`). Whoever sends one over the wire is refused as with any unknown opcode.
+ */
+export const INTERNAL_OPCODE_FIRST = 0xe0;
+const INTERNAL_OPCODE_LAST = 0xef;
+/** Their errors go where those of a notification go. */
+const INTERNAL_ACTION = 'ActionRepair:';
+
 /** Opcode values by name, for code that builds or dispatches packets. */
 export const OP = {
   createExtent: 0x01,
@@ -202,9 +210,14 @@ export function isPrimaryPacket(opcode: number, remainingFollowers: number): boo
   );
 }
 
+/** Whether an opcode is one of this node's own requests to itself. */
+export function isInternalOp(opcode: number): boolean {
+  return opcode >= INTERNAL_OPCODE_FIRST && opcode <= INTERNAL_OPCODE_LAST;
+}
+
 /** First part of this opcode's error texts; `unknown opcode` for opcodes that are not handled. */
 export function actionOf(opcode: number): string {
-  return rows[opcode]?.action ?? UNKNOWN_OPCODE_ACTION;
+  return rows[opcode]?.action ?? (isInternalOp(opcode) ? INTERNAL_ACTION : UNKNOWN_OPCODE_ACTION);
 }
 
 /** `OpWrite`; `Op0x55` where there is none. For logs. */

@@ -26,9 +26,9 @@ export class LimitControl {
     this.#limits = disks.map(() => limits);
   }
 
-  /** Requests at a worker that wait for its limits. */
+  /** Requests of the network thread at a worker that wait for its limits. */
   waitingAt(worker: number): number {
-    return this.#table.waiting(worker);
+    return this.#table.waitingFromNetwork(worker);
   }
 
   /** Each disk's limits, what waits for them and what has passed. */

@@ -1,5 +1,5 @@
 /**
- * The node's shared memory, laid out once at start: the slab, and rings, tables and doorbells for each worker.
+ * The node's shared memory, laid out once at start: the slabs, and rings, tables and doorbells for each worker.
  */
 import type { NodeConfig } from '../config/config.js';
 import { limitsOf } from '../config/diskLimits.js';
@@ -7,14 +7,14 @@ import type { MetricsSource } from '../http/metricsSource.js';
 import { OPERATION_NAMES } from '../protocol/operationNames.js';
 import { createByteRing } from '../shm/byteRing.js';
 import { createDiskWork } from '../shm/diskWork.js';
-import { createDoorbell } from '../shm/doorbell.js';
+import { createDoorbell, createLoopWord } from '../shm/doorbell.js';
 import { createLimitTable, type LimitTableMemory } from '../shm/limitTable.js';
 import { createOperationTable, type OperationTableMemory } from '../shm/operationTable.js';
 import { createPoisonTable, type PoisonMemory } from '../shm/poison.js';
-import { createRing } from '../shm/ring.js';
-import { createSlab, Slab, type SlabClass } from '../shm/slab.js';
+import { createRing, type RingMemory } from '../shm/ring.js';
+import { createSlab, Slab, type SlabClass, type SlabMemory } from '../shm/slab.js';
 import { createDiskTable, createPartitionTable, type TableMemory } from '../shm/tables.js';
-import type { DiskWorkerData } from '../workers/workerData.js';
+import type { DiskWorkerData, RequestPort } from '../workers/workerData.js';
 import type { NodeFigures } from './nodeFigures.js';
 
 const KiB = 1024;
@@ -30,6 +30,28 @@ const MS_PER_HOUR = 3_600_000;
 /** Peers wait 60 s for each packet of a repair read (`repair.md` 12); the answer needs some time to get there. */
 const REPAIR_READ_AGE_MS_MAX = 55_000;
 
+/** Requests of the repair thread that are at one worker at a time: more than fetches of one disk run at a time. */
+const REPAIR_REQUESTS_MAX = 256;
+/** Slots of the repair thread: small questions, and pieces of fetches or pages of lists. */
+const REPAIR_SLOTS = 64;
+
+/** What the repair thread gets: a slab of its own, and a pair of rings to each worker. Plain data and shared memory only: it crosses a thread border. */
+export interface RepairMemory {
+  slab: SlabMemory;
+  /** Its doorbell, and the word for the id of its event loop: it puts it there before it arms the doorbell for the first time (`workers/port.ts`). */
+  doorbell: Int32Array;
+  loop: Int32Array;
+  /** One a worker, in order of index. `doorbell`: the worker's. */
+  ports: {
+    index: number;
+    disk: number;
+    requests: RingMemory;
+    replies: RingMemory;
+    requestsMax: number;
+    doorbell: Int32Array;
+  }[];
+}
+
 /** What main keeps of it; the workers get theirs as `DiskWorkerData`. */
 export interface NodeMemory {
   slab: Slab;
@@ -44,9 +66,10 @@ export interface NodeMemory {
   lone: Int32Array;
   /** One a worker, in order of index. */
   workers: DiskWorkerData[];
+  repair: RepairMemory;
 }
 
-/** Lays out memory for one network thread, woken through `doorbell` and `loopId`, and the workers of all disks. */
+/** Lays out memory for one network thread, woken through `doorbell` and `loopId`, for the repair thread, and for the workers of all disks. */
 export function layOutMemory(
   config: NodeConfig,
   cores: number,
@@ -65,6 +88,7 @@ export function layOutMemory(
   });
   const slab = new Slab(slabMemory);
   for (const disk of config.disks.keys()) slab.setDiskQuota(disk, config.inFlightBytesPerDisk);
+  const repair = createRepairMemory();
   const workerCount = config.disks.length * config.workersPerDisk;
   const poison = createPoisonTable(connectionsMax);
   const diskTable = createDiskTable(config.disks.length);
@@ -74,15 +98,21 @@ export function layOutMemory(
   const settings = workerSettings(config, cores, workerCount);
   const workers = Array.from({ length: workerCount }, (_, index): DiskWorkerData => {
     const disk = Math.floor(index / config.workersPerDisk);
-    const requests = createRing(config.ringSlots);
-    const replies = createRing(config.ringSlots);
+    const network: RequestPort = {
+      ...createRings(config.ringSlots),
+      ...{ slab: slabMemory.sab, doorbell, loop: createLoopWord(loopId), internal: false },
+    };
+    const own: RequestPort = {
+      ...createRings(REPAIR_REQUESTS_MAX),
+      ...{ slab: repair.slab.sab, doorbell: repair.doorbell, loop: repair.loop, internal: true },
+    };
     return {
       index,
       disk,
       member: index % config.workersPerDisk,
       members: config.workersPerDisk,
       root: config.disks[disk]!.path,
-      ports: [{ requests, replies, slab: slabMemory.sab, doorbell, loopId }],
+      ports: [network, own],
       doorbell: createDoorbell(),
       lone,
       commands: createByteRing(CONTROL_RING_BYTES),
@@ -96,23 +126,33 @@ export function layOutMemory(
       settings,
     };
   });
-  const operations = createOperationTable(OPERATION_NAMES.length);
+  repair.ports = workers.map(({ index, disk, ports: [, own], doorbell: bell }) => {
+    const { requests, replies, requestsMax } = own!;
+    return { index, disk, requests, replies, requestsMax, doorbell: bell };
+  });
   return {
-    slab,
-    slabClasses: slabMemory.classes,
-    poison,
-    diskTable,
-    workerTable,
-    limitTable,
-    operations,
-    lone,
-    workers,
+    ...{ slab, slabClasses: slabMemory.classes, poison, diskTable, workerTable, limitTable, lone },
+    operations: createOperationTable(OPERATION_NAMES.length),
+    ...{ workers, repair },
   };
 }
 
+/** The repair thread's own part, without its rings. */
+function createRepairMemory(): RepairMemory {
+  return {
+    slab: createSlab({
+      classes: [
+        { bytes: 4 * KiB, slots: REPAIR_SLOTS },
+        { bytes: 128 * KiB, slots: REPAIR_SLOTS },
+      ],
+    }),
+    ...{ doorbell: createDoorbell(), loop: createLoopWord(-1), ports: [] },
+  };
+}
+
+/** Settings of each of `workerCount` workers. */
 function workerSettings(config: NodeConfig, cores: number, workerCount: number): DiskWorkerData['settings'] {
   return {
-    ringSlots: config.ringSlots,
     ioThreads: Math.max(1, Math.floor(config.ioThreads / config.workersPerDisk)),
     openExtentsMax: Math.max(OPEN_EXTENTS_MIN, Math.floor(config.maxOpenFiles / workerCount)),
     checksumBytesPerSecond: config.checksumBytesPerSecond,
@@ -148,4 +188,13 @@ export function metricsSource(
       return { disk, partitions, work, requests, replies };
     }),
   };
+}
+
+/** Rings for so many requests: each may be followed by a settle, and be answered twice (`REQUEST_KIND`, `RESULT_ASSIGNED`). */
+function createRings(requestsMax: number): {
+  requests: RingMemory;
+  replies: RingMemory;
+  requestsMax: number;
+} {
+  return { requests: createRing(requestsMax * 2), replies: createRing(requestsMax * 2), requestsMax };
 }

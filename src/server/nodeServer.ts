@@ -15,6 +15,7 @@ import { OperationTable } from '../shm/operationTable.js';
 import { PoisonTable } from '../shm/poison.js';
 import { DiskTable } from '../shm/tables.js';
 import { SpinPolicy } from '../workers/spin.js';
+import type { DiskWorkerData } from '../workers/workerData.js';
 import { ChecksumControl } from './checksumControl.js';
 import { type DiskAlarmSink, DiskAlarms } from './diskAlarms.js';
 import { silentAfterLook, watchLife, watchWorker } from './diskWatch.js';
@@ -22,7 +23,7 @@ import { LimitControl } from './limitControl.js';
 import type { ConnectionLimits, SocketOwner } from './networkParts.js';
 import { NetworkThread } from './networkThread.js';
 import { NodeFigures } from './nodeFigures.js';
-import { layOutMemory, metricsSource } from './nodeMemory.js';
+import { layOutMemory, metricsSource, type RepairMemory } from './nodeMemory.js';
 import { NodeState } from './nodeState.js';
 import { type OperationListener, Operations } from './operations.js';
 import { WorkerHandle, type WorkerListener } from './workerHandle.js';
@@ -60,6 +61,8 @@ export class NodeServer implements WorkerListener {
   readonly checksums: ChecksumControl;
   /** What the metrics are made of, but for what only the control plane knows. */
   readonly metrics: Omit<MetricsSource, 'cluster' | 'startedAtMs'>;
+  /** For the repair thread. Held here, because an I/O thread may write into its slab when whoever has used it is gone. */
+  readonly repair: RepairMemory;
   readonly #config: NodeConfig;
   readonly #log: Logger;
   readonly #alarms: DiskAlarms;
@@ -83,19 +86,9 @@ export class NodeServer implements WorkerListener {
     this.#loopId = native.registerLoop(() => this.network.called());
     const memory = layOutMemory(config, options.cores, options.connectionsMax, this.#doorbell, this.#loopId);
     const { slab, workers, lone } = memory;
+    this.repair = memory.repair;
     const background = backgroundShare(config.slabSlots128k, workers.length);
-    const ports = workers.map(
-      (data) =>
-        new WorkerPort(
-          data.index,
-          data.disk,
-          data.root,
-          data.ports[0]!,
-          data.doorbell,
-          native.ringDoorbell,
-          background,
-        ),
-    );
+    const ports = createPorts(workers, background);
     this.#operations = new Operations(
       new OperationTable(memory.operations),
       log,
@@ -347,4 +340,12 @@ export class NodeServer implements WorkerListener {
       this.#changed = () => {};
     }
   }
+}
+
+/** Main's ends of the rings to `workers`; each worker may have `background` requests of repair at a time. */
+function createPorts(workers: readonly DiskWorkerData[], background: number): WorkerPort[] {
+  return workers.map(
+    ({ index, disk, root, ports: [network], doorbell }) =>
+      new WorkerPort(index, disk, root, network!, doorbell, native.ringDoorbell, background),
+  );
 }

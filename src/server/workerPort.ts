@@ -23,10 +23,12 @@ export function backgroundShare(slots: number, workers: number): number {
   return Math.max(1, Math.min(BACKGROUND_MAX, Math.floor(slots / 4 / workers)));
 }
 
-/** Shared memory between one network thread and one worker. */
+/** Shared memory between one thread that sends requests and one worker. */
 export interface PortMemory {
   requests: RingMemory;
   replies: RingMemory;
+  /** Most requests that may be at the worker at a time; the rings have room for more (`RequestPort`). */
+  requestsMax: number;
 }
 
 export class WorkerPort {
@@ -42,7 +44,8 @@ export class WorkerPort {
   /** Tags taken for this worker and not yet answered: all, and by WORK. */
   #admitted = 0;
   readonly #admittedOf = new Int32Array(3);
-  /** Most of each kind of WORK. */
+  /** Most requests of all kinds, and of each kind of WORK. */
+  readonly #requestsMax: number;
   readonly #most: readonly number[];
   /** Descriptors written since the last publish. */
   dirty = false;
@@ -73,13 +76,13 @@ export class WorkerPort {
     this.requests = new RingProducer(memory.requests);
     this.replies = new RingConsumer(memory.replies);
     this.doorbell = new Doorbell(doorbell, wake);
-    const room = this.requests.slotCount;
-    this.#most = [room, room / 2, backgroundMax];
+    this.#requestsMax = memory.requestsMax;
+    this.#most = [memory.requestsMax, memory.requestsMax / 2, backgroundMax];
   }
 
   /** Whether another request may be taken on: the rings always have room for what was. Primary work gets half at most, background work a few. */
   admits(work: number): boolean {
-    return this.#admitted < this.requests.slotCount && this.#admittedOf[work]! < this.#most[work]!;
+    return this.#admitted < this.#requestsMax && this.#admittedOf[work]! < this.#most[work]!;
   }
 
   admit(work: number): void {

@@ -46,6 +46,11 @@ export function createDoorbell(): Int32Array {
   return new Int32Array(new SharedArrayBuffer(2 * LINE_BYTES), LINE_BYTES, 2);
 }
 
+/** Makes the word that holds the id of a sleeper's event loop, for those who wake it; -1 while it has none. */
+export function createLoopWord(id: number): Int32Array {
+  return new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT)).fill(id);
+}
+
 /** The ringing end. Each ringing thread has its own. */
 export class Doorbell {
   /** Calls of `ring` so far. */

@@ -27,6 +27,7 @@ const LANE_CELLS = 4;
 /** Two lines a row: the lanes, and how many wait in all. */
 const ROW_CELLS = (2 * LINE_BYTES) / Float64Array.BYTES_PER_ELEMENT;
 const WAITING_CELL = LIMIT_LANES * LANE_CELLS;
+const INTERNAL_CELL = WAITING_CELL + 1;
 
 /** Makes a table of `rows` zero rows. */
 export function createLimitTable(rows: number): LimitTableMemory {
@@ -43,12 +44,18 @@ export class LimitTable {
     this.cells = new Float64Array(memory.sab);
   }
 
-  /** Requests at the worker that wait for a limit, or behind one that does: its disk owes them nothing yet. */
+  /** Requests at the worker that wait for a limit, or behind one that does. */
   waiting(row: number): number {
     return this.cells[this.at(row) + WAITING_CELL]!;
   }
-  setWaiting(row: number, value: number): void {
-    this.cells[this.at(row) + WAITING_CELL] = value;
+  /** Those of them that came from the network thread: the disk owes it nothing for them yet. */
+  waitingFromNetwork(row: number): number {
+    return this.waiting(row) - this.cells[this.at(row) + INTERNAL_CELL]!;
+  }
+  /** `internal`: how many of all are the node's own. */
+  setWaiting(row: number, all: number, internal: number): void {
+    this.cells[this.at(row) + WAITING_CELL] = all;
+    this.cells[this.at(row) + INTERNAL_CELL] = internal;
   }
 
   lane(row: number, lane: number): LaneFigures {

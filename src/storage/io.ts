@@ -123,6 +123,8 @@ export interface Disk {
   submitSeek(fd: number, hole: boolean, offset: number, done: IoDone): void;
   /** Size in bytes (value0), time of the last change in unix ms (value1), and blocks of 512 bytes (value2) of a file. */
   submitFstat(fd: number, done: IoDone): void;
+  /** ftruncate: the file is `sizeBytes` long then. */
+  submitTruncate(fd: number, sizeBytes: number, done: IoDone): void;
   /** fallocate with keep-size (`punch` false) or punch hole + keep-size. */
   submitFallocate(fd: number, punch: boolean, offset: number, length: number, done: IoDone): void;
 

@@ -157,6 +157,10 @@ export class NativeDisk implements Disk {
     this.#submitFd(IO.fstat, fd, 0, 0, done);
   }
 
+  submitTruncate(fd: number, sizeBytes: number, done: IoDone): void {
+    this.#submitFd(IO.ftruncate, fd, sizeBytes, 0, done);
+  }
+
   submitFallocate(fd: number, punch: boolean, offset: number, length: number, done: IoDone): void {
     this.#submitFd(punch ? IO.punchHole : IO.fallocateKeepSize, fd, offset, length, done);
   }

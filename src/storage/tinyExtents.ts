@@ -1,32 +1,41 @@
 /**
- * Which of a partition's 64 tiny extents may take appends (`storage.md` 11, W23): one state an id, so that no id can be queued twice.
+ * Which of a partition's 64 tiny extents may take appends (`storage.md` 11, W23, `repair.md` 5): one state an id, so that no id can be queued twice, nor be written and repaired at once.
  *
  * A primary takes an available extent for one append and gives it back when that has ended: to the end of the queue when it was acknowledged, otherwise
- * as broken. After a start all are broken until somebody has made sure that the replicas agree. Nothing is persisted.
+ * as broken. A round of repair takes broken ones and gives them back as available where all replicas agree, else as broken. After a start all are broken until somebody has made sure that the
+ * replicas agree. Nothing is persisted.
  */
 import assert from 'node:assert';
+import { TINY_EXTENTS_TO_REPAIR } from '../protocol/constants.js';
 import { TINY_EXTENT_FIRST, TINY_EXTENT_LAST } from './layout.js';
 
-export const TINY_STATE = { broken: 0, available: 1, writing: 2 } as const;
+export const TINY_STATE = { broken: 0, available: 1, writing: 2, repairing: 3 } as const;
 export type TinyState = (typeof TINY_STATE)[keyof typeof TINY_STATE];
 
 export class TinyExtents {
   private readonly states = new Uint8Array(TINY_EXTENT_LAST + 1).fill(TINY_STATE.broken);
-  /** Available ids, the one to be taken next first. */
+  /** Available ids, and broken ones, the one to be taken next first. */
   private readonly queue: number[] = [];
+  private readonly brokenQueue = Array.from({ length: TINY_EXTENT_LAST }, (_, i) => i + TINY_EXTENT_FIRST);
+
+  /** How many there are. */
+  get idCount(): number {
+    return TINY_EXTENT_LAST;
+  }
 
   state(id: number): TinyState {
     return this.states[id] as TinyState;
   }
 
-  /** Moves an extent that nobody writes to. Moving it to where it is changes nothing. */
+  /** Moves an extent that nobody writes to or repairs. Moving it to where it is changes nothing. */
   move(id: number, state: typeof TINY_STATE.broken | typeof TINY_STATE.available): void {
     const before = this.states[id];
-    assert(before !== TINY_STATE.writing, `tiny extent ${id} is being written`);
+    const idle = before === TINY_STATE.broken || before === TINY_STATE.available;
+    assert(idle, `tiny extent ${id} is being written or repaired`);
     if (before === state) return;
-    this.states[id] = state;
-    if (state === TINY_STATE.available) this.queue.push(id);
-    else this.queue.splice(this.queue.indexOf(id), 1);
+    const from = before === TINY_STATE.available ? this.queue : this.brokenQueue;
+    from.splice(from.indexOf(id), 1);
+    this.enter(id, state);
   }
 
   /** Moves every broken extent for which `sound` holds to the available ones. */
@@ -50,8 +59,32 @@ export class TinyExtents {
   /** The append that took the extent has ended. Once for each `take`. */
   giveBack(id: number, acknowledged: boolean): void {
     assert(this.states[id] === TINY_STATE.writing, `tiny extent ${id} was given back twice`);
-    this.states[id] = acknowledged ? TINY_STATE.available : TINY_STATE.broken;
-    if (acknowledged) this.queue.push(id);
+    this.enter(id, acknowledged ? TINY_STATE.available : TINY_STATE.broken);
+  }
+
+  /**
+   * Takes extents for a round of repair: broken ones, those that have been so for longest first; when there are none, available ones, so that each is looked at now and then. A round while no extent is
+   * available takes all it can get, since nothing can be written meanwhile anyway.
+   */
+  takeForRepair(): number[] {
+    if (this.brokenQueue.length === 0) {
+      for (const id of this.queue.slice(0, TINY_EXTENTS_TO_REPAIR)) this.move(id, TINY_STATE.broken);
+    }
+    const most = this.queue.length === 0 ? TINY_EXTENT_LAST : TINY_EXTENTS_TO_REPAIR;
+    const ids = this.brokenQueue.splice(0, most);
+    for (const id of ids) this.states[id] = TINY_STATE.repairing;
+    return ids;
+  }
+
+  /** A round gives an extent back. One that no round has is left alone: a round that was given up may still say what became of it. */
+  repaired(id: number, good: boolean): void {
+    if (this.states[id] === TINY_STATE.repairing)
+      this.enter(id, good ? TINY_STATE.available : TINY_STATE.broken);
+  }
+
+  /** Nobody knows of any round any more: what was taken for one is broken. */
+  forgetRounds(): void {
+    for (let id = TINY_EXTENT_FIRST; id <= TINY_EXTENT_LAST; id += 1) this.repaired(id, false);
   }
 
   /** Ids in a state. */
@@ -60,5 +93,10 @@ export class TinyExtents {
     for (let id = TINY_EXTENT_FIRST; id <= TINY_EXTENT_LAST; id += 1)
       if (this.states[id] === state) count += 1;
     return count;
+  }
+
+  private enter(id: number, state: typeof TINY_STATE.broken | typeof TINY_STATE.available): void {
+    this.states[id] = state;
+    (state === TINY_STATE.available ? this.queue : this.brokenQueue).push(id);
   }
 }

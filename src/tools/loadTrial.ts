@@ -105,6 +105,7 @@ function trialHost(disk: TrialDisk, warnings: Map<number, string[]>): StoreHost 
     crc32: noOperation,
     finish: noOperation,
     fail: noOperation,
+    assigned: noOperation,
     diskError: () => undefined,
     log(_level, message, fields) {
       const id = Number(fields?.['partition']);

@@ -69,6 +69,9 @@ export class ReadOnlyDisk implements Disk {
     refuse('submitFstat');
   }
 
+  submitTruncate(): void {
+    refuse('submitTruncate');
+  }
   submitFallocate(): void {
     refuse('submitFallocate');
   }

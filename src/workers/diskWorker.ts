@@ -5,6 +5,7 @@
  * completion, a limit that lets something go, or the next tick. Inside: no promises, no timers, no logger. A turn takes a bounded number of requests; checksums of all
  * their bodies are computed in one native call, then each is executed in order of arrival, all their I/O runs in one native call, and their replies share one wake-up.
  */
+import assert from 'node:assert';
 import { CONNECTION_LIMITS } from '../config/limits.js';
 import { native } from '../native/addon.js';
 import { DiskLimits } from '../partition/diskLimits.js';
@@ -16,7 +17,7 @@ import type { Partition } from '../partition/partition.js';
 import { StoreGroup } from '../partition/storeGroup.js';
 import { type DiskHealth, type StoreHost, type StoreSettings, scratchBytes } from '../partition/storeHost.js';
 import { ACTION, ERROR_TEXT, errorBody } from '../protocol/errors.js';
-import { actionOf, isWriteOp } from '../protocol/opcodes.js';
+import { actionOf } from '../protocol/opcodes.js';
 import { RESULT, resultCodeFor } from '../protocol/resultCodes.js';
 import { DiskWork } from '../shm/diskWork.js';
 import { WAIT } from '../shm/doorbell.js';
@@ -32,13 +33,12 @@ import { LimitGate } from './limitGate.js';
 import { OperationPool } from './operationPool.js';
 import { PartitionSet } from './partitionSet.js';
 import { isTooOld } from './patience.js';
-import { fillOperation, Port, writeReply } from './port.js';
+import { Port, writeAssigned, writeReply } from './port.js';
+import { REQUESTS_PER_TURN, RequestIntake } from './requestIntake.js';
 import { SpinPolicy } from './spin.js';
 import { WorkCount } from './workCount.js';
 import { type DiskWorkerData, storeSettings } from './workerData.js';
 
-/** Requests taken a turn: enough to share the costs of a turn, few enough to keep the first one's reply prompt. */
-const REQUESTS_PER_TURN = 256;
 /** Batch entries an operation may add before the worker has to run the batch. */
 const ENTRIES_PER_OPERATION = 8;
 const TICK_MS = 1000;
@@ -70,11 +70,10 @@ export class DiskWorker implements StoreHost {
   readonly #probe: DiskProbe;
   readonly #mode: IoMode;
   readonly #spin: SpinPolicy;
-  readonly #turnOperations: Operation[] = [];
-  /** Ranges to checksum, pairs of (offset, bytes), and their results, by region. */
-  readonly #ranges: Float64Array[];
-  readonly #crcs = new Uint32Array(REQUESTS_PER_TURN);
+  readonly #intake: RequestIntake;
   #batchAway = false;
+  /** `RESULT_ASSIGNED` stands in a ring and was not shown yet. */
+  #hasAssigned = false;
   #readErrors = 0;
   #writeErrors = 0;
   /** By the monotonic clock: a wall clock set back must not stop heartbeats. */
@@ -84,7 +83,7 @@ export class DiskWorker implements StoreHost {
   constructor(data: DiskWorkerData) {
     this.#data = data;
     const { settings } = data;
-    const operations = settings.ringSlots * data.ports.length;
+    const operations = data.ports.reduce((sum, { requestsMax }) => sum + requestsMax, 0);
     const batchCapacity = operations * 2 + REQUESTS_PER_TURN;
     const scratch = new Uint8Array(new SharedArrayBuffer(scratchBytes(batchCapacity)));
     this.regions = [...data.ports.map((port) => new Uint8Array(port.slab)), scratch];
@@ -115,8 +114,10 @@ export class DiskWorker implements StoreHost {
     this.#probe = new DiskProbe(this, data.root, settings.probeIntervalMs);
     this.#mode = new IoMode(settings.writes);
     this.#spin = new SpinPolicy(settings.spinUs, settings.cores);
-    this.#ranges = data.ports.map(() => new Float64Array(REQUESTS_PER_TURN * 2));
     this.#partitions = new PartitionSet(data, this.stores, this.events);
+    this.#intake = new RequestIntake(this.#ports, this.regions, this.#pool, (partitionId, ...settle) =>
+      this.#partitions.get(partitionId)?.settleTinyAppend(...settle),
+    );
     this.#commands = new CommandReader(data.commands, this.#partitions, this.events, {
       setLimits: (limits) => this.limits.change(limits, this.#monotonicMs()),
       setPaces: (paces) => this.stores.checksums.setPaces(paces),
@@ -150,7 +151,9 @@ export class DiskWorker implements StoreHost {
       wasIdle = true;
       const pacedMs = this.#batchAway ? TICK_MS : Math.min(this.#gate.wakeInMs(), this.stores.wakeInMs());
       const timeoutMs = Math.max(1, Math.min(TICK_MS, pacedMs, this.#nextTickMs - performance.now()));
-      const spinNs = this.#spin.spinNs(Atomics.load(this.#data.lone, 0) === 1);
+      // While the node's own thread works it wants the core on which this one would spin.
+      const lone = Atomics.load(this.#data.lone, 0) === 1 && !this.#intake.internalSeen;
+      const spinNs = this.#spin.spinNs(lone);
       const waitMs = this.events.waiting > 0 ? 1 : timeoutMs;
       const woken = native.waitDoorbell(this.#data.doorbell, seen, spinNs, waitMs);
       if (spinNs > 0) this.#spin.spun(woken === WAIT.spun);
@@ -172,6 +175,8 @@ export class DiskWorker implements StoreHost {
       work += this.#gate.release(REQUESTS_PER_TURN);
       work += this.#takeRequests();
       this.#gate.publish();
+      // Followers are told while this disk writes.
+      if (this.#hasAssigned) this.#tellMain();
       this.#runBatches();
     }
     const nowMs = performance.now();
@@ -184,15 +189,16 @@ export class DiskWorker implements StoreHost {
   // Requests.
 
   #takeRequests(): number {
-    const ops = this.#turnOperations;
-    let taken = 0;
-    for (let p = 0; p < this.#ports.length && taken < REQUESTS_PER_TURN; p++) {
-      taken = this.#takeFrom(p, taken);
+    const intake = this.#intake;
+    const taken = intake.take();
+    if (taken > 0) {
+      const ops = intake.operations;
+      const nowMs = Date.now();
+      for (let i = 0; i < taken; i++) this.#count.taken(ops[i]!);
+      for (let i = 0; i < taken; i++) if (!this.#gate.holds(ops[i]!)) this.#start(ops[i]!, nowMs);
     }
-    if (taken === 0) return 0;
-    const nowMs = Date.now();
-    for (let i = 0; i < taken; i++) if (!this.#gate.holds(ops[i]!)) this.#start(ops[i]!, nowMs);
-    return taken;
+    // What was settled lets others go on, which the next turn looks after.
+    return taken + intake.settles;
   }
 
   /** Executes a request; runs the batch first when that has no room for it. */
@@ -201,40 +207,9 @@ export class DiskWorker implements StoreHost {
     this.#execute(op, nowMs);
   }
 
-  /** Copies the descriptors of one port into operations and checksums the bodies of its writes. */
-  #takeFrom(p: number, first: number): number {
-    const port = this.#ports[p]!;
-    const ops = this.#turnOperations;
-    const ranges = this.#ranges[p]!;
-    const { requests } = port;
-    let count = first;
-    let writes = 0;
-    while (count < REQUESTS_PER_TURN) {
-      const at = requests.next();
-      if (at < 0) break;
-      const op = this.#pool.acquire();
-      fillOperation(op, requests, at, p);
-      this.#count.taken(op);
-      if (isWriteOp(op.opcode)) {
-        ranges[writes * 2] = op.bufferOffset;
-        ranges[writes * 2 + 1] = op.size;
-        writes++;
-      }
-      ops[count++] = op;
-    }
-    if (count > first) requests.release();
-    if (writes > 0) {
-      native.crc32Many(this.regions[p]!, ranges, this.#crcs, writes);
-      for (let i = first, w = 0; w < writes; i++) {
-        const op = ops[i]!;
-        if (isWriteOp(op.opcode)) op.bodyCrc = this.#crcs[w++]!;
-      }
-    }
-    return count;
-  }
-
   /** Nobody may see it executed: it stands behind a failure, or its connection is gone. */
   #isSkipped(op: Operation): boolean {
+    if (op.internal) return false;
     const behindFailure = this.#failed[op.connection] === op.generation;
     return behindFailure || this.#poison.isPoisoned(op.connection, op.generation);
   }
@@ -302,19 +277,27 @@ export class DiskWorker implements StoreHost {
 
   finish(op: Operation): void {
     if (endsInside(op, null)) return;
-    this.#count.ended(op, true, op.replyBytes);
+    if (!op.internal) this.#count.ended(op, true, op.replyBytes);
     this.#reply(op, RESULT.ok, op.replyBytes);
   }
 
   fail(op: Operation, action: string, message: string): void {
     if (endsInside(op, message)) return;
-    this.#count.ended(op, false, 0);
-    this.#failed[op.connection] = op.generation;
+    if (!op.internal) {
+      this.#count.ended(op, false, 0);
+      this.#failed[op.connection] = op.generation;
+    }
     const text = errorBody(action, message, op.bufferBytes);
-    this.regions[op.port]!.set(text, op.bufferOffset);
     op.replyCrc = op.crc;
-    op.replyBody = null;
+    // Sockets may still read the slot of a forwarded packet.
+    op.replyBody = op.forwarded ? text : null;
+    if (!op.forwarded) this.regions[op.port]!.set(text, op.bufferOffset);
     this.#reply(op, resultCodeFor(action, message), text.length);
+  }
+
+  assigned(op: Operation, loan: number): void {
+    writeAssigned(this.#ports[op.port]!, op, loan);
+    this.#hasAssigned = true;
   }
 
   diskError(errno: number, writing: boolean): void {
@@ -343,8 +326,9 @@ export class DiskWorker implements StoreHost {
   #reply(op: Operation, resultCode: number, bodyBytes: number): void {
     const port = this.#ports[op.port]!;
     if (op.chargedLane !== 0) this.limits.ended(op);
-    const body = resultCode === RESULT.ok ? op.replyBody : null;
+    const body = op.replyBody;
     const large = body !== null;
+    assert(!large || !op.internal, 'an answer to this node itself fits its slot');
     writeReply(port, op, resultCode, large ? body.length : bodyBytes, large, this.#gate.endsUnserved);
     if (large) {
       port.replies.publish();
@@ -363,6 +347,7 @@ export class DiskWorker implements StoreHost {
       first = false;
     }
     this.events.dirty = false;
+    this.#hasAssigned = false;
   }
 
   // Periodic work and the end.
@@ -371,6 +356,7 @@ export class DiskWorker implements StoreHost {
     this.#nextTickMs = nowMs + TICK_MS;
     this.#partitions.tick(Date.now(), nowMs);
     this.stores.tick();
+    this.#intake.internalSeen = false;
     this.#gate.sweep();
     if (this.#data.member === 0) this.#probe.tick();
     this.#workerTable.setProbeMs(this.#data.index, this.#probe.underWayMs);

@@ -75,7 +75,7 @@ export class LimitGate {
     const { limits, table, row } = this;
     if (!limits.changed) return;
     limits.changed = false;
-    table.setWaiting(row, limits.waiting);
+    table.setWaiting(row, limits.waiting, limits.internalWaiting);
     for (let lane = 0; lane < LIMIT_LANES; lane++) table.setLane(row, lane, limits.lanes[lane + 1]!);
   }
 }

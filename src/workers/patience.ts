@@ -1,5 +1,5 @@
 /**
- * How long whoever sent a request waits for it. Pure; what is older is answered with an error instead of being executed.
+ * How long whoever sent a request waits for it. Pure; what is older is answered with an error instead of being executed. The node's own threads wait as long as it takes.
  */
 import { ageMs } from '../partition/messages.js';
 import type { Operation } from '../partition/operation.js';
@@ -15,7 +15,7 @@ export interface Patience {
 /** Whether nobody waits for `op` any more at `nowMs`, wall clock. */
 export function isTooOld(op: Operation, nowMs: number, patience: Patience): boolean {
   const age = ageMs(op.issuedAtMs, nowMs);
-  if (age <= patience.requestAgeMsMax) return false;
+  if (age <= patience.requestAgeMsMax || op.internal) return false;
   const isRepair = op.opcode === OP.extentRepairRead || op.opcode === OP.tinyExtentRepairRead;
   return !isRepair || age > patience.repairReadAgeMsMax;
 }

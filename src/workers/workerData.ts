@@ -13,14 +13,19 @@ import type { RingMemory } from '../shm/ring.js';
 import type { TableMemory } from '../shm/tables.js';
 import type { WriteMode } from './ioMode.js';
 
-/** One network thread: its pair of rings, its slab, and how to wake it. */
-export interface NetworkPort {
+/** One thread that sends requests: its pair of rings, its slab, and how to wake it. */
+export interface RequestPort {
+  /** Room for `requestsMax` requests and as many settles, and for two replies to each request. */
   requests: RingMemory;
   replies: RingMemory;
+  /** Most requests that are at the worker at a time. */
+  requestsMax: number;
   slab: SharedArrayBuffer;
-  /** Doorbell of the network thread, and the id of its event loop for `native.notifyLoop`. */
+  /** Doorbell of the thread, and one word with the id of its event loop for `native.notifyLoop` (`port.ts`). */
   doorbell: Int32Array;
-  loopId: number;
+  loop: Int32Array;
+  /** A thread of this node's own work (repair): its requests are internal (`partition/internalOps.ts`), those of others never. Its answers fit their slots. */
+  internal: boolean;
 }
 
 export interface DiskWorkerData {
@@ -30,7 +35,8 @@ export interface DiskWorkerData {
   member: number;
   members: number;
   root: string;
-  ports: NetworkPort[];
+  /** The network thread first: it gets the events. */
+  ports: RequestPort[];
   doorbell: Int32Array;
   /** One shared word of the node: 1 while at most one request is in flight (`LoneWatch`). */
   lone: Int32Array;
@@ -46,7 +52,6 @@ export interface DiskWorkerData {
   work: DiskWorkMemory;
   poison: PoisonMemory;
   settings: {
-    ringSlots: number;
     ioThreads: number;
     openExtentsMax: number;
     /** Of the whole disk, bytes a second; its workers share them. */

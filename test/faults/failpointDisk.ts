@@ -200,6 +200,12 @@ export class FailpointDisk implements Disk {
     this.submit('submitFstat', this.pathOf(fd), done, (told) => this.inner.submitFstat(fd, told));
   }
 
+  submitTruncate(fd: number, sizeBytes: number, done: IoDone): void {
+    this.submit('submitTruncate', this.pathOf(fd), done, (told) =>
+      this.inner.submitTruncate(fd, sizeBytes, told),
+    );
+  }
+
   submitFallocate(fd: number, punch: boolean, offset: number, length: number, done: IoDone): void {
     const call = punch ? 'submitPunch' : 'submitFallocate';
     this.submit(call, this.pathOf(fd), done, (told) =>

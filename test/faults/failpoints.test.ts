@@ -33,7 +33,7 @@ function isSynchronous(name: string): boolean {
 }
 
 /** Calls that a full disk may refuse. */
-const NEEDS_ROOM = /write:|sync:|open:|Open:|Create:|Punch:|truncate:|mkdir:|rename:|[sS]yncFolder:/;
+const NEEDS_ROOM = /write:|sync:|open:|Open:|Create:|Punch:|[tT]runcate:|mkdir:|rename:|[sS]yncFolder:/;
 
 /** Whether a fault of this kind can act there. */
 function applies(name: string, kind: FaultKind): boolean {

@@ -123,5 +123,6 @@ function unsent(): Sent {
   return {
     ...{ op, ended: false, ok: false, error: '', extentId: 0, extentOffset: 0, crc: 0 },
     body: new Uint8Array(0),
+    assigned: null,
   };
 }

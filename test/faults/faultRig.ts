@@ -202,7 +202,7 @@ function workerData(root: string): DiskWorkerData {
     work: createDiskWork(),
     poison: createPoisonTable(16),
     settings: {
-      ...{ ringSlots: 64, ioThreads: 2, openExtentsMax: OPEN_EXTENTS_MAX, strictAppend: true },
+      ...{ ioThreads: 2, openExtentsMax: OPEN_EXTENTS_MAX, strictAppend: true },
       ...{ durability: 'asked', spinUs: 0, cores: 1, writes: 'auto' },
       ...{ probeIntervalMs: PROBE_INTERVAL_MS, requestAgeMsMax: 5_000 },
       ...{ repairReadAgeMsMax: 55_000, limits: UNLIMITED, directReadBytes: 0 },

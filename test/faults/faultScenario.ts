@@ -5,6 +5,9 @@
  * Where the same steps find the same disk they do the same, so that passes of a failpoint can be numbered.
  */
 import { basename } from 'node:path';
+import { INTERNAL_OP } from '../../src/partition/internalOps.js';
+import { MISSED_RANGE_BYTES, writeMissedRange } from '../../src/partition/internalRecords.js';
+import type { Operation } from '../../src/partition/operation.js';
 import { OP } from '../../src/protocol/opcodes.js';
 import { encodeClientMarkDelete } from '../../src/protocol/tinyDelete.js';
 import { BLOCK_BYTES } from '../../src/storage/layout.js';
@@ -316,6 +319,27 @@ export class FaultScenario {
     }
     this.sent('records', this.rig.send({ opcode: OP.readTinyDeleteRecord, extentType: 0 }));
     this.go();
+    this.repair(extentId, extentOffset + 4096);
+  }
+
+  /** What repair brings and asks, all over again: a missed delete, a hole, a piece, a look at a block, syncs. `rangeAt`: of what is left there of a file. */
+  private repair(extentId: number, rangeAt: number): void {
+    const own = (step: string, fields: Partial<Operation>, body = new Uint8Array(0)): void => {
+      this.sent(step, this.rig.send({ internal: true, ...fields }, body));
+      this.go();
+    };
+    const missed = new Uint8Array(MISSED_RANGE_BYTES);
+    const range = { extentOffset: rangeAt, sizeBytes: 4096, recordAt: -1 };
+    writeMissedRange(new DataView(missed.buffer), 0, range);
+    const { writes } = this.promises.get(7)!;
+    const [rest] = writes.get(extentId)!.splice(-1);
+    own('missed delete', { opcode: INTERNAL_OP.missedDelete, extentId }, missed);
+    writes.get(extentId)!.push({ ...rest!, at: rest!.at + 4096, body: rest!.body.subarray(4096) });
+    const { store } = this.rig.partitions.get(7)!;
+    const end = store.table.sizes[store.table.find(64)]!;
+    own('hole', { opcode: INTERNAL_OP.tinyHole, extentId: 64, extentOffset: end, size: 12_288 });
+    own('sync of a hole', { opcode: INTERNAL_OP.syncExtent, extentId: 64 });
+    own('look at a block', { opcode: INTERNAL_OP.readBlock, extentId: OLD.blocks, size: BLOCK_BYTES });
   }
 
   private delete(): void {

@@ -44,11 +44,12 @@ const CALLS: Partial<Record<keyof typeof IO, RegExp>> = {
   removeTree: /^submitRemoveTree:/,
   fsyncFolder: /^submitFsyncFolder:/,
   statfs: /^submitStatfs:/,
+  ftruncate: /^submitTruncate:/,
 };
 /** Of these the two errnos are told apart: no room is no failure of the disk. For the others one errno stands for all. */
 const TAKE_ROOM: readonly string[] = ['pwrite', 'fdatasync', 'open'];
 /** Codes that it does not use: there is nothing to fail. */
-const UNUSED: readonly (keyof typeof IO)[] = ['fsync', 'ftruncate', 'fallocateKeepSize', 'rename', 'mkdir'];
+const UNUSED: readonly (keyof typeof IO)[] = ['fsync', 'fallocateKeepSize', 'rename', 'mkdir'];
 
 const home = temporaryFolder();
 t.setTimeout(200_000);

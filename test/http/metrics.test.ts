@@ -123,7 +123,7 @@ t.test('the node’s own figures and those of each disk', async (t) => {
   rig.workerRows.setReadErrors(1, 4);
   rig.workerRows.setWriteErrors(1, 5);
   rig.workerRows.setMode(1, 1);
-  rig.limits.setWaiting(1, 9);
+  rig.limits.setWaiting(1, 9, 0);
   rig.tables[1]!.claim(7);
   rig.requests[1]!.reserve(true);
   rig.requests[1]!.reserve(true);

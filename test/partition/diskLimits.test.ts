@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { UNLIMITED } from '../../src/config/diskLimits.js';
 import { LANE } from '../../src/partition/diskLimits.js';
+import { INTERNAL_OP } from '../../src/partition/internalOps.js';
 import { OP } from '../../src/protocol/opcodes.js';
 import { LimitRig, limits } from './limitRig.js';
 
@@ -323,4 +324,65 @@ t.test('a job alone: charged, paced, told when to come again', async (t) => {
   disk.endBackground('read');
   disk.endBackground('read');
   t.equal(disk.lanes[LANE.backgroundRead]!.running, 0);
+});
+
+t.test('internal requests are background work, whatever they ask, and have no connection', async (t) => {
+  const rig = new LimitRig(limits({ readsAtOnce: 1, writesAtOnce: 1 }, { readsAtOnce: 1, writesAtOnce: 1 }));
+  const own = { internal: true, connection: 5 };
+  const clients = [rig.read({ connection: 5 }), rig.write({ connection: 6 })];
+  const waits = rig.read({ connection: 5 });
+  const reads = [OP.streamRead, OP.extentRepairRead, OP.tinyExtentRepairRead, INTERNAL_OP.readBlock];
+  const writes = [
+    ...[OP.write, OP.createExtent, INTERNAL_OP.tinyHole, INTERNAL_OP.createExtent],
+    ...[INTERNAL_OP.missedDelete, INTERNAL_OP.syncExtent, INTERNAL_OP.endJoining],
+  ];
+  for (const ops of [reads, writes]) {
+    const tags = ops.map((opcode) => rig.come(opcode, own));
+    for (const [i, tag] of tags.entries()) {
+      t.equal(rig.started.at(-1), tag, `opcode ${ops[i]} takes the one place of its kind`);
+      rig.end(tag);
+      rig.release();
+    }
+  }
+  t.ok(
+    clients.every((tag) => rig.running.has(tag)),
+    'clients were not in their way, nor they in theirs',
+  );
+  t.notOk(rig.started.includes(waits), 'what waits on a connection of the same number held up nobody');
+  rig.come(OP.write, own);
+  const blocked = rig.come(INTERNAL_OP.syncExtent, own);
+  const free = [
+    ...[INTERNAL_OP.listExtents, INTERNAL_OP.describe, INTERNAL_OP.listDeleted, INTERNAL_OP.takeTiny],
+    ...[
+      INTERNAL_OP.giveBackTiny,
+      INTERNAL_OP.forgetRounds,
+      INTERNAL_OP.extentSize,
+      INTERNAL_OP.finishDeletes,
+    ],
+  ].map((opcode) => rig.come(opcode, own));
+  t.notOk(rig.started.includes(blocked));
+  t.ok(
+    free.every((tag) => rig.running.has(tag)),
+    'what is answered from memory waits for nothing',
+  );
+  t.same([rig.limits.waiting, rig.limits.internalWaiting], [2, 1]);
+  rig.endAll();
+  rig.release();
+  t.same([rig.limits.waiting, rig.limits.internalWaiting], [0, 0]);
+});
+
+t.test('internal requests of one extent keep their order: a sync covers the writes before it', async (t) => {
+  const rig = new LimitRig(limits({}, { writeBytesPerSecond: 10_000 }));
+  const own = { internal: true, extentId: 1025 };
+  const tags = [
+    rig.come(OP.write, { ...own, size: 5000 }),
+    rig.come(OP.write, { ...own, size: 5000 }),
+    rig.come(INTERNAL_OP.syncExtent, own),
+  ];
+  rig.pass(200);
+  t.same(rig.started, tags.slice(0, 1));
+  rig.pass(10_000);
+  t.same(rig.started, tags.slice(0, 2));
+  rig.pass(10_000);
+  t.same(rig.started, tags);
 });

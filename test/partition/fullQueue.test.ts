@@ -99,6 +99,6 @@ t.test('deletes and streams that find the I/O queue full at every step are tried
   const read = rig.send({ opcode: OP.tinyExtentRepairRead, extentType: 0, extentId, size: 9000 });
   t.same(Buffer.from(ended(rig, read).body), Buffer.from(pattern(9000, 2).subarray(0, 4096)));
   again('pread', /TINYEXTENT_DELETE$/);
-  t.equal(ended(rig, rig.send({ opcode: OP.readTinyDeleteRecord, extentType: 0 })).body.length, 24);
+  t.equal(ended(rig, rig.send({ opcode: OP.readTinyDeleteRecord, extentType: 0 })).body.length, 48);
   t.same(rig.diskErrors, []);
 });

@@ -293,6 +293,7 @@ class World {
       extentOffset: 0,
       crc: 0,
       body: bytes,
+      assigned: null,
     };
     model.writes.push({ sent: past, at: 0, body: bytes, sync: afterPowerLoss });
   }

@@ -40,6 +40,8 @@ export interface Sent {
   extentOffset: number;
   crc: number;
   body: Uint8Array;
+  /** What a forwarded operation has got, null before. */
+  assigned: { extentId: number; extentOffset: number; loan: number; body: Uint8Array } | null;
 }
 
 /** Regions for a `StoreRig`: the slab and the scratch. */
@@ -80,6 +82,8 @@ export class StoreRig implements StoreHost {
   private batchAway = false;
   private readonly arrivals: Operation[] = [];
   private readonly sent = new Map<Operation, Sent>();
+  /** Class of each operation's slot: a test may have told it a smaller one. */
+  private readonly slotClasses = new Map<Operation, number>();
   private readonly freeSlots = new Map<number, number[]>();
 
   constructor(
@@ -128,13 +132,15 @@ export class StoreRig implements StoreHost {
   send(fields: Partial<Operation>, body: Uint8Array = new Uint8Array(0)): Sent {
     const op = new Operation();
     Object.assign(op, { partitionId: 7, extentType: 1, size: body.byteLength, ...fields });
-    const slotBytes = STREAM_OPS.includes(op.opcode) ? BLOCK_BYTES : Math.max(op.size, body.byteLength);
+    const slotBytes =
+      op.internal || STREAM_OPS.includes(op.opcode) ? BLOCK_BYTES : Math.max(op.size, body.byteLength);
     const slotClass = SLOT_CLASSES.find(([bytes]) => bytes >= slotBytes);
     assert(slotClass !== undefined, 'no slot is large enough');
     const slot = this.freeSlots.get(slotClass[0])!.pop();
     assert(slot !== undefined, 'the rig has no free slot');
     op.bufferOffset = slot;
     op.bufferBytes = slotClass[0];
+    this.slotClasses.set(op, slotClass[0]);
     this.regions[0]!.set(body, slot);
     if (isWriteOp(op.opcode)) {
       op.bodyCrc = crc32(body);
@@ -149,6 +155,7 @@ export class StoreRig implements StoreHost {
       extentOffset: 0,
       crc: 0,
       body: new Uint8Array(0),
+      assigned: null,
     };
     this.sent.set(op, sent);
     this.arrivals.push(op);
@@ -222,6 +229,13 @@ export class StoreRig implements StoreHost {
     this.end(op, message, `${action}_${message}`);
   }
 
+  assigned(op: Operation, loan: number): void {
+    const sent = this.sent.get(op);
+    assert(sent !== undefined && sent.assigned === null, 'an operation is assigned once, before it ends');
+    const body = this.regions[0]!.slice(op.bufferOffset, op.bufferOffset + op.size);
+    sent.assigned = { extentId: op.extentId, extentOffset: op.extentOffset, loan, body };
+  }
+
   diskError(errno: number, writing: boolean): void {
     this.diskErrors.push(errno);
     this.diskErrorsWriting.push(writing);
@@ -252,7 +266,8 @@ export class StoreRig implements StoreHost {
       },
       body: op.replyBody ?? inSlot,
     });
-    this.freeSlots.get(op.bufferBytes)!.push(op.bufferOffset);
+    this.freeSlots.get(this.slotClasses.get(op)!)!.push(op.bufferOffset);
+    this.slotClasses.delete(op);
   }
 
   private submit(): void {

@@ -94,7 +94,7 @@ t.test('a hole at the end reaches to the page behind it; what is past the end is
   t.equal(normal.error, 'ActionStreamReadTinyExtentRepair_unavali extentID (1025)');
 });
 
-t.test('delete records up to the position, without the one that stands there', async (t) => {
+t.test('delete records up to the end of the file, the one at the position too', async (t) => {
   const rig = withContent(pattern(50_000, 1));
   t.same(stream(rig, OP.readTinyDeleteRecord, 0, 0).packets, [], 'nothing yet');
   for (let i = 0; i < 3; i += 1) {
@@ -104,9 +104,10 @@ t.test('delete records up to the position, without the one that stands there', a
   const { packets, bytes } = stream(rig, OP.readTinyDeleteRecord, 0, 0);
   t.equal(packets.length, 1);
   t.equal(packets[0]!.crc, crc32(bytes));
-  t.equal(Buffer.compare(bytes, rig.sim.content(`${FOLDER}/TINYEXTENT_DELETE`).subarray(0, 72)), 0);
-  t.equal(stream(rig, OP.readTinyDeleteRecord, 48, 0).bytes.length, 24);
-  t.same(stream(rig, OP.readTinyDeleteRecord, 72, 0).packets, []);
+  t.equal(Buffer.compare(bytes, rig.sim.content(`${FOLDER}/TINYEXTENT_DELETE`)), 0);
+  t.equal(bytes.length, 96);
+  t.equal(stream(rig, OP.readTinyDeleteRecord, 48, 0).bytes.length, 48);
+  t.same(stream(rig, OP.readTinyDeleteRecord, 96, 0).packets, []);
   t.match(
     ask(rig, OP.readTinyDeleteRecord, -1, 0).error,
     /^ActionStreamReadTinyDeleteRecord_parameter mismatch/,

@@ -105,7 +105,11 @@ export class FakeNode {
     this.#poison = new PoisonTable(poison);
     const ringSlots = options.ringSlots ?? 256;
     for (let i = 0; i < (options.workers ?? 1); i++) {
-      const rings = { requests: createRing(ringSlots), replies: createRing(ringSlots) };
+      const rings = {
+        requests: createRing(ringSlots),
+        replies: createRing(ringSlots),
+        requestsMax: ringSlots,
+      };
       this.ports.push(new WorkerPort(i, i, `/disk${i}`, rings, createDoorbell(), () => {}));
       this.#failed.push(new Map());
       this.#rings.push({

@@ -19,7 +19,7 @@ const CLASSES = [
 function rig(t: { teardown(handler: () => void): void }) {
   const slab = new Slab(createSlab({ classes: CLASSES }));
   const ports = [0, 1, 2].map((index) => {
-    const rings = { requests: createRing(4), replies: createRing(4) };
+    const rings = { requests: createRing(8), replies: createRing(8), requestsMax: 4 };
     return new WorkerPort(index, index >> 1, '/d', rings, createDoorbell(), () => {});
   });
   const figures = new NodeFigures(CLASSES, 2, 3);

@@ -10,7 +10,7 @@ import { WorkerHandle, type WorkerListener } from '../../src/server/workerHandle
 import { WorkerPort } from '../../src/server/workerPort.js';
 import { createByteRing } from '../../src/shm/byteRing.js';
 import { createDiskWork } from '../../src/shm/diskWork.js';
-import { createDoorbell } from '../../src/shm/doorbell.js';
+import { createDoorbell, createLoopWord } from '../../src/shm/doorbell.js';
 import { createLimitTable } from '../../src/shm/limitTable.js';
 import { createPoisonTable } from '../../src/shm/poison.js';
 import { createRing } from '../../src/shm/ring.js';
@@ -30,11 +30,23 @@ interface Rig {
 function startWorker(t: Test, ioThreads: number): Rig {
   const root = mkdtempSync(join(tmpdir(), 'extentd-handle-'));
   t.teardown(() => rmSync(root, { recursive: true, force: true }));
-  const rings = { requests: createRing(RING_SLOTS), replies: createRing(RING_SLOTS) };
+  const rings = {
+    requests: createRing(RING_SLOTS * 2),
+    replies: createRing(RING_SLOTS * 2),
+    requestsMax: RING_SLOTS,
+  };
   const doorbell = createDoorbell();
   const data: DiskWorkerData = {
     ...{ index: 0, disk: 0, member: 0, members: 1, root, doorbell },
-    ports: [{ ...rings, slab: new SharedArrayBuffer(4096), doorbell: createDoorbell(), loopId: -1 }],
+    ports: [
+      {
+        ...rings,
+        slab: new SharedArrayBuffer(4096),
+        doorbell: createDoorbell(),
+        loop: createLoopWord(-1),
+        internal: false,
+      },
+    ],
     lone: new Int32Array(new SharedArrayBuffer(4)),
     commands: createByteRing(65_536),
     events: createByteRing(65_536),
@@ -46,7 +58,6 @@ function startWorker(t: Test, ioThreads: number): Rig {
     poison: createPoisonTable(4),
     settings: {
       ...{
-        ringSlots: RING_SLOTS,
         ioThreads,
         openExtentsMax: 16,
         strictAppend: true,

@@ -221,6 +221,10 @@ export class SimDisk extends SimFiles implements Disk {
     this.submit('fstat', this.pathOf(fd), run, done);
   }
 
+  submitTruncate(fd: number, sizeBytes: number, done: IoDone): void {
+    this.submit('truncate', this.pathOf(fd), () => ({ result: this.truncate(fd, sizeBytes) }), done);
+  }
+
   submitFallocate(fd: number, punch: boolean, offset: number, length: number, done: IoDone): void {
     this.submit(
       'fallocate',

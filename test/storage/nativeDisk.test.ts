@@ -113,6 +113,11 @@ t.test('submitted work from open to unlink', async (t) => {
   t.equal(disk.seekData(fd, 0), 4096);
   t.equal(disk.seekHole(fd, 4096), 8192);
   t.equal(ended((done) => disk.submitFallocate(fd, false, 0, 65_536, done)).result, 0);
+  t.equal(ended((done) => disk.submitTruncate(fd, 20_000, done)).result, 0);
+  t.match(
+    ended((done) => disk.submitFstat(fd, done)),
+    { result: 0, value0: 20_000 },
+  );
   t.equal(ended((done) => disk.submitClose(fd, done)).result, 0);
   t.equal(ended((done) => disk.submitRename(path('work'), path('moved'), done)).result, 0);
   t.equal(ended((done) => disk.submitFsyncFolder(folder, done)).result, 0);

@@ -166,6 +166,7 @@ t.test('a read-only disk refuses whatever would change something', async (t) => 
       'submitRename',
       'submitRemoveTree',
       'submitStatfs',
+      'submitTruncate',
       'submitFallocate',
     ],
   ] as (keyof ReadOnlyDisk)[];

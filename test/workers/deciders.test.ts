@@ -113,9 +113,9 @@ t.test('requests that wait for a limit alone are no silence, unless the worker i
 t.test('a request is too old when whoever sent it has given up', async (t) => {
   const patience = { requestAgeMsMax: 5_000, repairReadAgeMsMax: 55_000 };
   const nowMs = Date.UTC(2026, 10, 22);
-  const old = (opcode: number, ms: number): boolean => {
+  const old = (opcode: number, ms: number, internal = false): boolean => {
     const op = new Operation();
-    Object.assign(op, { opcode, issuedAtMs: issuedAt(nowMs - ms) });
+    Object.assign(op, { opcode, internal, issuedAtMs: issuedAt(nowMs - ms) });
     return isTooOld(op, nowMs, patience);
   };
   for (const opcode of [OP.write, OP.streamRead, OP.markDelete, OP.readTinyDeleteRecord]) {
@@ -123,6 +123,9 @@ t.test('a request is too old when whoever sent it has given up', async (t) => {
   }
   for (const opcode of [OP.extentRepairRead, OP.tinyExtentRepairRead]) {
     t.same([old(opcode, 55_000), old(opcode, 55_001)], [false, true], `opcode ${opcode}`);
+  }
+  for (const opcode of [OP.write, OP.extentRepairRead]) {
+    t.notOk(old(opcode, 3_600_000, true), 'this node waits for what it has asked of itself');
   }
 });
 
