@@ -1,35 +1,18 @@
 /**
  * Log files as the reference names them, readable lines for a terminal, and a log that cannot be written.
  */
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { pino } from 'pino';
-import t, { type Test } from 'tap';
+import t from 'tap';
 import { EXTENTD_DEFAULTS, type LogLevel } from '../../src/config/config.js';
-import {
-  type LogEnvironment,
-  type LogSettings,
-  logFolder,
-  type NodeLog,
-  openConsoleLog,
-  openFileLog,
-  outputLogPath,
-} from '../../src/telemetry/log.js';
+import { logFolder, openConsoleLog, openFileLog, outputLogPath } from '../../src/telemetry/log.js';
 import { formatLogLine, formatReferenceLine } from '../../src/telemetry/logLine.js';
 import { RateLimitedLog } from '../../src/telemetry/rateLimitedLog.js';
 import { until } from '../support/until.js';
 import { FakeFiles } from './fakeFiles.js';
+import { opened, temporaryFolder } from './openLog.js';
 
 const LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error'];
 
@@ -40,27 +23,6 @@ function messages(logDir: string): Record<string, string[]> {
     return text.split('\n').flatMap((line) => (line === '' ? [] : [String(JSON.parse(line).msg)]));
   };
   return Object.fromEntries(LEVELS.map((level) => [level, read(level)]));
-}
-
-function temporaryFolder(t: Test): string {
-  const folder = mkdtempSync(join(tmpdir(), 'extentd-log-'));
-  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
-  return folder;
-}
-
-/** An open file log, closed with the test. */
-async function opened(
-  t: Test,
-  logDir: string,
-  level: LogLevel,
-  stderrIsOutputLog: boolean,
-  settings: LogSettings = EXTENTD_DEFAULTS,
-  environment: LogEnvironment = { warnLogDir: '' },
-): Promise<NodeLog> {
-  const result = await openFileLog(logDir, level, stderrIsOutputLog, settings, environment);
-  if (!result.ok) throw new Error(result.message);
-  t.teardown(() => result.nodeLog.close());
-  return result.nodeLog;
 }
 
 function linesOf(logDir: string, kind: string): string[] {

@@ -2,47 +2,19 @@
  * Log disks that are full, read-only or hang: at the start, and while the node runs.
  */
 import { execFileSync } from 'node:child_process';
-import { closeSync, constants, mkdirSync, mkdtempSync, openSync, readSync, rmSync } from 'node:fs';
+import { closeSync, constants, mkdirSync, openSync, readSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { pino } from 'pino';
-import t, { type Test } from 'tap';
+import t from 'tap';
 import { EXTENTD_DEFAULTS, type LogLevel } from '../../src/config/config.js';
-import {
-  type LogEnvironment,
-  type LogSettings,
-  LossesTold,
-  logFolder,
-  type NodeLog,
-  openFileLog,
-} from '../../src/telemetry/log.js';
+import { LossesTold, logFolder } from '../../src/telemetry/log.js';
 import { until } from '../support/until.js';
 import { FakeFiles } from './fakeFiles.js';
+import { opened, temporaryFolder } from './openLog.js';
 
 const LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error'];
-
-function temporaryFolder(t: Test): string {
-  const folder = mkdtempSync(join(tmpdir(), 'extentd-log-'));
-  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
-  return folder;
-}
-
-/** An open file log, closed with the test. */
-async function opened(
-  t: Test,
-  logDir: string,
-  level: LogLevel,
-  stderrIsOutputLog: boolean,
-  settings: LogSettings = EXTENTD_DEFAULTS,
-  environment: LogEnvironment = { warnLogDir: '' },
-): Promise<NodeLog> {
-  const result = await openFileLog(logDir, level, stderrIsOutputLog, settings, environment);
-  if (!result.ok) throw new Error(result.message);
-  t.teardown(() => result.nodeLog.close());
-  return result.nodeLog;
-}
 
 t.test(
   'pains 19: a log disk that hangs holds one call, the node goes on, and lines come when it does',
