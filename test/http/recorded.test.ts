@@ -9,6 +9,7 @@ import t from 'tap';
 import { diskOf, FakeView } from '../control/fakeView.js';
 import { shapeOf } from '../control/recorded.js';
 import { packageRoot } from '../packageRoot.js';
+import { opened, temporaryFolder } from '../telemetry/openLog.js';
 import { startApi } from './apiThread.js';
 import { onEachServer } from './servers.js';
 
@@ -80,8 +81,9 @@ t.test(
   onEachServer(async (t, server) => {
     const view = new FakeView();
     view.diskList = [diskOf('/d1')];
+    const nodeLog = await opened(t, temporaryFolder(t), 'info', false);
     const { port } = await startApi(t, server, view, {
-      setLogLevel: () => true,
+      setLogLevel: nodeLog.setLevel,
       identity: { address: '127.0.0.1:17310', cluster: 'c', nodeId: 2 },
     });
     t.ok(recorded.length >= 30, `${recorded.length} queries`);
