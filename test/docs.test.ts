@@ -8,11 +8,12 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import t from 'tap';
-import { CONFIG_LIMITS, CONNECTION_LIMITS, WIRE_LIMITS } from '../src/config/limits.js';
+import { CONFIG_LIMITS, CONNECTION_LIMITS, FOLLOWER_LIMITS, WIRE_LIMITS } from '../src/config/limits.js';
 import { HEADER_BYTES, PacketHeader } from '../src/protocol/header.js';
 import { nameOf } from '../src/protocol/opcodes.js';
 import { EVERY_CLASS } from '../src/protocol/portClasses.js';
 import { Admission, VERDICT } from '../src/server/admission.js';
+import { PacketFacts } from '../src/server/packetFacts.js';
 import { packageRoot } from './packageRoot.js';
 
 const CLAIM_PAGES = ['docs/architecture.md', 'docs/durability.md'];
@@ -91,7 +92,7 @@ for (const path of CLAIM_PAGES) {
   });
 }
 
-for (const path of [...CLAIM_PAGES, 'docs/operations.md']) {
+for (const path of [...CLAIM_PAGES, 'docs/operations.md', 'docs/replication.md']) {
   t.test(`every test that ${path} names exists`, async (t) => {
     for (const { file, title } of testsOf(read(path))) {
       if (fileExists(file)) t.ok(titlesIn(file, read(file)).has(title), `${file} › ${title}`);
@@ -168,7 +169,10 @@ t.test('the table of acknowledgements has the opcodes that this version serves, 
     header.opcode = opcode;
     header.extentType = 1;
     header.size = HEADER_BYTES;
-    admission.decide(header, EVERY_CLASS, true, '', 0);
+    admission.decide(
+      header,
+      Object.assign(new PacketFacts(), { classes: EVERY_CLASS, partitionKnown: true }),
+    );
     if (admission.verdict !== VERDICT.refuse) served.push(nameOf(opcode));
   }
   t.ok(served.length > 10);
@@ -179,7 +183,7 @@ t.test('the table of acknowledgements has the opcodes that this version serves, 
 });
 
 t.test('the limits that operators read are those of the code', async (t) => {
-  const tables = { WIRE_LIMITS, CONNECTION_LIMITS, CONFIG_LIMITS };
+  const tables = { WIRE_LIMITS, CONNECTION_LIMITS, FOLLOWER_LIMITS, CONFIG_LIMITS };
   const wanted = Object.entries(tables).flatMap(([table, limits]) =>
     Object.entries(limits).map(([name, value]) => `${table}.${name} = ${value}`),
   );

@@ -37,6 +37,14 @@ export const CONNECTION_LIMITS = {
   replyBufferBytesMax: 4 * MiB,
 } as const;
 
+/** Connections to followers (`docs/replication.md`). */
+export const FOLLOWER_LIMITS = {
+  /** Clients wait 5 s for a reply: a dial that takes longer leaves no time to go elsewhere. */
+  dialMs: 3_000,
+  /** As long as the reference waits for each reply of a follower. */
+  replyMs: 5_000,
+} as const;
+
 /** What a config file may ask for (`admin.md` 2). */
 export const CONFIG_LIMITS = {
   /** A file with a thousand disks and masters is below 100 KiB. */

@@ -50,6 +50,24 @@ export const METRICS = {
   ),
   connections: row('extentd_connections', 'gauge', [], 'Open connections at the data port.'),
   inFlight: row('extentd_requests_in_flight', 'gauge', [], 'Requests and chunks of reads at disk workers.'),
+  followerLinks: row(
+    'extentd_follower_links',
+    'gauge',
+    [],
+    'Open connections to followers, one for each client connection and follower.',
+  ),
+  replicating: row(
+    'extentd_replicated_requests_in_flight',
+    'gauge',
+    [],
+    'Requests that go to followers too and are not known to be done or failed.',
+  ),
+  followerFailures: row(
+    'extentd_follower_failures_total',
+    'counter',
+    ['reason'],
+    'Lost connections to followers that had requests on them, and requests that a follower has failed (`error`).',
+  ),
   slabSlots: row('extentd_slab_slots', 'gauge', ['bytes'], 'Payload slots, by their size.'),
   slabUsed: row('extentd_slab_slots_used', 'gauge', ['bytes'], 'Payload slots in use, by their size.'),
   ringSlots: row(

@@ -12,7 +12,13 @@ import { OPERATION_RESULTS, OperationTable } from '../shm/operationTable.js';
 import { ringFill } from '../shm/ring.js';
 import { DiskTable, PARTITION_COUNT, PartitionTable } from '../shm/tables.js';
 import type { HttpResponse } from './httpServer.js';
-import { FIGURE, type FigureIndexes, figureIndexes, type MetricsSource } from './metricsSource.js';
+import {
+  FIGURE,
+  type FigureIndexes,
+  FOLLOWER_FAILURES,
+  figureIndexes,
+  type MetricsSource,
+} from './metricsSource.js';
 import { cleanName, METRICS_CONTENT_TYPE, MetricsText } from './metricsText.js';
 import { METRICS, type MetricRow } from './metricTable.js';
 import { ProcessMetrics } from './processMetrics.js';
@@ -122,6 +128,10 @@ export class MetricsPage {
     page.family(METRICS.abandoned).sample(this.#figures.value(FIGURE.abandoned));
     page.family(METRICS.connections).sample(this.#figures.value(FIGURE.connections));
     page.family(METRICS.inFlight).sample(this.#figures.value(FIGURE.inFlight));
+    page.family(METRICS.followerLinks).sample(this.#figures.value(FIGURE.followerLinks));
+    page.family(METRICS.replicating).sample(this.#figures.value(FIGURE.replicating));
+    page.family(METRICS.followerFailures);
+    for (const [reason, figure] of FOLLOWER_FAILURES) page.sample(this.#figures.value(figure), reason);
     page.family(METRICS.slabSlots);
     for (const { bytes, slots } of this.#source.slabClasses) page.sample(slots, String(bytes));
     page.family(METRICS.slabUsed);

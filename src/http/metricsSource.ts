@@ -38,7 +38,29 @@ export interface MetricsSource {
 }
 
 /** Figures that main writes four times a second, by index; those of slab classes, disks and workers follow in this order. */
-export const FIGURE = { connections: 0, inFlight: 1, abandoned: 2, alarms: 3 } as const;
+export const FIGURE = {
+  connections: 0,
+  inFlight: 1,
+  abandoned: 2,
+  alarms: 3,
+  followerLinks: 4,
+  replicating: 5,
+  /** Links lost, by reason, and packets that followers have failed. */
+  followerDial: 6,
+  followerClosed: 7,
+  followerTimeout: 8,
+  followerMismatch: 9,
+  followerError: 10,
+} as const;
+
+/** Reasons of `extentd_follower_failures_total`, with their figures. */
+export const FOLLOWER_FAILURES = [
+  ['dial', FIGURE.followerDial],
+  ['closed', FIGURE.followerClosed],
+  ['timeout', FIGURE.followerTimeout],
+  ['mismatch', FIGURE.followerMismatch],
+  ['error', FIGURE.followerError],
+] as const;
 
 /** Indexes of the figures that there are several of. */
 export interface FigureIndexes {

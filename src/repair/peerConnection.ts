@@ -7,6 +7,7 @@
 import { connect, type Socket } from 'node:net';
 import { type FramedPacket, PacketFramer } from '../protocol/framer.js';
 import type { PacketHeader } from '../protocol/header.js';
+import { parsePeerAddress } from '../protocol/peerAddress.js';
 
 /** A packet that was received, with bytes of its own. */
 export interface PeerPacket {
@@ -35,14 +36,6 @@ export const PEER_LIMITS: PeerLimits = {
   bodyBytesMax: 64 * 1024 * 1024,
   queuedBytesMax: 1024 * 1024,
 };
-
-/** Host and port of `ip:port`; null: it is no such thing. */
-export function parsePeerAddress(address: string): { host: string; port: number } | null {
-  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^\s:/[\]]+)):(\d{1,5})$/.exec(address);
-  const port = Number(match?.[3] ?? 0);
-  if (match === null || port < 1 || port > 65_535) return null;
-  return { host: match[1] ?? match[2]!, port };
-}
 
 export class PeerConnection {
   readonly address: string;

@@ -18,6 +18,7 @@ import {
   UNKNOWN_OPCODE_ACTION,
 } from '../protocol/opcodes.js';
 import { notAdmitted, sendersOf } from '../protocol/portClasses.js';
+import type { PacketFacts } from './packetFacts.js';
 
 /** Opcodes that workers execute in this build. */
 const SERVED = new Set<number>([
@@ -52,16 +53,9 @@ export class Admission {
   checkCrc = false;
 
   /**
-   * Decides about `header`. `classes`: what its sender is admitted as, bits of `PORT_CLASS`. `partitionKnown`: its partition is loaded here. `diskMessage`: why
-   * that partition's disk cannot take work now, or empty. `followers`: addresses in the packet's Arg.
+   * Decides about `header`. `facts`: of this packet.
    */
-  decide(
-    header: PacketHeader,
-    classes: number,
-    partitionKnown: boolean,
-    diskMessage: string,
-    followers: number,
-  ): void {
+  decide(header: PacketHeader, facts: PacketFacts): void {
     const { opcode, remainingFollowers } = header;
     this.bodyBytes = requestBodyBytes(header);
     this.checkCrc = false;
@@ -71,7 +65,7 @@ export class Admission {
       this.reason = `body of ${this.bodyBytes} bytes, the limit for this operation is ${cap}`;
       return;
     }
-    if ((sendersOf(opcode, remainingFollowers) & classes) === 0) {
+    if ((sendersOf(opcode, remainingFollowers) & facts.classes) === 0) {
       return this.#refuse(ACTION.prepare, notAdmitted(opcode, remainingFollowers));
     }
     if (isMasterOp(opcode)) {
@@ -80,10 +74,12 @@ export class Admission {
     }
     if (header.extentType > 1) return this.#refuse('ActionPreparePkt', ERROR_TEXT.incorrectStoreType);
     this.checkCrc = isWriteOp(opcode);
-    if (!partitionKnown) return this.#refuse('ActionPreparePkt', ERROR_TEXT.partitionNotExists);
+    if (!facts.partitionKnown) return this.#refuse('ActionPreparePkt', ERROR_TEXT.partitionNotExists);
     if (served[opcode] === 0) return this.#refuse(UNKNOWN_OPCODE_ACTION, `${UNKNOWN_OPCODE_ACTION}${opcode}`);
-    if (remainingFollowers > 0 && followers > 0) {
-      return this.#refuse('ActionSendToFollowers', 'replication to followers is not served by this version');
+    if (facts.followersMessage !== '') return this.#refuse(ACTION.prepare, facts.followersMessage);
+    // Before followers are told. The worker looks again, at what it knows itself.
+    if (facts.partitionFull && (isWriteOp(opcode) || opcode === OP.createExtent)) {
+      return this.#refuse(ACTION.prepare, ERROR_TEXT.noSpace);
     }
     if (!header.exact) {
       // No extent has such an id, and no extent reaches such an offset.
@@ -91,7 +87,7 @@ export class Admission {
         return this.#refuse(actionOf(opcode), ERROR_TEXT.extentNotFound);
       return this.#refuse(actionOf(opcode), parameterMismatch(header.extentOffset, header.size));
     }
-    if (diskMessage !== '') return this.#refuse(actionOf(opcode), diskMessage);
+    if (facts.diskMessage !== '') return this.#refuse(actionOf(opcode), facts.diskMessage);
     if (!isReadOp(opcode)) {
       this.verdict = VERDICT.route;
       return;
@@ -107,15 +103,8 @@ export class Admission {
   }
 
   /** Decides as `decide` does, about a packet whose body has passed by with the checksum `bodyCrc`: `action` and `message` say what it is answered. */
-  refuse(
-    header: PacketHeader,
-    classes: number,
-    partitionKnown: boolean,
-    diskMessage: string,
-    followers: number,
-    bodyCrc: number,
-  ): void {
-    this.decide(header, classes, partitionKnown, diskMessage, followers);
+  refuse(header: PacketHeader, facts: PacketFacts, bodyCrc: number): void {
+    this.decide(header, facts);
     if (this.checkCrc && bodyCrc !== header.crc) {
       this.#refuse('ActionPreparePkt', ERROR_TEXT.crcMismatch);
     } else if (this.verdict !== VERDICT.refuse) {

@@ -9,11 +9,12 @@
  */
 import { WIRE_LIMITS } from '../config/limits.js';
 import { errorBody, resultCodeFor } from '../protocol/errors.js';
-import { followerCount } from '../protocol/followers.js';
 import { HEADER_BYTES, headerV1, PacketHeader } from '../protocol/header.js';
 import { isWriteOp, OP } from '../protocol/opcodes.js';
 import { Admission, VERDICT } from './admission.js';
 import type { NetworkThread } from './networkThread.js';
+import { PacketArg } from './packetArg.js';
+import { PacketFacts } from './packetFacts.js';
 import { TAG_KIND } from './pending.js';
 import { STATE } from './receiveState.js';
 import type { ReplyQueue } from './replyQueue.js';
@@ -25,6 +26,7 @@ const EMPTY = new Uint8Array(0);
 
 const header = new PacketHeader();
 const admission = new Admission();
+const facts = new PacketFacts();
 
 export class Connection {
   readonly index: number;
@@ -51,8 +53,7 @@ export class Connection {
   readonly #raw = Buffer.alloc(HEADER_BYTES);
   readonly #rawView = new DataView(this.#raw.buffer, this.#raw.byteOffset, HEADER_BYTES);
   #rawFill = 0;
-  #arg: Uint8Array = EMPTY;
-  #argFill = 0;
+  readonly #arg = new PacketArg();
   #bodyBytes = 0;
   #bodyFill = 0;
   /** The request being received: its tag, and where its body goes. */
@@ -206,17 +207,14 @@ export class Connection {
       this.#net.drop(this, `Arg of ${header.argBytes} bytes, the limit is ${WIRE_LIMITS.argBytesMax}`);
       return to;
     }
-    this.#arg = header.argBytes === 0 ? EMPTY : Buffer.alloc(header.argBytes);
-    this.#argFill = 0;
+    this.#arg.begin(header.argBytes);
     this.#state = header.argBytes === 0 ? STATE.admit : STATE.arg;
     return at + count;
   }
 
   #takeArg(bytes: Uint8Array, at: number, to: number): number {
-    const count = Math.min(this.#arg.length - this.#argFill, to - at);
-    this.#arg.set(bytes.subarray(at, at + count), this.#argFill);
-    this.#argFill += count;
-    if (this.#argFill === this.#arg.length) this.#state = STATE.admit;
+    const count = this.#arg.take(bytes, at, to);
+    if (this.#arg.isComplete) this.#state = STATE.admit;
     return at + count;
   }
 
@@ -250,9 +248,8 @@ export class Connection {
   #decide(): Route | undefined {
     headerV1.decode(this.#rawView, 0, header);
     const route = this.#net.routes.get(header.partitionId);
-    const followers = this.#arg.length === 0 ? 0 : followerCount(this.#arg);
-    const refusal = route === undefined ? '' : route.port.refusal;
-    admission.decide(header, this.classes, route !== undefined, refusal, followers);
+    facts.look(header, this.classes, route, this.#arg.lists);
+    admission.decide(header, facts);
     return route;
   }
 
@@ -260,7 +257,8 @@ export class Connection {
     const net = this.#net;
     const tag = net.takeTag(this, TAG_KIND.packet, this.#raw, port, bodyBytes, header.remainingFollowers > 0);
     if (tag < 0) return this.#block();
-    if (this.#arg.length > 0) net.pending.arg[tag] = this.#arg;
+    if (header.argBytes > 0) net.pending.arg[tag] = this.#arg.bytes;
+    if (facts.forwarded) net.pending.followers[tag] = header.remainingFollowers;
     this.#tag = tag;
     this.#port = port;
     this.#slotAt = net.slab.payloadOffset(net.pending.slot[tag]!);
@@ -287,7 +285,10 @@ export class Connection {
     const tag = this.#tag;
     this.#tag = -1;
     headerV1.decode(this.#rawView, 0, header);
-    this.#net.dispatch(this, tag, this.#port!, header, header.extentOffset, header.size);
+    const net = this.#net;
+    const followers = net.pending.followers[tag]! > 0;
+    const links = followers ? net.forwarding.linksTo(this.index, this.#arg.lists.addresses) : null;
+    net.dispatch(this, tag, this.#port!, header, header.extentOffset, header.size, links);
     this.#nextPacket();
   }
 
@@ -367,12 +368,10 @@ export class Connection {
     const tag = net.local.takeTag(this, this.#raw);
     if (tag < 0) return this.#block();
     headerV1.decode(this.#rawView, 0, header);
-    const route = net.routes.get(header.partitionId);
-    const followers = this.#arg.length === 0 ? 0 : followerCount(this.#arg);
-    const refusal = route === undefined ? '' : route.port.refusal;
-    admission.refuse(header, this.classes, route !== undefined, refusal, followers, this.#skipCrc);
+    facts.look(header, this.classes, net.routes.get(header.partitionId), this.#arg.lists);
+    admission.refuse(header, facts, this.#skipCrc);
     const { action, message } = admission;
-    net.pending.arg[tag] = this.#arg;
+    net.pending.arg[tag] = this.#arg.bytes;
     net.local.finish(this, tag, resultCodeFor(action, message), errorBody(action, message));
     this.#nextPacket();
   }
@@ -380,7 +379,6 @@ export class Connection {
   #nextPacket(): void {
     this.#rawFill = 0;
     this.#port = null;
-    this.#arg = EMPTY;
     this.#state = this.failed ? STATE.discard : STATE.header;
   }
 

@@ -44,9 +44,13 @@ export class NetworkBuffers {
 
   /** Makes the collected copies from the slab into the staging buffer. */
   copyOut(): void {
-    const { movesOut } = this;
-    if (movesOut.count > 0) this.#copyMany(this.#slab, this.staging, movesOut.triples, movesOut.count);
-    movesOut.count = 0;
+    this.copyOutTo(this.staging, this.movesOut);
+  }
+
+  /** Makes the copies of `moves` from the slab into `to`. */
+  copyOutTo(to: Uint8Array, moves: MoveList): void {
+    if (moves.count > 0) this.#copyMany(this.#slab, to, moves.triples, moves.count);
+    moves.count = 0;
   }
 
   /** A socket kept the staging buffer, or a reply needs a larger one: the next replies get a new one of at least `bytes`. */

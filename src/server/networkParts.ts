@@ -7,6 +7,7 @@ import type { PoisonTable } from '../shm/poison.js';
 import type { Slab } from '../shm/slab.js';
 import type { SpinPolicy } from '../workers/spin.js';
 import type { Connection } from './connection.js';
+import type { ForwardingParts } from './forwarding.js';
 import type { CopyMany } from './networkBuffers.js';
 import type { Operations } from './operations.js';
 import type { WorkerPort } from './workerPort.js';
@@ -34,6 +35,7 @@ export interface NetworkParts {
   limits: ConnectionLimits;
   tags: number;
   admin: AdminHandler;
+  forwarding: ForwardingParts;
   operations: Operations;
   crc32(data: Uint8Array, seed: number): number;
   copyMany: CopyMany;

@@ -15,6 +15,8 @@ import type { Slab } from '../shm/slab.js';
 import { SLOT_KIND } from '../shm/slabShare.js';
 import type { Connection } from './connection.js';
 import { writeRequest } from './descriptors.js';
+import type { FollowerLink } from './followerLink.js';
+import { Forwarding } from './forwarding.js';
 import { LocalAnswers } from './localAnswers.js';
 import { LoneReply } from './loneReply.js';
 import { NetworkBuffers } from './networkBuffers.js';
@@ -34,6 +36,7 @@ export class NetworkThread {
   readonly routes = new Map<number, Route>();
   readonly buffers: NetworkBuffers;
   readonly local: LocalAnswers;
+  readonly forwarding: Forwarding;
   readonly operations: Operations;
   /** Loop clock, ms: read once a turn. */
   nowMs = 0;
@@ -55,6 +58,7 @@ export class NetworkThread {
     this.buffers = new NetworkBuffers(parts.slab, parts.copyMany);
     this.limits = parts.limits;
     this.local = new LocalAnswers(this, parts.admin);
+    this.forwarding = new Forwarding(this, parts.forwarding);
     this.operations = parts.operations;
     this.#lone = new LoneReply(parts);
     this.nowMs = parts.monotonicMs();
@@ -96,6 +100,7 @@ export class NetworkThread {
     this.#parts.poison.poison(connection.index, connection.generation);
     connection.closed();
     connection.replies.closed();
+    this.forwarding.closeLinks(connection.index);
     this.#connections[connection.index] = undefined;
     this.wake();
   }
@@ -109,6 +114,7 @@ export class NetworkThread {
     // Everything before the failure was answered, so whatever a worker still has of this connection came behind it.
     const connection = this.#connections[index]!;
     this.#parts.poison.poison(index, connection.generation);
+    this.forwarding.closeLinks(index);
     this.#parts.sockets().halfClose(index);
   }
 
@@ -145,12 +151,19 @@ export class NetworkThread {
 
   /** Gives back a tag that was never dispatched (its packet did not arrive completely). */
   releaseUndispatched(tag: number): void {
-    this.#parts.ports[this.pending.worker[tag]!]!.settle(this.pending.share[tag]!);
+    const { followers, worker, share } = this.pending;
+    if (followers[tag] === 0) this.port(worker[tag]!).settle(share[tag]!);
     this.releaseTag(tag);
   }
 
-  /** Gives back a tag that no worker holds, with its slot. */
+  /** Lets go of a tag that no worker holds; the last one gives it back, with its slot. What is forwarded counts as its worker's until then. */
   releaseTag(tag: number): void {
+    const { holds, followers, worker, share } = this.pending;
+    if (--holds[tag]! > 0) return;
+    if (followers[tag]! > 0) {
+      this.port(worker[tag]!).settle(share[tag]!);
+      this.forwarding.freed(tag);
+    }
     const slot = this.pending.slot[tag]!;
     if (slot >= 0) this.releaseSlot(slot);
     this.pending.slot[tag] = -1;
@@ -172,7 +185,12 @@ export class NetworkThread {
 
   // Requests.
 
-  /** Writes a request's descriptor; it is published at the end of the turn. */
+  /** The worker with this index. */
+  port(index: number): WorkerPort {
+    return this.#parts.ports[index]!;
+  }
+
+  /** Writes a request's descriptor; it is published at the end of the turn. `links`: where it is forwarded to, or null. */
   dispatch(
     connection: Connection,
     tag: number,
@@ -180,6 +198,7 @@ export class NetworkThread {
     header: PacketHeader,
     extentOffset: number,
     bytes: number,
+    links: readonly FollowerLink[] | null = null,
   ): void {
     const { pending } = this;
     const slot = pending.slot[tag]!;
@@ -196,6 +215,7 @@ export class NetworkThread {
       extentOffset,
       bytes,
       this.#parts.wallMs(),
+      links !== null,
     );
     pending.crc[tag] = header.crc;
     pending.extentId[tag] = header.extentId;
@@ -206,6 +226,7 @@ export class NetworkThread {
     if (port.inFlight++ === 0) port.silentMs = 0;
     this.#inFlight++;
     port.dirty = true;
+    if (links !== null) this.forwarding.begin(tag, header, links);
     this.wake();
   }
 
@@ -238,6 +259,7 @@ export class NetworkThread {
     parts.sleeper.disarm();
     this.nowMs = parts.monotonicMs();
     for (const port of parts.ports) port.publish();
+    this.forwarding.flush();
     let seen = parts.sleeper.sequence();
     this.#drainAndSend();
     this.#lone.observe(this.#inFlight);
@@ -253,6 +275,7 @@ export class NetworkThread {
   #drainAndSend(): void {
     for (const port of this.#parts.ports) this.#drain(port);
     this.#parts.drainEvents();
+    this.forwarding.flush();
     const list = this.#flushList;
     for (let i = 0; i < list.length; i++) {
       const queue = list[i]!;
@@ -271,14 +294,15 @@ export class NetworkThread {
 
   #drain(port: WorkerPort): void {
     const { replies } = port;
+    let taken = false;
     let count = 0;
     let served = 0;
     for (let at = replies.next(); at >= 0; at = replies.next()) {
       served += 1 - replies.i32[at * 16 + REPLY_I32.unserved]!;
-      this.#reply(port, at);
-      count++;
+      if (this.#reply(port, at)) count++;
+      taken = true;
     }
-    if (count === 0) return;
+    if (!taken) return;
     replies.release();
     this.#lone.answered();
     port.inFlight -= count;
@@ -286,32 +310,34 @@ export class NetworkThread {
     if (served > 0) port.silentMs = 0;
   }
 
-  #reply(port: WorkerPort, at: number): void {
+  /** Takes one descriptor; false: its packet is still at the worker. */
+  #reply(port: WorkerPort, at: number): boolean {
     const { pending } = this;
     const { i32 } = port.replies;
     const i = at * 16;
     const tag = i32[i + REPLY_I32.tag]!;
     assert(pending.worker[tag] === port.index, 'a tag comes back from its worker');
+    if (pending.followers[tag]! > 0) return this.forwarding.reply(port, at);
     this.slab.takeBack(pending.slot[tag]!);
     port.settle(pending.share[tag]!);
     const resultCode = i32[i + REPLY_I32.resultCode]!;
-    if (pending.state[tag] === TAG.abandoned) return this.releaseTag(tag);
-    if (resultCode === RESULT_SKIPPED) {
+    if (pending.state[tag] === TAG.abandoned) this.releaseTag(tag);
+    else if (resultCode === RESULT_SKIPPED) {
       // It stands behind a failure of the same connection, where its queue will end.
       pending.state[tag] = TAG.done;
       pending.resultCode[tag] = RESULT_SKIPPED;
-      return;
+    } else {
+      pending.answered(tag, port.replies, at);
+      const bodyToCome = i32[i + REPLY_I32.largeBody] === 1 ? pending.bodyBytes[tag]! : 0;
+      if (bodyToCome > 0) pending.body[tag] = new Uint8Array(bodyToCome);
+      else this.#done(tag, resultCode);
     }
-    pending.answered(tag, port.replies, at);
-    if (i32[i + REPLY_I32.largeBody] === 1) {
-      pending.body[tag] = new Uint8Array(pending.bodyBytes[tag]!);
-      if (pending.bodyBytes[tag]! > 0) return;
-    }
-    this.#done(tag, resultCode);
+    return true;
   }
 
   /** A piece of a large body arrived over the event ring. */
   bodyPiece(tag: number, offset: number, piece: Uint8Array): void {
+    if (this.pending.followers[tag]! > 0) return this.forwarding.textPiece(tag, offset, piece);
     const body = this.pending.body[tag];
     if (!body) return;
     body.set(piece, offset);

@@ -6,10 +6,17 @@ import { FIGURE, figureIndexes, figureNames } from '../http/metricsSource.js';
 import { Counters, type CountersMemory, createCounters } from '../shm/counters.js';
 import { createHistogram, type HistogramMemory, SharedHistogram } from '../shm/histogram.js';
 import type { Slab, SlabClass } from '../shm/slab.js';
+import { LOSS } from './followerLink.js';
 import type { WorkerPort } from './workerPort.js';
 
 /** The event loop is looked at this often. (Node's own monitor misses a pause that begins right after it was reset, and cannot be read without.) */
 const LOOK_MS = 20;
+
+/** What is told of packets that go to followers (`forwarding.ts`). */
+export interface ForwardingFigures {
+  readonly open: number;
+  readonly links: { readonly open: number; readonly losses: readonly number[]; readonly refusals: number };
+}
 
 /** What is published at one time. */
 export interface NodeFigureValues {
@@ -17,6 +24,7 @@ export interface NodeFigureValues {
   inFlight: number;
   abandoned: number;
   alarms: number;
+  forwarding: ForwardingFigures;
   slab: Slab;
   ports: readonly WorkerPort[];
   diskStatus(disk: number): number;
@@ -49,6 +57,14 @@ export class NodeFigures {
     figures.set(FIGURE.inFlight, values.inFlight);
     figures.set(FIGURE.abandoned, values.abandoned);
     figures.set(FIGURE.alarms, values.alarms);
+    const { open, links } = values.forwarding;
+    figures.set(FIGURE.replicating, open);
+    figures.set(FIGURE.followerLinks, links.open);
+    figures.set(FIGURE.followerDial, links.losses[LOSS.dial]!);
+    figures.set(FIGURE.followerClosed, links.losses[LOSS.closed]!);
+    figures.set(FIGURE.followerTimeout, links.losses[LOSS.timeout]!);
+    figures.set(FIGURE.followerMismatch, links.losses[LOSS.mismatch]!);
+    figures.set(FIGURE.followerError, links.refusals);
     for (let index = 0; index < this.#classes; index++) {
       figures.set(at.slabUsed(index), values.slab.classUsedSlots(index));
     }

@@ -5,6 +5,7 @@ import assert from 'node:assert';
 import type { Logger } from 'pino';
 import type { NodeConfig } from '../config/config.js';
 import { limitsOf } from '../config/diskLimits.js';
+import { FOLLOWER_LIMITS } from '../config/limits.js';
 import type { AdminHandler, NodeView, Outcome } from '../control/nodeView.js';
 import type { FaultRequest } from '../http/messages.js';
 import type { MetricsSource } from '../http/metricsSource.js';
@@ -14,6 +15,7 @@ import { createDoorbell, DoorbellSleeper, SEQUENCE } from '../shm/doorbell.js';
 import { OperationTable } from '../shm/operationTable.js';
 import { PoisonTable } from '../shm/poison.js';
 import { DiskTable } from '../shm/tables.js';
+import { LOG_RATE, RateLimitedLog } from '../telemetry/rateLimitedLog.js';
 import { SpinPolicy } from '../workers/spin.js';
 import type { DiskWorkerData } from '../workers/workerData.js';
 import { ChecksumControl } from './checksumControl.js';
@@ -65,6 +67,7 @@ export class NodeServer implements WorkerListener {
   readonly repair: RepairMemory;
   readonly #config: NodeConfig;
   readonly #log: Logger;
+  readonly #followerLog: RateLimitedLog;
   readonly #alarms: DiskAlarms;
   readonly #handles: WorkerHandle[] = [];
   readonly #doorbell = createDoorbell();
@@ -82,6 +85,7 @@ export class NodeServer implements WorkerListener {
     this.#config = config;
     this.#times = config;
     this.#log = log;
+    this.#followerLog = new RateLimitedLog(log, LOG_RATE, () => performance.now());
     this.#alarms = new DiskAlarms(options.alarms);
     this.#loopId = native.registerLoop(() => this.network.called());
     const memory = layOutMemory(config, options.cores, options.connectionsMax, this.#doorbell, this.#loopId);
@@ -108,6 +112,12 @@ export class NodeServer implements WorkerListener {
       limits: options.limits,
       tags: workers.length * config.ringSlots + LOCAL_TAGS,
       operations: this.#operations,
+      forwarding: {
+        ...FOLLOWER_LIMITS,
+        errnoText: (errno) => native.errnoText(errno),
+        lost: (follower, _loss, reason) =>
+          this.#followerLog.write('warn', follower, 'connection to a follower lost', { follower, reason }),
+      },
       admin: { handle: (opcode, id, body) => admin.handle(opcode, id, body) },
       crc32: (data, seed) => native.crc32(data, seed),
       copyMany: native.copyMany,
@@ -154,7 +164,8 @@ export class NodeServer implements WorkerListener {
   /** Waits, at most `timeoutMs`, until every request taken on was answered. Limits of disks do not hold any more. */
   async drain(timeoutMs: number): Promise<void> {
     this.limits.lift();
-    await this.#until(() => this.network.inFlight === 0, timeoutMs);
+    const { network } = this;
+    await this.#until(() => network.inFlight === 0 && network.forwarding.open === 0, timeoutMs);
   }
 
   /** Lets the workers sync and end; true when all did so cleanly within `timeoutMs`. */
@@ -278,6 +289,7 @@ export class NodeServer implements WorkerListener {
         this.#alarms.silent(port.diskPath, port.inFlight);
       }
     }
+    this.#followerLog.tick();
     this.#publishFigures();
     this.#changed();
   }
@@ -289,6 +301,7 @@ export class NodeServer implements WorkerListener {
       inFlight: network.inFlight,
       abandoned: this.#operations.abandoned,
       alarms: this.#alarmCount(),
+      forwarding: network.forwarding,
       slab: network.slab,
       ports: this.#handles.map(({ port }) => port),
       diskStatus: (disk) => state.diskStatus(disk),

@@ -69,7 +69,7 @@ export class NodeState implements NodeView {
     sum.bytes += info.sizeBytes - (present?.info.sizeBytes ?? 0);
     if (present === undefined) sum.count += 1;
     this.#partitions.set(info.id, { info, handle, replicas: present?.replicas ?? info.hosts });
-    this.#net.routes.set(info.id, { port: handle.port });
+    this.#route(info, handle);
     return null;
   }
 
@@ -140,8 +140,13 @@ export class NodeState implements NodeView {
       this.#forget(id);
       return { ok: true, value: null };
     }
-    this.#net.routes.set(id, { port: registered.handle.port });
+    this.#route(registered.info, registered.handle);
     return answer;
+  }
+
+  #route({ id, row, sizeBytes }: AttachedPartition, { port, index }: WorkerHandle): void {
+    const table = this.#tables[index]!;
+    this.#net.routes.set(id, { port, isFull: () => table.usedBytes(row) >= sizeBytes });
   }
 
   #forget(id: number): void {

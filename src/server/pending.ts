@@ -5,6 +5,8 @@
  * travel to a worker. A tag belongs to one connection's reply queue (linked by `next`, in request order) until its reply is sent, and to a worker from
  * dispatch until that worker's reply; it is free again when both have let go. A tag whose connection died, or whose disk stalled, is *abandoned*: its slot
  * stays taken until the worker gives it back, because the worker may still write into it.
+ *
+ * The tag of a packet that goes to followers too has more holders (`holds`): its reply queue, its worker, and each link that has to do with it. The last one that lets go frees it.
  */
 import assert from 'node:assert';
 import { REPLY_F64, REPLY_I32 } from '../partition/messages.js';
@@ -14,8 +16,8 @@ import type { RingConsumer } from '../shm/ring.js';
 /** Room for one raw header, a cache line. */
 const HEADER_STRIDE = 64;
 
-/** Life of a tag. */
-export const TAG = { free: 0, waiting: 1, done: 2, abandoned: 3 } as const;
+/** Life of a tag. `replicating`: its worker has done it, and followers have not all. */
+export const TAG = { free: 0, waiting: 1, done: 2, abandoned: 3, replicating: 4 } as const;
 
 /** What a tag stands for: a whole packet, one chunk of a stream read, a packet executed on this thread, or one packet of a stream of unknown length. */
 export const TAG_KIND = { packet: 0, chunk: 1, local: 2, stream: 3 } as const;
@@ -48,6 +50,11 @@ export class PendingTable {
   readonly bodyBytes: Int32Array;
   readonly extentId: Float64Array;
   readonly extentOffset: Float64Array;
+  /** Who has to do with it: 1, or more where it is forwarded. */
+  readonly holds: Uint16Array;
+  /** Followers that it goes to, 0: it is not forwarded; and the bytes of the body that they get. */
+  readonly followers: Uint8Array;
+  readonly forwardBytes: Int32Array;
   /** Kind `stream`: bytes that the whole answer covers from here on, and of the hole that this packet stands for. */
   readonly remainingBytes: Float64Array;
   readonly holeBytes: Float64Array;
@@ -78,6 +85,9 @@ export class PendingTable {
     this.bodyBytes = new Int32Array(capacity);
     this.extentId = new Float64Array(capacity);
     this.extentOffset = new Float64Array(capacity);
+    this.holds = new Uint16Array(capacity);
+    this.followers = new Uint8Array(capacity);
+    this.forwardBytes = new Int32Array(capacity);
     this.remainingBytes = new Float64Array(capacity);
     this.holeBytes = new Float64Array(capacity);
     this.arg = new Array<Uint8Array | null>(capacity).fill(null);
@@ -111,6 +121,8 @@ export class PendingTable {
     this.bodyBytes[tag] = 0;
     this.share[tag] = 0;
     this.last[tag] = 1;
+    this.holds[tag] = 1;
+    this.followers[tag] = 0;
     const at = tag * HEADER_STRIDE;
     for (let i = 0; i < HEADER_BYTES; i++) this.headers[at + i] = source[sourceOffset + i]!;
     return tag;

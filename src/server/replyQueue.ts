@@ -102,6 +102,16 @@ export class ReplyQueue {
     return -1;
   }
 
+  /** Some packet that stands before `tag` in the queue has failed. */
+  isBehindFailure(tag: number): boolean {
+    const { pending } = this.#net;
+    for (let at = this.#head; at >= 0 && at !== tag; at = pending.next[at]!) {
+      const failed = pending.state[at] === TAG.done && pending.resultCode[at] !== RESULT.ok;
+      if (failed || at === this.#failTag) return true;
+    }
+    return false;
+  }
+
   /** The peer sends nothing more: FIN after the last reply. */
   endWhenEmpty(): void {
     this.#endWhenEmpty = true;
@@ -344,14 +354,15 @@ export class ReplyQueue {
   }
 
   #abandonAll(): void {
-    const { pending, operations } = this.#net;
+    const { pending, operations, forwarding } = this.#net;
     for (let tag = this.#head; tag >= 0; ) {
       const next = pending.next[tag]!;
       if (pending.last[tag] === 1) {
         if (!this.#restEnded) operations.abandoned++;
         this.#restEnded = false;
       }
-      if (pending.state[tag] === TAG.done) this.#release(tag);
+      if (pending.followers[tag]! > 0) forwarding.abandoned(tag);
+      else if (pending.state[tag] === TAG.done) this.#release(tag);
       else pending.state[tag] = TAG.abandoned;
       tag = next;
     }

@@ -107,4 +107,6 @@ export class WorkerPort {
 /** Where a partition's packets go. */
 export interface Route {
   port: WorkerPort;
+  /** The partition has no space left, as its worker has told a moment ago. */
+  isFull(): boolean;
 }

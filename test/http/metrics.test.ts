@@ -110,6 +110,9 @@ t.test('the node’s own figures and those of each disk', async (t) => {
   rig.figures.set(FIGURE.connections, 3);
   rig.figures.set(FIGURE.inFlight, 5);
   rig.figures.set(FIGURE.abandoned, 2);
+  rig.figures.set(FIGURE.followerLinks, 6);
+  rig.figures.set(FIGURE.replicating, 8);
+  rig.figures.set(FIGURE.followerTimeout, 9);
   rig.figures.set(rig.at.slabUsed(1), 6);
   rig.figures.set(rig.at.diskStatus(0), 2);
   rig.figures.set(rig.at.diskStatus(1), -1);
@@ -139,6 +142,10 @@ t.test('the node’s own figures and those of each disk', async (t) => {
     ['extentd_connections', 3],
     ['extentd_requests_in_flight', 5],
     ['extentd_abandoned_requests_total', 2],
+    ['extentd_follower_links', 6],
+    ['extentd_replicated_requests_in_flight', 8],
+    ['extentd_follower_failures_total{reason="timeout"}', 9],
+    ['extentd_follower_failures_total{reason="dial"}', 0],
     ['extentd_slab_slots{bytes="131072"}', 8],
     ['extentd_slab_slots_used{bytes="131072"}', 6],
     ['extentd_slab_slots_used{bytes="4096"}', 0],

@@ -243,11 +243,70 @@ refused(
   `ActionStreamRead_parameter mismatch error: offset=${EXTENT_BYTES - 4} size=8`,
 );
 refused('a read of 4 GiB - 1', read(1, extent, 0, 0xffff_ffff), intraGroupNetErr, 'ActionStreamRead_EOF');
+const MISMATCH = 'ActionPreparePkt_parameter mismatch error: ';
+for (const [name, ask, text] of [
+  [
+    'more followers than are named',
+    { ...create(1), remainingFollowers: 2, arg: Buffer.from('127.0.0.1:1/') },
+    '2 followers, 1 named',
+  ],
+  [
+    'fewer followers than are named',
+    { ...write(1, extent, 0, body), remainingFollowers: 1, arg: Buffer.from('127.0.0.1:1/127.0.0.1:2/') },
+    '1 followers, 2 named',
+  ],
+  [
+    'an Arg without an address',
+    { ...create(1), remainingFollowers: 1, arg: Buffer.from('nobody') },
+    '1 followers, 0 named',
+  ],
+  [
+    'an empty address',
+    { ...create(1), remainingFollowers: 2, arg: Buffer.from('127.0.0.1:1//') },
+    'an empty follower address',
+  ],
+  [
+    'one follower twice',
+    { ...create(1), remainingFollowers: 2, arg: Buffer.from('127.0.0.1:1/127.0.0.1:1/') },
+    'a follower is named twice',
+  ],
+  [
+    'an address that is too long',
+    { ...create(1), remainingFollowers: 1, arg: Buffer.from(`${'a'.repeat(300)}:1/`) },
+    'follower address of 302 bytes',
+  ],
+  [
+    'a read with followers',
+    { ...read(1, extent, 0, 10), remainingFollowers: 1, arg: Buffer.from('127.0.0.1:1/') },
+    'this operation is not replicated',
+  ],
+  [
+    'a question with followers',
+    { opcode: OP.getPartitionSize, partitionId: 1, remainingFollowers: 1, arg: Buffer.from('127.0.0.1:1/') },
+    'this operation is not replicated',
+  ],
+] as const) {
+  refused(name, ask, argMismatchErr, `${MISMATCH}${text}`);
+}
 refused(
-  'followers, which this version does not serve',
-  { ...create(1), remainingFollowers: 1, arg: Buffer.from('127.0.0.1:1/') },
+  'a wrong checksum is found before a wrong list of followers',
+  { ...write(1, extent, 0, body), crc: 1, remainingFollowers: 2, arg: Buffer.from('127.0.0.1:1/') },
   intraGroupNetErr,
-  'ActionSendToFollowers_replication to followers is not served by this version',
+  'ActionPreparePkt_packet Crc is incorrect',
+);
+// The delete of an extent that is not there is done, and nothing.
+const unknownDelete = { opcode: OP.markDelete, extentType: 1, partitionId: 1, extentId: 99_999 };
+refused(
+  'a follower that cannot be reached',
+  { ...unknownDelete, remainingFollowers: 1, arg: Buffer.from('127.0.0.1:1/') },
+  intraGroupNetErr,
+  'ActionSendToFollowers_dial tcp 127.0.0.1:1: connect: connection refused',
+);
+refused(
+  'an address without a port',
+  { ...unknownDelete, remainingFollowers: 1, arg: Buffer.from('nowhere/') },
+  intraGroupNetErr,
+  'ActionSendToFollowers_dial tcp: address nowhere: missing port in address',
 );
 refused(
   'a tiny watermark list that is no JSON',

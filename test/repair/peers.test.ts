@@ -8,10 +8,11 @@ import { type FramedPacket, PacketFramer } from '../../src/protocol/framer.js';
 import { PacketHeader } from '../../src/protocol/header.js';
 import { OP } from '../../src/protocol/opcodes.js';
 import { encodePacket } from '../../src/protocol/packet.js';
+import { parsePeerAddress } from '../../src/protocol/peerAddress.js';
 import { encodeMaxExtentIdAndSize, encodeUint64Body } from '../../src/protocol/queries.js';
 import { decodeRepairTask } from '../../src/protocol/repairTask.js';
 import { RESULT } from '../../src/protocol/resultCodes.js';
-import { PEER_LIMITS, PeerConnection, parsePeerAddress } from '../../src/repair/peerConnection.js';
+import { PEER_LIMITS, PeerConnection } from '../../src/repair/peerConnection.js';
 import { PeerReplicas } from '../../src/repair/peerReplica.js';
 import { until } from '../support/until.js';
 

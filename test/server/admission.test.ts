@@ -5,9 +5,14 @@ import { PacketHeader } from '../../src/protocol/header.js';
 import { OP, OPCODES } from '../../src/protocol/opcodes.js';
 import { EVERY_CLASS, PORT_CLASS, sendersOf } from '../../src/protocol/portClasses.js';
 import { Admission, VERDICT } from '../../src/server/admission.js';
+import { PacketFacts } from '../../src/server/packetFacts.js';
 
 function header(fields: Partial<PacketHeader>): PacketHeader {
   return Object.assign(new PacketHeader(), { extentType: 1, size: 4096, exact: true, ...fields });
+}
+
+function facts(classes: number, partitionKnown: boolean, diskMessage: string): PacketFacts {
+  return Object.assign(new PacketFacts(), { classes, partitionKnown, diskMessage });
 }
 
 /** Every mask of classes that a connection can have; none at all as well, though no such connection is kept. */
@@ -21,9 +26,9 @@ t.test(
     for (const { value: opcode, name } of OPCODES) {
       for (const remainingFollowers of [0, 2]) {
         const packet = header({ opcode, remainingFollowers });
-        open.decide(packet, EVERY_CLASS, true, '', 0);
+        open.decide(packet, facts(EVERY_CLASS, true, ''));
         for (const mask of MASKS) {
-          admission.decide(packet, mask, true, '', 0);
+          admission.decide(packet, facts(mask, true, ''));
           const what = `${name} ${remainingFollowers} ${mask}`;
           t.equal(admission.bodyBytes, open.bodyBytes, what);
           if ((sendersOf(opcode, remainingFollowers) & mask) === 0) {
@@ -46,11 +51,11 @@ t.test('the sender is looked at before anything of the node is told, and after t
   const admission = new Admission();
   const { peers } = PORT_CLASS;
   // Whether a partition exists here, or its disk is broken, is nothing for whom no list admits.
-  admission.decide(header({ opcode: OP.streamRead }), peers, false, '', 0);
+  admission.decide(header({ opcode: OP.streamRead }), facts(peers, false, ''));
   t.match(admission.message, /^address not admitted/);
-  admission.decide(header({ opcode: OP.streamRead, extentType: 9 }), peers, true, 'disk has broken', 0);
+  admission.decide(header({ opcode: OP.streamRead, extentType: 9 }), facts(peers, true, 'disk has broken'));
   t.match(admission.message, /^address not admitted/);
   const size = WIRE_LIMITS.writeBodyBytesMax + 1;
-  admission.decide(header({ opcode: OP.randomWrite, size }), peers, true, '', 0);
+  admission.decide(header({ opcode: OP.randomWrite, size }), facts(peers, true, ''));
   t.equal(admission.verdict, VERDICT.close);
 });

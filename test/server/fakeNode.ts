@@ -10,7 +10,12 @@ import {
   REPLY_I32,
   REQUEST_F64,
   REQUEST_I32,
+  REQUEST_KIND,
+  REQUEST_KIND_SHIFT,
+  RESULT_ASSIGNED,
   RESULT_SKIPPED,
+  SETTLE_F64,
+  SETTLE_I32,
 } from '../../src/partition/messages.js';
 import { OPERATION_NAMES } from '../../src/protocol/operationNames.js';
 import { RESULT } from '../../src/protocol/resultCodes.js';
@@ -37,6 +42,8 @@ export interface Seen {
   extentId: number;
   extentOffset: number;
   connection: number;
+  /** Goes to followers too. */
+  forwarded: boolean;
   /** The slot: the body as received, and the place for the answer. */
   slot: Uint8Array;
 }
@@ -47,6 +54,8 @@ export type Answer = {
   bodyBytes: number;
   crc?: number | undefined;
   unserved?: boolean;
+  /** Error text of a forwarded request. */
+  text?: string;
   /** Of a stream of unknown length: bytes that the answer covers from here on. */
   remainingBytes?: number;
 };
@@ -65,6 +74,8 @@ export interface FakeOptions {
   clock?: () => number;
   log?: OperationLog;
   operationEnded?: OperationListener;
+  dialMs?: number;
+  replyMs?: number;
   work(request: Seen): Answer | null;
 }
 
@@ -74,6 +85,12 @@ export class FakeNode {
   readonly ports: WorkerPort[] = [];
   /** Reasons of connections closed by the node. */
   readonly closed: string[] = [];
+  /** Outcomes of lent extents, as workers are told: `extent/loan whole`. */
+  readonly settles: string[] = [];
+  /** Lost followers, as the node tells them to its log. */
+  readonly lost: string[] = [];
+  /** Partitions without space. */
+  readonly full = new Set<number>();
   /** Error replies as the node tells them to its log. */
   readonly failures: FailedPacket[] = [];
   /** Connections, and packets (with opcode), that the access lists kept out, as the node tells them to its log. */
@@ -106,8 +123,8 @@ export class FakeNode {
     const ringSlots = options.ringSlots ?? 256;
     for (let i = 0; i < (options.workers ?? 1); i++) {
       const rings = {
-        requests: createRing(ringSlots),
-        replies: createRing(ringSlots),
+        requests: createRing(ringSlots * 2),
+        replies: createRing(ringSlots * 2),
         requestsMax: ringSlots,
       };
       this.ports.push(new WorkerPort(i, i, `/disk${i}`, rings, createDoorbell(), () => {}));
@@ -134,6 +151,12 @@ export class FakeNode {
       limits: { ...CONNECTION_LIMITS, ...options.limits },
       tags: ringSlots * this.ports.length + 64,
       admin: options.admin ?? refuse,
+      forwarding: {
+        dialMs: options.dialMs ?? 3_000,
+        replyMs: options.replyMs ?? 5_000,
+        errnoText: (errno) => `errno ${errno}`,
+        lost: (address, _loss, text) => this.lost.push(`${address}: ${text}`),
+      },
       operations: new Operations(
         new OperationTable(this.operations),
         options.log ?? null,
@@ -167,7 +190,10 @@ export class FakeNode {
   /** Routes partition ids 1..n to workers in turn and listens. */
   async start(partitions = 4, address = '127.0.0.1'): Promise<void> {
     for (let id = 1; id <= partitions; id++) {
-      this.network.routes.set(id, { port: this.ports[(id - 1) % this.ports.length]! });
+      this.network.routes.set(id, {
+        port: this.ports[(id - 1) % this.ports.length]!,
+        isFull: () => this.full.has(id),
+      });
     }
     this.port = await this.listener.listen(address, 0);
     this.#timer = setInterval(() => this.poll(), 1);
@@ -197,6 +223,8 @@ export class FakeNode {
 
   #take(index: number, at: number): void {
     const { i32, f64 } = this.#rings[index]!.requests;
+    const kind = i32[at * 16 + REQUEST_I32.kind]! >>> REQUEST_KIND_SHIFT;
+    if (kind === REQUEST_KIND.settle) return this.#settled(i32, f64, at);
     const offset = f64[at * 8 + REQUEST_F64.bufferOffset]!;
     const request: Seen = {
       port: index,
@@ -206,6 +234,7 @@ export class FakeNode {
       extentId: f64[at * 8 + REQUEST_F64.extentId]!,
       extentOffset: f64[at * 8 + REQUEST_F64.extentOffset]!,
       connection: i32[at * 16 + REQUEST_I32.connection]!,
+      forwarded: kind === REQUEST_KIND.forwarded,
       slot: this.slab.bytes.subarray(offset, offset + i32[at * 16 + REQUEST_I32.bufferBytes]!),
     };
     const generation = i32[at * 16 + REQUEST_I32.generation]!;
@@ -224,6 +253,36 @@ export class FakeNode {
     this.#reply(request, answer);
   }
 
+  #settled(i32: Int32Array, f64: Float64Array, at: number): void {
+    const extent = f64[at * 8 + SETTLE_F64.extentId];
+    const loan = f64[at * 8 + SETTLE_F64.loan];
+    this.settles.push(
+      `${extent}/${loan} ${i32[at * 16 + SETTLE_I32.acknowledged] === 1 ? 'whole' : 'broken'}`,
+    );
+  }
+
+  /** Says what was given to a forwarded request; a new body, where it has one, was put into the slot. */
+  assign(
+    request: Seen,
+    extentId: number,
+    extentOffset: number,
+    loan: number,
+    bodyBytes = request.size,
+  ): void {
+    request.extentId = extentId;
+    request.extentOffset = extentOffset;
+    const { replies } = this.#rings[request.port]!;
+    const at = replies.reserve(true);
+    replies.i32[at * 16 + REPLY_I32.tag] = request.tag;
+    replies.i32[at * 16 + REPLY_I32.resultCode] = RESULT_ASSIGNED;
+    replies.i32[at * 16 + REPLY_I32.bodyBytes] = bodyBytes;
+    replies.i32[at * 16 + REPLY_I32.unserved] = 1;
+    replies.f64[at * 8 + REPLY_F64.extentId] = extentId;
+    replies.f64[at * 8 + REPLY_F64.extentOffset] = extentOffset;
+    replies.f64[at * 8 + REPLY_F64.loan] = loan;
+    this.#publish();
+  }
+
   #reply(request: Seen, answer: Answer): void {
     const { replies } = this.#rings[request.port]!;
     const at = replies.reserve(true);
@@ -231,12 +290,19 @@ export class FakeNode {
     replies.i32[at * 16 + REPLY_I32.resultCode] = answer.code;
     replies.i32[at * 16 + REPLY_I32.crc] = answer.crc ?? 0;
     replies.i32[at * 16 + REPLY_I32.bodyBytes] = answer.bodyBytes;
-    replies.i32[at * 16 + REPLY_I32.largeBody] = 0;
+    const text = request.forwarded && answer.code !== RESULT.ok && answer.code !== RESULT_SKIPPED;
+    replies.i32[at * 16 + REPLY_I32.largeBody] = text ? 1 : 0;
     replies.i32[at * 16 + REPLY_I32.unserved] = answer.unserved === true ? 1 : 0;
     replies.f64[at * 8 + REPLY_F64.extentId] = request.extentId;
     replies.f64[at * 8 + REPLY_F64.extentOffset] = request.extentOffset;
     replies.f64[at * 8 + REPLY_F64.remainingBytes] = answer.remainingBytes ?? 0;
     replies.f64[at * 8 + REPLY_F64.holeBytes] = 0;
+    if (!text) return;
+    // Over the event ring, and never in a slot that sockets may read.
+    const { tag, port } = request;
+    this.#publish();
+    this.network.drainPort(port);
+    this.network.bodyPiece(tag, 0, Buffer.alloc(answer.bodyBytes, answer.text ?? 'x'));
   }
 
   #publish(): void {

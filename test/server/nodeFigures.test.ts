@@ -1,6 +1,6 @@
 /** Main's own figures, as the metrics page finds them. */
 import t from 'tap';
-import { FIGURE, figureIndexes } from '../../src/http/metricsSource.js';
+import { FIGURE, FOLLOWER_FAILURES, figureIndexes } from '../../src/http/metricsSource.js';
 import { NodeFigures } from '../../src/server/nodeFigures.js';
 import { WorkerPort } from '../../src/server/workerPort.js';
 import { Counters } from '../../src/shm/counters.js';
@@ -31,6 +31,7 @@ function rig(t: { teardown(handler: () => void): void }) {
     publish: () =>
       figures.publish({
         ...{ connections: 11, inFlight: 12, abandoned: 13, alarms: 14 },
+        forwarding: { open: 15, links: { open: 16, losses: [17, 18, 19, 20], refusals: 21 } },
         slab,
         ports,
         diskStatus: (disk) => (disk === 0 ? 2 : -1),
@@ -50,6 +51,11 @@ t.test('what is in plain memory here stands where the page looks for it', async 
   const at = figureIndexes(CLASSES.length, 2);
   const of = (indexes: readonly number[]): number[] => indexes.map((index) => reader.value(index));
   t.strictSame(of([FIGURE.connections, FIGURE.inFlight, FIGURE.abandoned, FIGURE.alarms]), [11, 12, 13, 14]);
+  t.strictSame(of([FIGURE.replicating, FIGURE.followerLinks]), [15, 16]);
+  t.strictSame(
+    FOLLOWER_FAILURES.map(([reason, figure]) => `${reason} ${reader.value(figure)}`),
+    ['dial 17', 'closed 18', 'timeout 19', 'mismatch 20', 'error 21'],
+  );
   t.strictSame(of([at.slabUsed(0), at.slabUsed(1)]), [2, 1]);
   t.strictSame(of([at.diskStatus(0), at.diskStatus(1)]), [2, -1]);
   t.strictSame(of([0, 1, 2].map(at.hung)), [0, 1, 0]);

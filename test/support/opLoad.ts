@@ -9,7 +9,7 @@ import zlib from 'node:zlib';
 import { HEADER_BYTES, HEADER_OFFSET } from '../../src/protocol/header.js';
 import { encodeRequest } from '../../src/protocol/packet.js';
 import { RESULT } from '../../src/protocol/resultCodes.js';
-import { PacketClient } from './packetClient.js';
+import { type Ask, PacketClient } from './packetClient.js';
 import { create, pattern, read, write } from './requests.js';
 import { until } from './until.js';
 
@@ -44,22 +44,23 @@ export class OpLoad {
     this.#depth = depth;
   }
 
-  /** Prepares `connections` connections with an extent of `partitionId` each; nothing runs yet. */
+  /** Prepares `connections` connections with an extent of `partitionId` each; nothing runs yet. `followers`: fields of a packet that is replicated. */
   static async prepare(
     port: number,
     partitionId: number,
     kind: OpKind,
     connections: number,
     depth: number,
+    followers: Pick<Ask, 'remainingFollowers' | 'arg'> = {},
   ): Promise<OpLoad> {
     const load = new OpLoad(depth);
     const client = new PacketClient(port);
     for (let index = 0; index < connections; index++) {
-      const { extentId } = await client.ask(create(partitionId));
+      const { extentId } = await client.ask({ ...create(partitionId), ...followers });
       const body = pattern(extentId, 0, READ_BYTES);
-      const filled = await client.ask(write(partitionId, extentId, 0, body));
+      const filled = await client.ask({ ...write(partitionId, extentId, 0, body), ...followers });
       if (filled.resultCode !== RESULT.ok) throw new Error(filled.body.toString());
-      load.#lanes.push(load.#lane(port, partitionId, extentId, kind));
+      load.#lanes.push(load.#lane(port, partitionId, extentId, kind, followers));
     }
     await client.end();
     await Promise.all(load.#lanes.map(({ socket }) => until('connected', () => !socket.connecting)));
@@ -101,7 +102,13 @@ export class OpLoad {
     for (const { socket } of this.#lanes) socket.destroy();
   }
 
-  #lane(port: number, partitionId: number, extentId: number, kind: OpKind): Lane {
+  #lane(
+    port: number,
+    partitionId: number,
+    extentId: number,
+    kind: OpKind,
+    followers: Pick<Ask, 'remainingFollowers' | 'arg'>,
+  ): Lane {
     const body = pattern(extentId, 0, BODY_BYTES);
     const ask =
       kind === 'read'
@@ -109,7 +116,9 @@ export class OpLoad {
         : write(partitionId, extentId, 0, body, kind === 'syncAppend');
     const lane: Lane = {
       socket: net.connect({ port, host: '127.0.0.1', noDelay: true }),
-      packet: Buffer.from(encodeRequest({ ...ask, crc: kind === 'read' ? 0 : zlib.crc32(body), reqId: 2 })),
+      packet: Buffer.from(
+        encodeRequest({ ...ask, ...followers, crc: kind === 'read' ? 0 : zlib.crc32(body), reqId: 2 }),
+      ),
       replyBytes: HEADER_BYTES + (kind === 'read' ? BODY_BYTES : 0),
       wrapBytes: kind === 'read' ? READ_BYTES : EXTENT_BYTES,
       offset: 0,

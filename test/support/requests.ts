@@ -38,12 +38,13 @@ export function read(
   return { opcode, extentType: 1, partitionId, extentId, extentOffset, size };
 }
 
-/** OpCreateDataPartition from the master at `masterAddr` to the node `nodeAddr`. */
+/** OpCreateDataPartition from the master to the node `nodeAddr`. `hosts`: all replicas, the first host first; default: this node alone, whose id is `nodeId`. */
 export function createPartition(
   nodeAddr: string,
   nodeId: number,
   partitionId: number,
   sizeBytes: number,
+  hosts: readonly string[] = [nodeAddr],
 ): Ask {
   const request = createRequest.encode({
     partitionType: '',
@@ -51,8 +52,8 @@ export function createPartition(
     sizeBytes,
     volume: 'made-by-test',
     isRandomWrite: false,
-    members: [{ id: nodeId, addr: nodeAddr }],
-    hosts: [nodeAddr],
+    members: hosts.map((addr, index) => ({ id: hosts.length === 1 ? nodeId : index + 1, addr })),
+    hosts: [...hosts],
     createType: 0,
   });
   return masterTask(OP.createDataPartition, nodeAddr, partitionId, JSON.parse(request) as JsonValue);

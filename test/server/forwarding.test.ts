@@ -1,0 +1,454 @@
+/** The network thread with fake workers and followers over real sockets: what followers get, what the client gets, and that everything is given back. */
+import zlib from 'node:zlib';
+import fc from 'fast-check';
+import t from 'tap';
+import { formatFollowers } from '../../src/protocol/followers.js';
+import { OP } from '../../src/protocol/opcodes.js';
+import { encodeRequest, type RequestFields } from '../../src/protocol/packet.js';
+import { RESULT } from '../../src/protocol/resultCodes.js';
+import { FollowerQueue } from '../../src/server/followerQueue.js';
+import { FollowerReplies } from '../../src/server/followerReplies.js';
+import { wireVector } from '../protocol/vectors.js';
+import { type Ask, PacketClient } from '../support/packetClient.js';
+import { until } from '../support/until.js';
+import { FakeFollower, type FollowerWork, ok, reply } from './fakeFollower.js';
+import { FakeNode, type FakeOptions, type Seen } from './fakeNode.js';
+import { honest } from './honest.js';
+
+interface Rig {
+  node: FakeNode;
+  followers: FakeFollower[];
+  client: PacketClient;
+  /** The Arg that names the followers. */
+  arg: Uint8Array;
+}
+
+/** A primary with `works.length` followers and a client, for the length of `run`; then nothing may be held any more. */
+async function withRig(
+  options: Partial<FakeOptions>,
+  works: FollowerWork[],
+  run: (rig: Rig) => Promise<void>,
+): Promise<void> {
+  const node = new FakeNode({ work: honest, ...options });
+  await node.start();
+  const followers = await Promise.all(works.map((work) => new FakeFollower(work).start()));
+  const client = new PacketClient(node.port);
+  const arg = formatFollowers(followers.map(({ address }) => address));
+  try {
+    await run({ node, followers, client, arg });
+    client.socket.destroy();
+    await until('the links are closed', () => node.network.forwarding.links.open === 0);
+    await until('everything is given back', () => node.network.pending.inUse === 0);
+    const { network, slab } = node;
+    if (slab.bytesInUse() + network.inFlight + network.forwarding.open !== 0)
+      throw new Error('something is held');
+    if (!node.ports[0]!.admits(1)) throw new Error('primary work is not admitted any more');
+  } finally {
+    client.socket.destroy();
+    for (const follower of followers) follower.stop();
+    node.stop();
+  }
+}
+
+function append(
+  reqId: number,
+  bytes: number,
+  arg: Uint8Array,
+  fields: Partial<RequestFields> = {},
+): Uint8Array {
+  const body = new Uint8Array(bytes).fill(reqId & 0xff);
+  const place = { partitionId: 1, extentId: 1025, extentOffset: 4096 * reqId, kernelOffset: 99 };
+  return encodeRequest({
+    ...{ opcode: OP.write, extentType: 1, reqId, crc: zlib.crc32(body), body, arg, ...place },
+    ...{ remainingFollowers: Buffer.from(arg).toString().split('/').length - 1, ...fields },
+  });
+}
+
+/** A vector as bytes, its follower list replaced by `arg`. */
+function withArg(name: string, arg: Uint8Array): Buffer {
+  const bytes = Buffer.from(wireVector(name).hex, 'hex');
+  const argBytes = bytes.readUInt32BE(13);
+  bytes.writeUInt32BE(arg.length, 13);
+  return Buffer.concat([bytes.subarray(0, 57), arg, bytes.subarray(57 + argBytes)]);
+}
+
+t.test(
+  'a write, a create and a tiny delete reach the followers as in the worked examples W1 to W4, C1 to C3, D1 and D2',
+  async (t) => {
+    const work = (request: Seen): null => {
+      queueMicrotask(() => {
+        if (request.opcode === OP.createExtent) node!.assign(request, 1025, 0, 0);
+        if (request.opcode === OP.markDelete) {
+          const body = Buffer.from(wireVector('D2').hex, 'hex').subarray(57);
+          request.slot.set(body);
+          node!.assign(request, request.extentId, 0, 0, body.length);
+        }
+        const crc = request.opcode === OP.write ? 0xd441d872 : 0;
+        node!.answer(request, { code: RESULT.ok, bodyBytes: 0, crc });
+      });
+      return null;
+    };
+    let node: FakeNode | undefined;
+    await withRig({ work }, [ok, ok], async (rig) => {
+      node = rig.node;
+      node.network.routes.set(42, node.network.routes.get(1)!);
+      for (const [sent, forwarded, answered] of [
+        ['W1', 'W2', 'W4'],
+        ['C1', 'C2', 'C3'],
+        ['D1', 'D2', null],
+      ] as const) {
+        rig.client.send(withArg(sent, rig.arg));
+        const [got] = await rig.client.take(1);
+        for (const follower of rig.followers)
+          t.equal(follower.seen.at(-1)!.raw.toString('hex'), wireVector(forwarded).hex);
+        if (answered !== null) t.equal(got!.raw.toString('hex'), wireVector(answered).hex);
+        t.equal(got!.resultCode, RESULT.ok);
+      }
+    });
+  },
+);
+
+t.test('a follower that is lost is answered as in the worked example W5', async (t) => {
+  const close: FollowerWork = ({ socket }) => {
+    socket.end();
+    return null;
+  };
+  await withRig({}, [ok, close], async ({ client, arg, node }) => {
+    node.network.routes.set(42, node.network.routes.get(1)!);
+    client.send(withArg('W1', arg));
+    const [got] = await client.take(1);
+    t.equal(got!.raw.toString('hex'), wireVector('W5').hex);
+    await client.until('FIN', () => client.ended);
+    t.match(node.lost[0], /: EOF$/);
+  });
+});
+
+t.test('packets of any size, split anywhere, reach each follower whole and in order', async (t) => {
+  const packets = fc.array(
+    fc.record({
+      bytes: fc.oneof(fc.integer({ min: 1, max: 6000 }), fc.integer({ min: 30_000, max: 300_000 })),
+      replicated: fc.boolean(),
+    }),
+    { minLength: 1, maxLength: 20 },
+  );
+  const cuts = fc.array(fc.integer({ min: 1, max: 70_000 }), { minLength: 1, maxLength: 8 });
+  await withRig({ workers: 2 }, [ok, ok], async ({ node, followers, arg }) => {
+    const property = fc.asyncProperty(packets, cuts, async (asked, pieces) => {
+      for (const follower of followers) follower.seen.length = 0;
+      const none = new Uint8Array(0);
+      const bytes = Buffer.concat(
+        asked.map(({ bytes, replicated }, i) => append(i + 2, bytes, replicated ? arg : none)),
+      );
+      const client = new PacketClient(node.port);
+      for (let at = 0, c = 0; at < bytes.length; c++) {
+        const piece = bytes.subarray(at, at + pieces[c % pieces.length]!);
+        at += piece.length;
+        await new Promise((resolve) => client.socket.write(piece, resolve));
+      }
+      await until('all replies', () => client.replies.length === asked.length);
+      client.socket.destroy();
+      if (client.replies.some(({ reqId, resultCode }, i) => reqId !== i + 2 || resultCode !== RESULT.ok))
+        return false;
+      const expected = asked.flatMap(({ bytes, replicated }, i) =>
+        replicated ? [append(i + 2, bytes, none, { remainingFollowers: 0 })] : [],
+      );
+      await until('connection gone', () => node.network.forwarding.links.open === 0);
+      return followers.every(({ seen }) =>
+        Buffer.concat(seen.map(({ raw }) => raw)).equals(Buffer.concat(expected)),
+      );
+    });
+    await fc.assert(property, { numRuns: 25, seed: 11 });
+    t.pass('all of them');
+  });
+});
+
+/** A client's one append fails with `text`, and the connection ends. */
+function fails(
+  name: string,
+  works: FollowerWork[],
+  text: string | RegExp,
+  options: Partial<FakeOptions> = {},
+): void {
+  t.test(name, async (t) => {
+    await withRig(options, works, async ({ client, arg }) => {
+      client.send(append(2, 100, arg));
+      const [got] = await client.take(1);
+      t.equal(got!.resultCode, RESULT.intraGroupNetErr);
+      t.equal(got!.arg.length, 0);
+      t.match(got!.body.toString(), text);
+      await client.until('FIN', () => client.ended);
+    });
+  });
+}
+
+const silent: FollowerWork = () => null;
+fails(
+  'a follower’s error is passed on with its text',
+  [ok, ({ raw }) => reply(raw, RESULT.diskNoSpaceErr, 'ActionPreparePkt_no space left on the device')],
+  'ActionReceiveFromFollower_ActionPreparePkt_no space left on the device',
+);
+fails(
+  'an error that comes in pieces',
+  [
+    ({ raw, socket }) => {
+      const bytes = reply(raw, RESULT.intraGroupNetErr, 'a text');
+      socket.write(bytes.subarray(0, 20));
+      setTimeout(() => socket.write(bytes.subarray(20, 60)), 5);
+      setTimeout(() => socket.write(bytes.subarray(60)), 10);
+      return null;
+    },
+  ],
+  'ActionReceiveFromFollower_a text',
+);
+for (const [field, at] of [
+  ['checksum', 5],
+  ['partition', 24],
+  ['extent', 32],
+  ['offset', 40],
+  ['ReqID', 48],
+] as const) {
+  fails(
+    `a reply with another ${field}`,
+    [
+      ({ raw }) => {
+        const bytes = reply(raw, RESULT.ok);
+        bytes[at]! ^= 1;
+        return bytes;
+      },
+    ],
+    /^ActionReceiveFromFollower_ActionCheckReply request\(Req\(2\)_Partition\(1\)_Extent\(1025\).*_Opcode\(OpWrite\)_CRC\(\d+\)\), reply\(Req\(\d+\)_.*\) {2}$/,
+  );
+}
+fails('a reply with a bad magic', [() => Buffer.alloc(57, 7)], 'ActionReceiveFromFollower_Bad Magic 7');
+fails(
+  'a reply with a length out of all bounds',
+  [
+    ({ raw }) => {
+      const bytes = reply(raw, RESULT.intraGroupNetErr);
+      bytes.writeUInt32BE(0xffff_ffff, 9);
+      return bytes;
+    },
+  ],
+  'ActionReceiveFromFollower_reply with 4294967295 bytes, the limit is 131072',
+);
+fails(
+  'a follower that resets the connection',
+  [
+    ({ socket }) => {
+      socket.resetAndDestroy();
+      return null;
+    },
+  ],
+  /^ActionReceiveFromFollower_read tcp 127\.0\.0\.1:\d+->127\.0\.0\.1:\d+: read: errno 104$/,
+);
+fails(
+  'a follower that does not answer in time',
+  [ok, silent],
+  /^ActionReceiveFromFollower_read tcp 127\.0\.0\.1:\d+->127\.0\.0\.1:\d+: i\/o timeout$/,
+  { replyMs: 200 },
+);
+fails(
+  'a follower that sends half a reply and stops',
+  [({ raw }) => ok({ raw }).subarray(0, 30)],
+  /i\/o timeout$/,
+  { replyMs: 200 },
+);
+
+t.test('a reply too many ends the link: the next packet fails', async (t) => {
+  await withRig(
+    {},
+    [({ raw }) => Buffer.concat([ok({ raw }), ok({ raw })])],
+    async ({ client, arg, node }) => {
+      client.send(append(2, 100, arg));
+      const [got] = await client.take(1);
+      t.equal(got!.resultCode, RESULT.ok);
+      await until('the link is lost', () => node.network.forwarding.links.open === 0);
+      client.send(append(3, 100, arg));
+      const [next] = await client.take(1);
+      t.equal(next!.body.toString(), 'ActionReceiveFromFollower_a reply to no packet');
+    },
+  );
+});
+
+t.test('a reply before the packet has left is none', async (t) => {
+  const headers = Buffer.from(append(2, 10, new Uint8Array(0)));
+  const queue = new FollowerQueue();
+  const done: number[] = [];
+  const replies = new FollowerReplies(new DataView(headers.buffer, headers.byteOffset, headers.length), {
+    expected: () => (queue.oldestHasLeft ? 0 : -1),
+    done: () => done.push(queue.shift(0)),
+    failed: (text) => t.fail(text),
+  });
+  const answer = ok({ raw: headers });
+  queue.push(7);
+  t.equal(replies.received(answer, answer.length), 'a reply to no packet', 'it waits');
+  queue.handOver(0);
+  t.equal(replies.received(answer, answer.length), 'a reply to no packet', 'the socket still has it');
+  queue.left(queue.handed);
+  t.equal(replies.received(answer, answer.length), null);
+  t.strictSame(done, [7]);
+  t.equal(replies.received(answer, answer.length), 'a reply to no packet', 'it was answered');
+});
+
+t.test('a queue of many packets keeps their order when it grows', async (t) => {
+  const queue = new FollowerQueue();
+  const order: number[] = [];
+  let next = 0;
+  for (let round = 0; round < 300; round++) {
+    for (let i = 0; i < 3; i++) queue.push(next++);
+    while (queue.waits) queue.handOver(round);
+    order.push(queue.shift(round));
+  }
+  while (queue.length > 0) order.push(queue.shift(300));
+  t.strictSame(
+    order,
+    Array.from({ length: 900 }, (_, i) => i),
+  );
+  t.equal(queue.oldest, -1);
+});
+
+t.test(
+  'what the worker fails is answered with its text and the Arg, without waiting for followers',
+  async (t) => {
+    const work = (request: Seen) => ({
+      ...honest(request),
+      code: RESULT.notExistErr,
+      bodyBytes: 9,
+      text: 'the text!',
+    });
+    await withRig({ work }, [silent, silent], async ({ client, arg, node }) => {
+      client.send(append(2, 100_000, arg));
+      const [got] = await client.take(1);
+      t.equal(got!.resultCode, RESULT.notExistErr);
+      t.equal(got!.body.toString(), 'the text!');
+      t.strictSame(Buffer.from(got!.arg), Buffer.from(arg));
+      t.match(node.failures, [{ text: 'the text!' }]);
+    });
+  },
+);
+
+t.test('a slot is given back when the worker and every socket have let go of it', async (t) => {
+  const held: Seen[] = [];
+  const work = (request: Seen): null => {
+    held.push(request);
+    return null;
+  };
+  await withRig({ work, replyMs: 30_000 }, [ok, silent], async ({ client, arg, node, followers }) => {
+    client.send(append(2, 100_000, arg));
+    await until('both followers and the worker have it', () => {
+      return held.length === 1 && followers.every(({ seen }) => seen.length === 1);
+    });
+    t.equal(node.slab.bytesInUse(), 131_072);
+    node.answer(held[0]!, {
+      code: RESULT.ok,
+      bodyBytes: 0,
+      crc: zlib.crc32(new Uint8Array(100_000).fill(2)),
+    });
+    await until('the worker has let go', () => node.network.inFlight === 0);
+    t.equal(node.slab.bytesInUse(), 131_072, 'the second follower has not answered');
+    t.equal(client.replies.length, 0);
+    followers[1]!.sockets[0]!.write(ok(followers[1]!.seen[0]!));
+    await client.take(1);
+    t.equal(node.slab.bytesInUse(), 0);
+
+    // The client goes while its packet is on its way everywhere.
+    client.send(append(3, 100_000, arg));
+    await until('on its way', () => held.length === 2 && followers[1]!.seen.length === 2);
+    client.socket.resetAndDestroy();
+    await until('the links are closed', () => node.network.forwarding.links.open === 0);
+    t.equal(node.slab.bytesInUse(), 131_072, 'the worker may still write');
+    node.answer(held[1]!, { code: RESULT.ok, bodyBytes: 0 });
+  });
+});
+
+t.test('behind a failure nothing is forwarded and no lent extent stays lent', async (t) => {
+  const held: Seen[] = [];
+  const work = (request: Seen): null => {
+    held.push(request);
+    return null;
+  };
+  await withRig({ work, workers: 2, replyMs: 30_000 }, [ok], async ({ client, arg, node, followers }) => {
+    const tiny = { extentType: 0, extentId: 0, extentOffset: 0 };
+    // The first two go to different workers, so they may end in any order.
+    client.send(append(2, 100, arg, { partitionId: 1, ...tiny }));
+    client.send(append(3, 100, arg, { partitionId: 2 }));
+    client.send(append(4, 100, arg, { partitionId: 1, ...tiny }));
+    await until('at the workers', () => held.length === 3);
+    const [first, third] = held.filter(({ port }) => port === 0) as [Seen, Seen];
+    const second = held.find(({ port }) => port === 1)!;
+    node.answer(second, { code: RESULT.intraGroupNetErr, bodyBytes: 4, text: 'fail' });
+    node.assign(first, 7, 4096, 1);
+    node.assign(third, 8, 8192, 2);
+    await until('the third is settled', () => node.settles.length === 1);
+    t.strictSame(node.settles, ['8/2 broken']);
+    node.answer(first, { code: RESULT.ok, bodyBytes: 0, crc: zlib.crc32(new Uint8Array(100).fill(2)) });
+    const [good, bad] = await client.take(2);
+    t.equal(good!.resultCode, RESULT.ok);
+    t.equal(good!.extentId, 7);
+    t.equal(good!.extentOffset, 4096);
+    t.equal(bad!.body.toString(), 'fail');
+    await until('the first is settled', () => node.settles.length === 2);
+    t.equal(node.settles[1], '7/1 whole');
+    t.strictSame(
+      followers[0]!.seen.map(({ raw }) => raw[48]),
+      [3, 2],
+      'the second was sent before it failed, the first when it was assigned',
+    );
+    node.answer(third, { code: RESULT.ok, bodyBytes: 0 });
+  });
+});
+
+t.test('one connection a client connection and follower, closed with it', async (t) => {
+  await withRig({}, [ok, ok], async ({ client, arg, node, followers }) => {
+    const other = new PacketClient(node.port);
+    const ask: Ask = {
+      opcode: OP.write,
+      extentType: 1,
+      partitionId: 1,
+      extentId: 1,
+      remainingFollowers: 2,
+      arg,
+    };
+    for (let i = 0; i < 3; i++) for (const one of [client, other]) await one.ask(ask);
+    t.strictSame(
+      followers.map(({ sockets }) => sockets.length),
+      [2, 2],
+    );
+    // Another list with one of them: no new connection.
+    await client.ask({ ...ask, remainingFollowers: 1, arg: formatFollowers([followers[1]!.address]) });
+    t.equal(followers[1]!.sockets.length, 2);
+    t.equal(node.network.forwarding.links.open, 4);
+    await other.end();
+    await until('its links are closed', () => node.network.forwarding.links.open === 2);
+    await until('followers see it', () => followers.every(({ openSockets }) => openSockets === 1));
+  });
+});
+
+t.test('a full partition, a broken disk and a bad checksum: refused before a follower is told', async (t) => {
+  await withRig({}, [ok], async ({ arg, node, followers }) => {
+    const asked = async (bytes: Uint8Array): Promise<string> => {
+      const one = new PacketClient(node.port);
+      one.send(bytes);
+      const [got] = await one.take(1);
+      await one.end();
+      return got!.body.toString();
+    };
+    node.full.add(1);
+    t.equal(await asked(append(2, 10, arg)), 'ActionPreparePkt_no space left on the device');
+    t.equal(await asked(append(2, 10, arg, { crc: 1 })), 'ActionPreparePkt_packet Crc is incorrect');
+    const create = { opcode: OP.createExtent, extentId: 0, extentOffset: 0 };
+    t.equal(await asked(append(2, 8, arg, create)), 'ActionPreparePkt_no space left on the device');
+    node.ports[0]!.refusal = 'disk has broken';
+    t.equal(await asked(append(2, 10, arg, { partitionId: 2 })), 'ActionWrite:_disk has broken');
+    node.ports[0]!.refusal = '';
+    t.equal(
+      await asked(append(2, 10, arg, { partitionId: 99 })),
+      'ActionPreparePkt_data partition not exists',
+    );
+    t.equal(followers[0]!.sockets.length, 0, 'nobody was dialled');
+    // A delete makes room.
+    const gone = { opcode: OP.markDelete };
+    t.equal(await asked(append(2, 0, arg, gone)), '');
+    t.equal(followers[0]!.seen.length, 1);
+  });
+});
