@@ -14,3 +14,8 @@ export function parseAddress(text: string): Address | null {
   if (port < 1 || port > 65_535) return null;
   return { host: (match[1] ?? match[2])!, port };
 }
+
+/** The opposite of `parseAddress`. */
+export function formatAddress({ host, port }: Address): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}

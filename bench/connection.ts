@@ -22,8 +22,9 @@ import { type RequestSettings, sendRequest } from './request.js';
 import { type Slot, Slots } from './slots.js';
 import type { Stats } from './stats.js';
 
-/** Attempts to reach the node, one after another without a single good reply, before a connection gives up. */
+/** Attempts to reach a node, one after another without a single good reply, before a connection gives up; more where it can go elsewhere. */
 const ATTEMPTS_MAX = 30;
+const ATTEMPTS_ELSEWHERE_MAX = 300;
 const RECONNECT_MS_MIN = 50;
 const RECONNECT_MS_MAX = 1000;
 const REPLY_BODY_BYTES_MAX = 1 << 20;
@@ -48,10 +49,24 @@ export interface ConnectionHost {
   moved(): void;
 }
 
-export interface ConnectionSettings extends RequestSettings {
+/** Whom a connection talks to, and what it says of followers. */
+export interface Place {
+  /** `host:port`. */
+  readonly address: string;
   readonly host: string;
   readonly port: number;
+  /** Follower list, already in wire form, of everything but reads. */
+  readonly arg: Uint8Array;
+  readonly remainingFollowers: number;
+}
+
+export interface ConnectionSettings {
+  /** Number of the connection in the whole run: high word of its ReqIDs. */
+  readonly index: number;
   readonly depth: number;
+  readonly place: Place;
+  /** Failures and wrong content are told with the node's address. */
+  readonly named: boolean;
 }
 
 /** How a plan is to be carried out. */
@@ -63,6 +78,8 @@ export interface Task {
   readonly checkContent: boolean;
   /** Give up at the first failure instead of connecting again: for everything that comes before the measured run. */
   readonly failFast: boolean;
+  /** Asked after a failure where to connect next; absent: where it was. */
+  readonly elsewhere?: () => Place;
   readonly schedule: OpenLoopSchedule | null;
   readonly gate: { readonly gate: MixGate; readonly side: 0 | 1 } | null;
 }
@@ -70,6 +87,8 @@ export interface Task {
 /** See the file comment. */
 export class Connection {
   readonly settings: ConnectionSettings;
+  #place: Place;
+  #request: RequestSettings;
   readonly #host: ConnectionHost;
   readonly #slots: Slots;
   readonly #op = new PlannedOp();
@@ -88,8 +107,10 @@ export class Connection {
 
   constructor(settings: ConnectionSettings, host: ConnectionHost) {
     this.settings = settings;
+    this.#place = settings.place;
+    this.#request = { index: settings.index, ...settings.place };
     this.#host = host;
-    this.#slots = new Slots(settings.depth, settings.arg);
+    this.#slots = new Slots(settings.depth, settings.place.arg);
   }
 
   /** Connects for the first time; the error's text, or null when connected. */
@@ -168,7 +189,7 @@ export class Connection {
         if (task.schedule !== null) startMs = task.schedule.take(nowMs);
         if (task.gate !== null) task.gate.gate.sent(task.gate.side);
       }
-      sendRequest(op, startMs, slots, this.settings, this.#host.payload, this.#socket!);
+      sendRequest(op, startMs, slots, this.#request, this.#host.payload, this.#socket!);
     }
     slots.flush(this.#socket!);
   }
@@ -223,21 +244,21 @@ export class Connection {
     if (crc !== header.crc) {
       stats.failed();
       const place = `partition ${partitionId} extent ${extentId} offset ${offset}`;
-      this.#host.failed('checksum', `${place}: the packet's CRC is not that of its body`, 1);
+      this.#failed('checksum', `${place}: the packet's CRC is not that of its body`, 1);
     }
     if (this.#task!.checkContent) {
       const stampOffset = slot.stampOffset + offset - slot.offset;
       const wrong = slot.zeros ? notZeros(slot, body) : wrongContent(payload, slot, stampOffset, body, crc);
       if (wrong !== null) {
         stats.mismatched();
-        this.#host.mismatched(wrong);
+        this.#host.mismatched(this.#named(wrong));
       }
     }
     slot.left -= body.length;
   }
 
   #open(onFirst: ((error: string | null) => void) | null): void {
-    const { host, port } = this.settings;
+    const { host, port } = this.#place;
     const framer = new PacketFramer({
       direction: 'reply',
       argBytesMax: 1 << 16,
@@ -269,7 +290,10 @@ export class Connection {
     });
     socket.on('close', () => {
       if (this.#socket !== socket) return;
-      if (onFirst !== null && !this.#connected) return onFirst(problem);
+      if (onFirst !== null && !this.#connected) {
+        this.#socket = null;
+        return onFirst(this.#named(problem));
+      }
       this.#broken(this.#connected ? 'closed' : 'connect', problem, 0);
     });
   }
@@ -294,19 +318,36 @@ export class Connection {
       this.#host.stats.kinds[this.#slots.oldest.kind]!.failed();
       this.#slots.release();
     }
-    if (blamed > 0 || inFlight === 0) this.#host.failed(code, text, 1);
+    if (blamed > 0 || inFlight === 0) this.#failed(code, text, 1);
     const lost = inFlight - blamed;
     if (lost > 0)
-      this.#host.failed(blamed > 0 ? 'unanswered' : code, `${text}; sent before, never answered`, lost);
+      this.#failed(blamed > 0 ? 'unanswered' : code, `${text}; sent before, never answered`, lost);
     this.#dropSocket();
     const task = this.#task;
     if (task === null) return;
     task.plan.lost();
     this.#attempts++;
-    if (task.failFast || this.#attempts > ATTEMPTS_MAX) this.#finished = true;
+    const attemptsMax = task.elsewhere === undefined ? ATTEMPTS_MAX : ATTEMPTS_ELSEWHERE_MAX;
+    if (task.failFast || this.#attempts > attemptsMax) this.#finished = true;
     if (this.#finished) return this.pump(performance.now());
+    if (task.elsewhere !== undefined) this.#move(task, task.elsewhere());
     const waitMs = Math.min(RECONNECT_MS_MAX, RECONNECT_MS_MIN * 2 ** Math.min(10, this.#attempts - 1));
     this.#reconnectTimer = setTimeout(() => this.#open(null), waitMs);
+  }
+
+  #move(task: Task, place: Place): void {
+    this.#place = place;
+    this.#request = { index: this.settings.index, ...place };
+    this.#slots.useArg(place.arg);
+    this.#slots.prepare(task.bodyBytes, this.#host.payload);
+  }
+
+  #failed(code: string, text: string, count: number): void {
+    this.#host.failed(code, this.#named(text), count);
+  }
+
+  #named(text: string): string {
+    return this.settings.named ? `${this.#place.address}: ${text}` : text;
   }
 
   #dropSocket(): void {

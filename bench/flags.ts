@@ -3,7 +3,18 @@
  */
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { type Address, parseAddress } from './address.js';
+import type { Address } from './address.js';
+import {
+  FlagError,
+  parseChoice,
+  parseFollowerList,
+  parseNumber,
+  parsePartitions,
+  parseSize,
+  parseTargets,
+  plainTarget,
+  quoted,
+} from './flagValues.js';
 import { isDelete, isTiny, KIND, KINDS, kindByName } from './kinds.js';
 import { STAMP_BYTES } from './payload.js';
 import { classShares, defaultThreads } from './topology.js';
@@ -16,9 +27,8 @@ const EXTENT_BYTES_MAX = 128 * MiB;
 const WRITE_BYTES_MAX = MiB;
 /** Extents or ranges made for a run of deletes that is not bound by a count. */
 const PREPARE_DEFAULT = 20_000;
-const FLAG_TEXT_MAX = 60;
 
-/** A node to measure. */
+/** A node to measure; of a replicated run the master of a cluster, which knows its nodes. */
 export interface Target {
   readonly name: string;
   readonly address: Address;
@@ -32,8 +42,13 @@ export interface LoadOptions {
   readonly targets: readonly Target[];
   readonly compare: boolean;
   readonly rounds: number;
+  /** Of a replicated run empty for all that are read-write. */
   readonly partitions: readonly number[];
   readonly followers: readonly string[];
+  /** The volume whose partitions and hosts the master is asked for; null: the flags name node and followers. */
+  readonly volume: string | null;
+  /** After a failure a connection of a replicated run goes on elsewhere, as a client does. */
+  readonly keepGoing: boolean;
   readonly op: string;
   readonly mix: readonly (readonly [kind: number, share: number])[];
   readonly sizeBytes: number;
@@ -72,6 +87,10 @@ const FLAG_TYPES = {
   addr: 'string',
   partition: 'string',
   followers: 'string',
+  replicated: 'boolean',
+  master: 'string',
+  volume: 'string',
+  'keep-going': 'boolean',
   op: 'string',
   mix: 'string',
   size: 'string',
@@ -102,9 +121,6 @@ const FLAG_TYPES = {
 } as const;
 type FlagName = keyof typeof FLAG_TYPES;
 type Values = Partial<Record<FlagName, string | boolean>> & { compare?: string[] };
-
-/** A bad flag: its message is the one line the user sees. */
-class FlagError extends Error {}
 
 /** Parses the arguments behind `load`. */
 export function parseFlags(args: readonly string[]): FlagsOutcome {
@@ -178,7 +194,8 @@ function makeOptions(values: Values): LoadOptions {
     throw new FlagError('--count and --seconds exclude each other');
   }
   const count = values.count === undefined ? null : whole('count', '', 1, 1e12);
-  const conns = whole('conns', '4', 1, 4096);
+  const replicated = values.replicated === true;
+  const conns = whole('conns', replicated ? '6' : '4', 1, 4096);
   const shares = classShares(mix);
   if (shares.append > 0 && shares.read > 0 && conns < 2) {
     throw new FlagError(
@@ -191,13 +208,14 @@ function makeOptions(values: Values): LoadOptions {
   const sizeBytes = parseSize('size', text('size', '4k'), STAMP_BYTES * 2, EXTENT_BYTES_MAX);
   const fillBytes = parseSize('fill', text('fill', '64m'), 1, EXTENT_BYTES_MAX);
   const options: LoadOptions = {
-    targets: compare
-      ? parseTargets(values.compare!)
-      : [plainTarget(text('addr', '127.0.0.1:17310'), text('server-pid', ''))],
+    targets: compare ? parseTargets(values.compare!) : [onlyTarget(replicated, text)],
     compare,
     rounds: compare ? whole('rounds', '3', 1, 1000) : 1,
-    partitions: parsePartitions(text('partition', '1..8')),
+    partitions:
+      replicated && values.partition === undefined ? [] : parsePartitions(text('partition', '1..8')),
     followers,
+    volume: replicated ? text('volume', 'demo') : null,
+    keepGoing: values['keep-going'] === true,
     op,
     mix,
     sizeBytes,
@@ -227,8 +245,16 @@ function makeOptions(values: Values): LoadOptions {
   return options;
 }
 
+function onlyTarget(replicated: boolean, text: (name: FlagName, fallback: string) => string): Target {
+  const pids = text('server-pid', '');
+  return replicated
+    ? plainTarget('master', text('master', '127.0.0.1:17010'), pids)
+    : plainTarget('addr', text('addr', '127.0.0.1:17310'), pids);
+}
+
 /** Rules that involve several flags. */
 function checkTogether(options: LoadOptions, values: Values): void {
+  checkReplicated(options, values);
   const { sizeBytes, extentBytes, ids, followers, compare, count } = options;
   if (sizeBytes > extentBytes) throw new FlagError('--size must not be larger than --extent-size');
   if (sizeBytes > WRITE_BYTES_MAX)
@@ -251,6 +277,29 @@ function checkTogether(options: LoadOptions, values: Values): void {
   if (count !== null && values.warmup !== undefined && options.warmupSeconds > 0) {
     throw new FlagError('--warmup cannot be used with --count');
   }
+}
+
+/** A replicated run takes nodes and followers from the master. */
+function checkReplicated({ volume, mix, ids }: LoadOptions, values: Values): void {
+  if (volume === null) {
+    for (const name of ['master', 'volume', 'keep-going'] as const) {
+      if (values[name] !== undefined) throw new FlagError(`--${name} needs --replicated`);
+    }
+    return;
+  }
+  for (const name of ['addr', 'followers'] as const) {
+    if (values[name] !== undefined)
+      throw new FlagError(`--replicated takes the nodes from the master: leave out --${name}`);
+  }
+  if (values.compare !== undefined && values.master !== undefined)
+    throw new FlagError('--compare names the masters itself: leave out --master');
+  if (volume === '') throw new FlagError('--volume must name a volume');
+  if (ids === 'self')
+    throw new FlagError('--ids self cannot be used with --replicated: the primary assigns the ids');
+  if (mix.some(([kind]) => kind === KIND.read))
+    throw new FlagError(
+      '--op read asks the raft leader: with --replicated use followerread, which every replica answers',
+    );
 }
 
 function parseMix(op: string, mix: string | boolean | undefined): LoadOptions['mix'] {
@@ -277,100 +326,6 @@ function parseMix(op: string, mix: string | boolean | undefined): LoadOptions['m
   const sum = [...parsed.values()].reduce((total, share) => total + share, 0);
   if (Math.abs(sum - 100) > 0.01) throw new FlagError(`--mix must add up to 100, not ${sum}`);
   return [...parsed];
-}
-
-function parsePartitions(text: string): number[] {
-  const ids: number[] = [];
-  for (const part of text.split(',')) {
-    const match = /^(\d{1,15})(?:(?:\.\.|-)(\d{1,15}))?$/.exec(part);
-    const from = Number(match?.[1]);
-    const to = match?.[2] === undefined ? from : Number(match[2]);
-    if (match === null || from < 1 || to < from || to - from >= 100_000) {
-      throw new FlagError(`--partition must be like 3, 1,2,5 or 1..8; not ${quoted(text)}`);
-    }
-    for (let id = from; id <= to; id++) ids.push(id);
-  }
-  return ids;
-}
-
-function parseFollowerList(text: string): string[] {
-  const list = text.split(/[,/]/).filter((part) => part !== '');
-  for (const part of list) {
-    if (parseAddress(part) === null)
-      throw new FlagError(`--followers must be like host:port,host:port; not ${quoted(text)}`);
-  }
-  if (list.length > 255) throw new FlagError('--followers: at most 255');
-  return list;
-}
-
-function plainTarget(addr: string, pids: string): Target {
-  const address = parseAddress(addr);
-  if (address === null) throw new FlagError(`--addr must be host:port, not ${quoted(addr)}`);
-  return { name: addr, address, pids: pids === '' ? [] : parsePids('--server-pid', pids.split(',')) };
-}
-
-function parseTargets(texts: readonly string[]): Target[] {
-  const targets = texts.map((text) => {
-    const match = /^([\w.-]+)=([^,]+)(?:,(.+))?$/.exec(text);
-    const address = parseAddress(match?.[2] ?? '');
-    if (match === null || address === null) {
-      throw new FlagError(`--compare wants name=host:port or name=host:port,pid; not ${quoted(text)}`);
-    }
-    return {
-      name: match[1]!,
-      address,
-      pids: match[3] === undefined ? [] : parsePids('--compare', match[3].split(',')),
-    };
-  });
-  if (targets.length < 2) throw new FlagError('--compare wants at least two nodes');
-  if (new Set(targets.map((target) => target.name)).size < targets.length) {
-    throw new FlagError('--compare: two nodes have the same name');
-  }
-  return targets;
-}
-
-function parsePids(flag: string, texts: readonly string[]): number[] {
-  return texts.map((text) => {
-    if (!/^[1-9]\d{0,9}$/.test(text)) throw new FlagError(`${flag}: ${quoted(text)} is not a process id`);
-    return Number(text);
-  });
-}
-
-/** `4k`, `128K`, `1m`, `4096`. */
-function parseSize(name: FlagName, text: string, min: number, max: number): number {
-  const match = /^(\d{1,12})(k|m|kib|mib)?$/i.exec(text);
-  const unit = match?.[2]?.toLowerCase()[0];
-  const bytes = Number(match?.[1]) * (unit === 'm' ? MiB : unit === 'k' ? KiB : 1);
-  if (match === null || bytes < min || bytes > max) {
-    throw new FlagError(
-      `--${name} must be a size from ${min} bytes to ${max / MiB}m like 4k; not ${quoted(text)}`,
-    );
-  }
-  return bytes;
-}
-
-function parseNumber(name: FlagName, text: string, min: number, max: number, whole: boolean): number {
-  const value = Number(text);
-  if (text.trim() === '' || !(value >= min && value <= max) || (whole && !Number.isInteger(value))) {
-    const sort = whole ? 'a whole number' : 'a number';
-    throw new FlagError(`--${name} must be ${sort} from ${min} to ${max}; not ${quoted(text)}`);
-  }
-  return value;
-}
-
-function parseChoice<Choice extends string>(
-  name: FlagName,
-  text: string,
-  choices: readonly Choice[],
-): Choice {
-  const found = choices.find((choice) => choice === text);
-  if (found === undefined)
-    throw new FlagError(`--${name} must be ${choices.join(' or ')}; not ${quoted(text)}`);
-  return found;
-}
-
-function quoted(text: string): string {
-  return JSON.stringify(text.length > FLAG_TEXT_MAX ? `${text.slice(0, FLAG_TEXT_MAX)}…` : text);
 }
 
 /** Whether a mix holds only creates (no user data moves). */

@@ -8,10 +8,14 @@ export const HELP = `npm run load -- [flags]      drives a data node with packet
   --addr HOST:PORT       node to drive (127.0.0.1:17310)
   --partition LIST       partition ids: 3, 1,2,5 or 1..8 (1..8)
   --followers LIST       follower addresses, a:port,b:port: appends are replicated to them
+  --replicated           ask a master for partitions and hosts, and send each packet to the first host with the rest as followers
+  --master HOST:PORT     that master (127.0.0.1:17010)
+  --volume NAME          the volume (demo)
+  --keep-going           after a failure go on in new extents of other partitions, as a client does, instead of ending
   --op KIND              create, write, syncwrite, tinywrite, read, followerread, delete, tinydelete or mixed (write)
   --mix LIST             for --op mixed: write=50,read=50
   --size SIZE            bytes of an operation: 4k, 128k (4k)
-  --conns N  --depth N   connections, and packets in flight on each (4, 16)
+  --conns N  --depth N   connections, and packets in flight on each (4, or 6 when replicated; 16)
   --seconds S            length of the measured run (10), or
   --count N              operations to do
   --warmup S             run before measuring starts (1; 0 with --count)

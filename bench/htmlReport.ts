@@ -5,7 +5,7 @@ import type { Comparison } from './compare.js';
 import type { LoadOptions } from './flags.js';
 import { HTML_STYLE } from './htmlStyle.js';
 import { KINDS } from './kinds.js';
-import { describeRun } from './report.js';
+import { describeRun, replicaLines } from './report.js';
 import { isGood, type KindResult, type RunResult } from './result.js';
 import type { Sample } from './sampler.js';
 import {
@@ -296,6 +296,7 @@ function detail(run: RunResult, named: boolean): string {
     const outcome = run.mismatches === 0 ? 'all as written' : counted(run.mismatches, 'mismatching packet');
     facts.push(`read back ${bytes(run.verifiedBytes)}: ${outcome}`);
   }
+  facts.push(...replicaLines(run));
   if (run.server !== null) {
     const { cpuMicrosPerOp, cpuSeconds, rssBeforeBytes, rssAfterBytes, rssPeakBytes } = run.server;
     facts.push(
@@ -322,13 +323,16 @@ function kindRow(row: KindResult): string {
 }
 
 function settings(options: LoadOptions): string {
-  const { partitions } = options;
+  const { partitions, volume, followers } = options;
+  const some = partitions.length > 12 ? `${partitions.length} of them` : partitions.join(', ');
   const rows: [string, string][] = [
     ['operations', options.mix.map(([kind, share]) => `${KINDS[kind]!.name} ${share} %`).join(', ')],
     ['size', bytes(options.sizeBytes)],
     ['connections × in flight', `${options.conns} × ${options.depth}`],
-    ['partitions', partitions.length > 12 ? `${partitions.length} of them` : partitions.join(', ')],
-    ['followers', options.followers.join(', ') || 'none'],
+    ['partitions', some === '' ? 'all that are read-write' : some],
+    volume === null
+      ? ['followers', followers.join(', ') || 'none']
+      : ['replicas', `as the master names them, volume ${volume}`],
     ['loop', options.rate === null ? 'closed' : `open, ${whole(options.rate)} a second`],
     ['extents a connection', `${options.extents} of up to ${bytes(options.extentBytes)}`],
     ['reads', `${options.randomReads ? 'random' : 'in order'}, of ${bytes(options.fillBytes)} an extent`],

@@ -84,9 +84,9 @@ function fillTinyWrite(op: PlannedOp, partitionId: number, bytes: number, pieces
   pieces.stampOffset += bytes;
 }
 
-/** Writes to tiny extents, partition by partition in turn. */
+/** Writes to tiny extents of the partitions of the lanes, in turn. */
 export class TinyWritePlan implements Plan {
-  readonly #partitions: readonly number[];
+  readonly #lanes: Lanes;
   readonly #bytes: number;
   readonly #pieces: Pieces;
   readonly #remember: boolean;
@@ -94,14 +94,8 @@ export class TinyWritePlan implements Plan {
   #turn = 0;
 
   /** `remember`: the pieces are read back or deleted later. `deletableMax`: stop when so many may be deleted; Infinity: never. */
-  constructor(
-    partitions: readonly number[],
-    bytes: number,
-    pieces: Pieces,
-    remember: boolean,
-    deletableMax: number,
-  ) {
-    this.#partitions = partitions;
+  constructor(lanes: Lanes, bytes: number, pieces: Pieces, remember: boolean, deletableMax: number) {
+    this.#lanes = lanes;
     this.#bytes = bytes;
     this.#pieces = pieces;
     this.#remember = remember;
@@ -110,8 +104,9 @@ export class TinyWritePlan implements Plan {
 
   next(op: PlannedOp): PlanAnswer {
     if (this.#pieces.deletable >= this.#deletableMax) return 'done';
-    const partitionId = this.#partitions[this.#turn]!;
-    this.#turn = (this.#turn + 1) % this.#partitions.length;
+    const { list } = this.#lanes;
+    const { partitionId } = list[this.#turn]!;
+    this.#turn = (this.#turn + 1) % list.length;
     fillTinyWrite(op, partitionId, this.#bytes, this.#pieces);
     if (this.#remember)
       op.piece = this.#pieces.add(partitionId, this.#bytes, op.stampExtentId, op.stampOffset);
@@ -265,11 +260,18 @@ export class PieceVerifyPlan implements Plan {
   readonly #pieces: Pieces;
   readonly #kind: number;
   readonly #stepBytes: number;
+  readonly #isHere: (partitionId: number) => boolean;
   #next = 0;
   #done = 0;
 
-  /** `kind`: read or followerread. `stepBytes`: bytes asked at a time at most, a multiple of the unit. */
-  constructor(pieces: Pieces, kind: number, stepBytes: number) {
+  /** `kind`: read or followerread. `stepBytes`: bytes asked at a time at most, a multiple of the unit. `isHere`: whether the node that is asked has the partition. */
+  constructor(
+    pieces: Pieces,
+    kind: number,
+    stepBytes: number,
+    isHere: (partitionId: number) => boolean = () => true,
+  ) {
+    this.#isHere = isHere;
     this.#pieces = pieces;
     this.#kind = kind;
     this.#stepBytes = stepBytes;
@@ -280,7 +282,7 @@ export class PieceVerifyPlan implements Plan {
     for (; this.#next < list.length; this.#next += 1) {
       const piece = list[this.#next]!;
       const zeros = piece.state === PIECE.deleted && piece.stampExtentId === stampExtentId;
-      if (piece.state !== PIECE.written && !zeros) continue;
+      if ((piece.state !== PIECE.written && !zeros) || !this.#isHere(piece.partitionId)) continue;
       this.#read(op, piece, zeros);
       return 'send';
     }

@@ -103,7 +103,7 @@ export type IdSource =
   | { readonly by: 'self'; readonly first: ReadonlyMap<number, number>; readonly stride: number };
 
 interface Lane {
-  readonly partitionId: number;
+  partitionId: number;
   extent: ExtentRecord | null;
   nextOffset: number;
   /** The following extent, created ahead so that rolling over costs no round trip. */
@@ -148,6 +148,12 @@ export class Lanes {
     assert(id !== undefined, 'a first id for every partition');
     this.#nextId.set(partitionId, id + this.#ids.stride);
     return id;
+  }
+
+  /** Goes on in new extents of these partitions, one a lane. */
+  move(partitions: readonly number[]): void {
+    for (const [index, lane] of this.list.entries()) lane.partitionId = partitions[index]!;
+    this.lost();
   }
 
   created(laneIndex: number, extentId: number): void {

@@ -13,7 +13,7 @@ const HEAD = ['', 'ops/s', 'MB/s', 'p50', 'p90', 'p99', 'p99.9', 'max', 'errors'
 
 /** One line that says what is run: `write 4 KiB, 4 connections × 16 in flight, 10 s`. */
 export function describeRun(options: LoadOptions): string {
-  const { mix, op, conns, depth, count, seconds, sizeBytes, extents, followers } = options;
+  const { mix, op, conns, depth, count, seconds, sizeBytes, extents, followers, volume } = options;
   const name =
     op === 'mixed' ? mix.map(([kind, share]) => `${KINDS[kind]!.name} ${share} %`).join(' + ') : op;
   const parts = [
@@ -24,6 +24,7 @@ export function describeRun(options: LoadOptions): string {
   if (options.rate !== null) parts.push(`open loop ${whole(options.rate)}/s`);
   if (extents > 1) parts.push(`${extents} extents each`);
   if (followers.length > 0) parts.push(counted(followers.length, 'follower'));
+  if (volume !== null) parts.push(`replicated, volume ${volume}`);
   return parts.join(', ');
 }
 
@@ -58,6 +59,7 @@ function notes(result: RunResult): string[] {
   if (result.verifiedBytes !== null && mismatches === 0) {
     lines.push(`verified   ${bytes(result.verifiedBytes)} read back, all as written`);
   }
+  for (const line of replicaLines(result)) lines.push(`replica    ${line}`);
   if (result.unsent > 0) {
     lines.push(
       `behind     ${counted(result.unsent, 'operation')} of the schedule still held back at the end`,
@@ -76,6 +78,19 @@ function notes(result: RunResult): string[] {
     );
   }
   return lines;
+}
+
+/** What is known of each node, where there are several. */
+export function replicaLines({ replicas }: RunResult): string[] {
+  if (replicas.length < 2) return [];
+  return replicas.map(({ address, primaryOf, verifiedBytes, mismatches }) => {
+    const parts = [primaryOf === 0 ? 'follower only' : `primary of ${counted(primaryOf, 'connection')}`];
+    if (verifiedBytes !== null) {
+      const outcome = mismatches === 0 ? '' : `, ${counted(mismatches, 'packet')} wrong`;
+      parts.push(`${bytes(verifiedBytes)} read back${outcome}`);
+    }
+    return `${address}: ${parts.join(', ')}`;
+  });
 }
 
 /** The whole outcome as it goes into the JSON file; `docs/load.md` describes the fields. */

@@ -43,6 +43,16 @@ export interface ServerUsage {
   readonly rssPeakBytes: number;
 }
 
+/** One of the nodes of a run. */
+export interface ReplicaResult {
+  readonly address: string;
+  /** Connections whose packets go to it first; at the begin of the run. */
+  readonly primaryOf: number;
+  /** Bytes read back from it after the run, and packets with wrong content in that; null when nothing was. */
+  readonly verifiedBytes: number | null;
+  readonly mismatches: number;
+}
+
 /** Everything known of one run. */
 export interface RunResult {
   readonly name: string;
@@ -57,8 +67,10 @@ export interface RunResult {
   readonly errorCount: number;
   readonly mismatches: number;
   readonly mismatchTexts: readonly string[];
-  /** Bytes read back after the run; null when nothing was. */
+  /** Bytes read back after the run, from all nodes; null when nothing was. */
   readonly verifiedBytes: number | null;
+  /** The node and its followers, or the nodes of a cluster. */
+  readonly replicas: readonly ReplicaResult[];
   /** Open loop: operations that were due and never sent. */
   readonly unsent: number;
   readonly timeline: readonly Sample[];
@@ -81,7 +93,7 @@ export interface ResultParts {
   readonly generatorCpuSeconds: number;
   readonly unsent: number;
   readonly verified: boolean;
-  readonly verifiedBytes?: number;
+  readonly replicas: readonly ReplicaResult[];
 }
 
 /** Whether everything went as it should: the exit code follows from it. */
@@ -113,7 +125,10 @@ export function makeResult(parts: ResultParts): RunResult {
     errorCount: log.total,
     mismatches: log.mismatches,
     mismatchTexts: log.mismatchTexts,
-    verifiedBytes: parts.verified ? (parts.verifiedBytes ?? 0) : null,
+    verifiedBytes: parts.verified
+      ? parts.replicas.reduce((sum, { verifiedBytes }) => sum + (verifiedBytes ?? 0), 0)
+      : null,
+    replicas: parts.replicas,
     unsent: parts.unsent,
     timeline: parts.timeline,
     server: server === null ? null : { ...server, cpuMicrosPerOp: perOp(server.cpuSeconds) },

@@ -3,14 +3,17 @@
  * puts the result together. `load.ts` and `compare.ts` call it.
  */
 import { Worker } from 'node:worker_threads';
+import { formatAddress } from './address.js';
 import { FailureLog } from './failures.js';
 import { type LoadOptions, onlyCreates, type Target } from './flags.js';
+import { type HostList, hostsOf } from './hostLists.js';
+import { askHostLists } from './masterQuery.js';
 import { type ProcessUsage, readUsage } from './processUsage.js';
 import { firstFreeIds } from './query.js';
-import { makeResult, type RunResult, type ServerUsage } from './result.js';
+import { makeResult, type ReplicaResult, type RunResult, type ServerUsage } from './result.js';
 import { Sampler } from './sampler.js';
 import { STATS_BYTES, Stats } from './stats.js';
-import { divide } from './topology.js';
+import { divide, threadCount } from './topology.js';
 import type {
   ConnectionPlan,
   FromWorker,
@@ -44,7 +47,9 @@ export class LoadRun {
   readonly #options: LoadOptions;
   readonly #target: Target;
   readonly #observer: RunObserver;
-  readonly #parts: readonly ConnectionPlan[][];
+  /** Known once the master was asked, where one is. */
+  #lists: readonly HostList[] = [];
+  #parts: readonly ConnectionPlan[][] = [];
   readonly #stats: readonly Stats[];
   readonly #buffers: readonly SharedArrayBuffer[];
   readonly #sampler: Sampler;
@@ -55,8 +60,7 @@ export class LoadRun {
     this.#options = options;
     this.#target = target;
     this.#observer = observer;
-    this.#parts = divide(options);
-    this.#buffers = this.#parts.map(() => new SharedArrayBuffer(STATS_BYTES));
+    this.#buffers = Array.from({ length: threadCount(options) }, () => new SharedArrayBuffer(STATS_BYTES));
     this.#stats = this.#buffers.map((buffer) => new Stats(buffer));
     this.#sampler = new Sampler(this.#stats, options.count === null ? options.seconds : null);
   }
@@ -72,6 +76,8 @@ export class LoadRun {
     const log = new FailureLog();
     let settings: RunSettings;
     try {
+      this.#lists = await this.#hostLists();
+      this.#parts = divide(this.#options, this.#lists);
       settings = await this.#makeSettings();
     } catch (error) {
       log.failed('connect', (error as Error).message, 1);
@@ -100,8 +106,7 @@ export class LoadRun {
     const { done, server, generatorCpuSeconds } = await this.#measure();
     const last = this.#options.verify && !onlyCreates(this.#options.mix) ? await this.#phase('verify') : null;
     collect(log, last ?? done);
-    const verifiedBytes = last?.reduce((sum, part) => sum + part.verifiedBytes, 0) ?? 0;
-    return this.#result({ log, done, server, generatorCpuSeconds, verified: last !== null, verifiedBytes });
+    return this.#result({ log, done, server, generatorCpuSeconds, verified: last !== null }, last ?? []);
   }
 
   /** The measured part, with CPU and memory taken around it. */
@@ -183,21 +188,27 @@ export class LoadRun {
     return worker;
   }
 
+  async #hostLists(): Promise<readonly HostList[]> {
+    const { volume, partitions, followers, timeoutMs } = this.#options;
+    const { address } = this.#target;
+    if (volume !== null) return askHostLists(address, volume, partitions, timeoutMs);
+    return [{ hosts: [formatAddress(address), ...followers], partitions }];
+  }
+
   async #makeSettings(): Promise<RunSettings> {
     const options = this.#options;
-    const { address } = this.#target;
-    const byServer = options.ids === 'server';
     return {
-      ...address,
-      followers: options.followers,
-      remainingFollowers: options.followers.length || (byServer ? 1 : 0),
-      ids: byServer
-        ? { by: 'server' }
-        : {
-            by: 'self',
-            first: await firstFreeIds(address, options.partitions, options.timeoutMs),
-            stride: options.conns,
-          },
+      lists: this.#lists,
+      replicated: options.volume !== null,
+      keepGoing: options.keepGoing,
+      ids:
+        options.ids === 'server'
+          ? { by: 'server' }
+          : {
+              by: 'self',
+              first: await firstFreeIds(this.#target.address, options.partitions, options.timeoutMs),
+              stride: options.conns,
+            },
       sizeBytes: options.sizeBytes,
       depth: options.depth,
       mix: options.mix,
@@ -215,21 +226,39 @@ export class LoadRun {
     };
   }
 
-  #result(parts: {
-    log: FailureLog;
-    done: readonly PhaseDone[];
-    server: ServerUsage | null;
-    generatorCpuSeconds: number;
-    verified: boolean;
-    verifiedBytes?: number;
-  }): RunResult {
+  #result(
+    parts: {
+      log: FailureLog;
+      done: readonly PhaseDone[];
+      server: ServerUsage | null;
+      generatorCpuSeconds: number;
+      verified: boolean;
+    },
+    verified: readonly PhaseDone[] = [],
+  ): RunResult {
     return makeResult({
       target: this.#target,
       stats: this.#stats.map((stats, index) => ({ stats, elapsedMs: parts.done[index]?.elapsedMs ?? 0 })),
       timeline: this.#sampler.timeline,
-      threads: this.#parts.length,
+      threads: this.#stats.length,
       unsent: parts.done.reduce((sum, part) => sum + part.unsent, 0),
+      replicas: this.#replicas(verified, parts.verified),
       ...parts,
+    });
+  }
+
+  #replicas(verified: readonly PhaseDone[], wasVerified: boolean): ReplicaResult[] {
+    return hostsOf(this.#lists).map((address) => {
+      const primaries = this.#parts.flat().filter(({ list }) => this.#lists[list]!.hosts[0] === address);
+      const found = verified.flatMap((part) => part.verified).filter(({ host }) => host === address);
+      const sum = (figure: 'bytes' | 'mismatches'): number =>
+        found.reduce((total, one) => total + one[figure], 0);
+      return {
+        address,
+        primaryOf: primaries.length,
+        verifiedBytes: wasVerified ? sum('bytes') : null,
+        mismatches: sum('mismatches'),
+      };
     });
   }
 }

@@ -8,6 +8,7 @@ import assert from 'node:assert';
 import * as net from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { parseFollowers } from '../src/protocol/followers.js';
 import { type FramedPacket, PacketFramer } from '../src/protocol/framer.js';
 import {
   EXTENT_TYPE_TINY,
@@ -51,8 +52,14 @@ export type Misbehaviour =
 
 export interface SinkOptions {
   readonly keepData?: boolean;
+  /** Where to listen; default 127.0.0.1. */
+  readonly address?: string;
+  /** The sink at a follower's address, which does what this one does; undefined: it cannot be reached, and the packet fails. Absent: followers are not looked at. */
+  readonly follower?: (address: string) => Sink | undefined;
   /** Asked about every packet; null: answer it. */
   readonly misbehave?: (header: PacketHeader) => Misbehaviour | null;
+  /** The same about what a primary forwards; only what is done can be wrong. */
+  readonly misbehaveAsFollower?: (header: PacketHeader) => Misbehaviour | null;
 }
 
 /** See the file comment. */
@@ -78,11 +85,11 @@ export class Sink {
     this.#server = net.createServer((socket) => this.#accept(socket));
   }
 
-  /** Starts listening on 127.0.0.1; port 0 picks one. */
+  /** Starts listening; port 0 picks one. */
   static async listen(port: number, options: SinkOptions = {}): Promise<Sink> {
     const sink = new Sink(options, (await loadBodyCrc()).crc32);
     await new Promise<void>((resolve, reject) => {
-      sink.#server.once('error', reject).listen(port, '127.0.0.1', resolve);
+      sink.#server.once('error', reject).listen(port, options.address ?? '127.0.0.1', resolve);
     });
     return sink;
   }
@@ -122,17 +129,38 @@ export class Sink {
     }
     if (isReadOp(header.opcode)) return this.#read(packet, replies, fault);
     if (header.opcode === OP.getMaxExtentIdAndPartitionSize) return this.#highestId(packet, replies);
-    const ignored = fault !== null && 'ignored' in fault;
-    if (header.opcode === OP.createExtent) {
-      if (header.remainingFollowers > 0) header.extentId = ++this.#lastExtentId;
-    } else if (header.opcode === OP.markDelete) {
-      const further = fault !== null && 'neighbour' in fault ? 1 : 0;
-      if (!ignored) this.#delete(header, packet.body, further);
-    } else {
-      if (header.extentType === EXTENT_TYPE_TINY) this.#assign(header);
-      if (this.#options.keepData === true && !ignored) this.#store(header, packet.body);
+    if (header.opcode === OP.createExtent && header.remainingFollowers > 0)
+      header.extentId = ++this.#lastExtentId;
+    if (header.opcode === OP.write && header.extentType === EXTENT_TYPE_TINY) this.#assign(header);
+    this.#execute(packet, fault);
+    const lost = this.#forward(packet);
+    if (lost === null) return replies.plain(packet, RESULT.ok, null);
+    replies.plain(packet, RESULT.intraGroupNetErr, Buffer.from(`ActionReceiveFromFollower_${lost} is away`));
+  }
+
+  /** What is left to do when ids and places are known. */
+  #execute({ header, body }: FramedPacket, fault: Misbehaviour | null): void {
+    if (fault !== null && 'ignored' in fault) return;
+    if (header.opcode === OP.markDelete) {
+      this.#delete(header, body, fault !== null && 'neighbour' in fault ? 1 : 0);
+    } else if (header.opcode !== OP.createExtent && this.#options.keepData === true) {
+      this.#store(header, body);
     }
-    replies.plain(packet, RESULT.ok, null);
+  }
+
+  /** Has the followers do it, too; returns the address of one that cannot be reached. */
+  #forward(packet: FramedPacket): string | null {
+    const { follower } = this.#options;
+    if (follower === undefined) return null;
+    const list = parseFollowers(packet.arg);
+    assert(list.ok, 'a follower list');
+    let lost: string | null = null;
+    for (const address of list.addresses) {
+      const sink = follower(address);
+      if (sink === undefined) lost ??= address;
+      else sink.#execute(packet, sink.#options.misbehaveAsFollower?.(packet.header) ?? null);
+    }
+    return lost;
   }
 
   /** Tiny extents in turn. */

@@ -46,7 +46,7 @@ export class Slots {
   tail = FIRST_SEQUENCE;
   /** Over the send region. */
   view: DataView = new DataView(new ArrayBuffer(0));
-  readonly #arg: Uint8Array;
+  #arg: Uint8Array;
   readonly #slots: readonly Slot[];
   #region: Buffer = Buffer.alloc(0);
   #slotBytes = 0;
@@ -59,6 +59,13 @@ export class Slots {
   constructor(depth: number, arg: Uint8Array) {
     this.#arg = arg;
     this.#slots = Array.from({ length: depth }, () => new Slot());
+  }
+
+  /** Another follower list from now on: everything is laid out anew with the next `prepare`. Nothing may be in flight. */
+  useArg(arg: Uint8Array): void {
+    assert(this.count === 0, 'nothing in flight');
+    this.#arg = arg;
+    this.#slotBytes = 0;
   }
 
   /** Packets in flight. */

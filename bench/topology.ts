@@ -2,6 +2,7 @@
  * How a run is divided: which connections there are, of which class, over which partitions, on which worker thread. Pure.
  */
 import { availableParallelism } from 'node:os';
+import type { HostList } from './hostLists.js';
 import { KINDS, type KindClass } from './kinds.js';
 import type { ConnectionPlan } from './workerMessages.js';
 
@@ -9,7 +10,6 @@ export interface TopologySettings {
   readonly conns: number;
   /** Extents per connection. */
   readonly extents: number;
-  readonly partitions: readonly number[];
   readonly mix: readonly (readonly [kind: number, share: number])[];
   /** Operations per second in all, or null for a closed loop. */
   readonly rate: number | null;
@@ -38,28 +38,46 @@ export function defaultThreads(conns: number, cores = availableParallelism()): n
   return Math.max(1, Math.min(conns, Math.floor(cores / 2), 4));
 }
 
-/** The connections of each worker thread. Every thread gets connections of every class in use; there may be fewer threads than asked for. */
-export function divide(settings: TopologySettings): ConnectionPlan[][] {
-  const { conns, extents, partitions, mix, rate } = settings;
+/** Worker threads of a run. Every thread gets connections of every class in use; there may be fewer threads than asked for. */
+export function threadCount({ mix, conns, threads }: TopologySettings): number {
   const counts = classConnections(mix, conns);
-  const shares = classShares(mix);
-  const threads = Math.min(
-    settings.threads,
+  return Math.min(
+    threads,
     counts.append || Number.POSITIVE_INFINITY,
     counts.read || Number.POSITIVE_INFINITY,
   );
+}
+
+/** The partitions on which connection `index` works when it takes list number `list`: so many lanes, and other ones than the connections before it. */
+export function lanesOf(
+  lists: readonly HostList[],
+  list: number,
+  index: number,
+  extents: number,
+): readonly number[] {
+  const { partitions } = lists[list]!;
+  const first = Math.floor(index / lists.length) * extents;
+  return Array.from({ length: extents }, (_, lane) => partitions[(first + lane) % partitions.length]!);
+}
+
+/** The connections of each worker thread. The host lists take turns within each class. */
+export function divide(settings: TopologySettings, lists: readonly HostList[]): ConnectionPlan[][] {
+  const { conns, extents, mix, rate } = settings;
+  const counts = classConnections(mix, conns);
+  const shares = classShares(mix);
+  const threads = threadCount(settings);
   const workers: ConnectionPlan[][] = Array.from({ length: threads }, () => []);
   const total = shares.append + shares.read;
   for (let index = 0; index < conns; index++) {
     const kindClass: KindClass = index < counts.append ? 'append' : 'read';
     const inClass = kindClass === 'append' ? index : index - counts.append;
+    const list = inClass % lists.length;
     workers[inClass % threads]!.push({
       index,
       class: kindClass,
-      lanePartitions: Array.from(
-        { length: extents },
-        (_, lane) => partitions[(index * extents + lane) % partitions.length]!,
-      ),
+      list,
+      replica: Math.floor(inClass / lists.length) % lists[list]!.hosts.length,
+      lanePartitions: lanesOf(lists, list, index, extents),
       ratePerSecond: rate === null ? null : (rate * shares[kindClass]) / total / counts[kindClass],
     });
   }

@@ -2,29 +2,35 @@
  * A worker thread of the generator: owns some connections and takes them through the phases of a run on the main thread's word (`run.ts`).
  * The thread's entry point; nobody imports it.
  */
-import assert from 'node:assert';
 import { parentPort, workerData } from 'node:worker_threads';
-import { formatFollowers } from '../src/protocol/followers.js';
-import { type Address, parseAddress } from './address.js';
-import { Connection, type ConnectionHost, type ConnectionSettings, type Task } from './connection.js';
+import {
+  Connection,
+  type ConnectionHost,
+  type ConnectionSettings,
+  type Place,
+  type Task,
+} from './connection.js';
 import { type BodyCrc, loadBodyCrc } from './crc.js';
 import { FailureLog } from './failures.js';
+import { findPresent } from './gone.js';
+import { hostsOf, nextList } from './hostLists.js';
 import { isDelete, KIND, KINDS } from './kinds.js';
 import { MixGate, OpenLoopSchedule } from './pace.js';
 import { Payload } from './payload.js';
-import { DeletePlan, ExtentFillPlan, PIECE, Pieces, PieceVerifyPlan, TinyWritePlan } from './pieces.js';
+import { DeletePlan, ExtentFillPlan, Pieces, PieceVerifyPlan, TinyWritePlan } from './pieces.js';
+import { placeOf } from './place.js';
 import { AppendPlan, KindMix, Lanes, Random, ReadPlan, VerifyPlan } from './plan.js';
-import { presence } from './query.js';
 import { READ_CHUNK_BYTES } from './reply.js';
 import { CREATE_BODY_BYTES, DELETE_BODY_BYTES_MAX } from './slots.js';
 import { Stats } from './stats.js';
-import { classShares } from './topology.js';
+import { classShares, lanesOf } from './topology.js';
 import type {
   ConnectionPlan,
   FromWorker,
   Phase,
   RunSettings,
   ToWorker,
+  VerifiedHost,
   WorkerSpec,
 } from './workerMessages.js';
 
@@ -33,14 +39,15 @@ const RECEIVE_BYTES = 512 * 1024;
 const TIMEOUT_CHECK_MS = 100;
 const TICK_MS = 1;
 const VERIFY_DEPTH_MAX = 8;
-/** Deleted extents of a connection that are asked for when verifying, about. */
-const GONE_ASKED_MAX = 200;
 
 interface Member {
   readonly part: ConnectionPlan;
   readonly connection: Connection;
   readonly lanes: Lanes;
   readonly pieces: Pieces;
+  /** Number of its host list now, and of the replica that it reads from. */
+  list: number;
+  replica: number;
 }
 
 class LoadWorker {
@@ -57,7 +64,7 @@ class LoadWorker {
   readonly #busy = new Set<Connection>();
   #onAllIdle: () => void = () => {};
   #gated = false;
-  #verifiedBytes = 0;
+  readonly #verified: VerifiedHost[] = [];
 
   constructor(spec: WorkerSpec, crc: BodyCrc) {
     this.#spec = spec;
@@ -68,7 +75,9 @@ class LoadWorker {
     const host = this.#makeHost(this.#stats);
     this.#members = spec.connections.map((part) => ({
       part,
-      connection: new Connection(this.#connectionSettings(part.index), host),
+      connection: new Connection(this.#connectionSettings(part.index, this.#placeOf(part.list, 0)), host),
+      list: part.list,
+      replica: part.replica,
       lanes: new Lanes({
         lanePartitions: part.lanePartitions,
         ids: this.#idsOf(part.index),
@@ -85,7 +94,7 @@ class LoadWorker {
   async run(phase: Phase): Promise<void> {
     let elapsedMs = 0;
     let unsent = 0;
-    if (phase === 'connect') await this.#connect(this.#members.map((member) => member.connection));
+    if (phase === 'connect') await this.#connect(this.#members);
     if (phase === 'prepare') await this.#prepare();
     if (phase === 'run') ({ elapsedMs, unsent } = await this.#measure());
     if (phase === 'verify') await this.#verify();
@@ -97,7 +106,7 @@ class LoadWorker {
       failures: this.#failures.list(),
       mismatches: this.#failures.mismatches,
       mismatchTexts: this.#failures.mismatchTexts,
-      verifiedBytes: this.#verifiedBytes,
+      verified: this.#verified,
     });
   }
 
@@ -106,11 +115,13 @@ class LoadWorker {
     for (const connection of [...this.#busy]) connection.stop();
   }
 
-  async #connect(connections: readonly Connection[]): Promise<void> {
-    for (const connection of connections) this.#busy.add(connection);
-    const problems = await Promise.all(connections.map((connection) => connection.connect()));
+  /** Returns the members whose connections are open; the others are counted as failed. */
+  async #connect<Some extends Pick<Member, 'connection'>>(members: readonly Some[]): Promise<Some[]> {
+    for (const { connection } of members) this.#busy.add(connection);
+    const problems = await Promise.all(members.map(({ connection }) => connection.connect()));
     this.#busy.clear();
     for (const problem of problems) if (problem !== null) this.#failures.failed('connect', problem, 1);
+    return members.filter((_, index) => problems[index] === null);
   }
 
   /** Creates the extents that will be written, fills those that will be read, and makes what will be deleted. */
@@ -142,18 +153,19 @@ class LoadWorker {
   #prepareDeletes(kind: number): Promise<void> {
     const { sizeBytes, pieceBytes, piecesEach } = this.#settings;
     const fillBytes = Math.ceil(pieceBytes / sizeBytes) * sizeBytes;
-    return this.#runTasks(this.#members, ({ part, lanes, pieces }) => ({
+    return this.#runTasks(this.#members, ({ lanes, pieces }) => ({
       ...SETUP_TASK,
       plan:
         kind === KIND.tinydelete
-          ? new TinyWritePlan(part.lanePartitions, sizeBytes, pieces, true, piecesEach)
+          ? new TinyWritePlan(lanes, sizeBytes, pieces, true, piecesEach)
           : new ExtentFillPlan(lanes, pieces, sizeBytes, fillBytes, piecesEach),
       bodyBytes: sizeBytes,
     }));
   }
 
   async #measure(): Promise<{ elapsedMs: number; unsent: number }> {
-    const { warmupMs, runMs, verify } = this.#settings;
+    const { warmupMs, runMs, verify, replicated, keepGoing } = this.#settings;
+    const members = await this.#measuredMembers();
     this.#stats.clear();
     this.#budget.left = this.#spec.count;
     const gate = this.#makeGate();
@@ -161,7 +173,9 @@ class LoadWorker {
     let fromMs = performance.now();
     const schedules: OpenLoopSchedule[] = [];
     const timers: NodeJS.Timeout[] = [];
+    let begun = false;
     const measuring = () => {
+      begun = true;
       this.#stats.clear();
       fromMs = performance.now();
       post({ type: 'measuring' });
@@ -171,7 +185,7 @@ class LoadWorker {
     if (runMs !== null) {
       timers.push(setTimeout(() => this.stop(), warmupMs + runMs));
     }
-    const ended = this.#runTasks(this.#members, (member) => {
+    const ended = this.#runTasks(members, (member) => {
       const rate = member.part.ratePerSecond;
       // Connections start evenly spread over one interval, or their schedules would come in bursts.
       const spreadMs =
@@ -181,7 +195,8 @@ class LoadWorker {
       return {
         ...this.#measuredPlan(member),
         checkContent: verify,
-        failFast: false,
+        failFast: replicated && !keepGoing,
+        ...this.#elsewhere(member),
         schedule,
         gate: gate === null ? null : { gate, side: member.part.class === 'append' ? 0 : 1 },
       };
@@ -190,8 +205,43 @@ class LoadWorker {
     await ended;
     this.#gated = false;
     for (const timer of timers) clearTimeout(timer);
+    // Everything has ended during the warm-up: there are no figures.
+    if (!begun) measuring();
     const unsent = schedules.reduce((sum, schedule) => sum + schedule.overdue(), 0);
     return { elapsedMs: performance.now() - fromMs, unsent };
+  }
+
+  /** Reads that every replica answers are asked of all of them in turn, over connections of their own; everything else goes to the primaries. */
+  async #measuredMembers(): Promise<Member[]> {
+    if (!this.#settings.replicated) return this.#members;
+    const readers = this.#members.filter(({ part, replica }) => part.class === 'read' && replica > 0);
+    const host = this.#makeHost(this.#stats);
+    const moved = readers.map((member) => {
+      const place = this.#placeOf(member.list, member.replica);
+      return {
+        ...member,
+        connection: new Connection(this.#connectionSettings(member.part.index, place), host),
+      };
+    });
+    return [...this.#members.filter((member) => !readers.includes(member)), ...(await this.#connect(moved))];
+  }
+
+  /** How a client goes on after a failure: writers in new extents of other partitions, readers at the next replica; a delete has one primary to go to. */
+  #elsewhere(member: Member): Pick<Task, 'elsewhere'> {
+    const { keepGoing, lists, mix } = this.#settings;
+    if (!keepGoing || mix.some(([kind]) => isDelete(kind))) return {};
+    const { part, lanes } = member;
+    return {
+      elsewhere: () => {
+        if (part.class === 'read') {
+          member.replica = (member.replica + 1) % lists[member.list]!.hosts.length;
+          return this.#placeOf(member.list, member.replica);
+        }
+        member.list = nextList(lists, member.list);
+        lanes.move(lanesOf(lists, member.list, part.index, part.lanePartitions.length));
+        return this.#placeOf(member.list, 0);
+      },
+    };
   }
 
   #measuredPlan(member: Member): Pick<Task, 'plan' | 'bodyBytes'> {
@@ -205,7 +255,7 @@ class LoadWorker {
     if (part.class === 'append') {
       const onlyCreates = own.every(([kind]) => kind === KIND.create);
       const endless = Number.POSITIVE_INFINITY;
-      const tiny = new TinyWritePlan(part.lanePartitions, sizeBytes, pieces, verify, endless);
+      const tiny = new TinyWritePlan(member.lanes, sizeBytes, pieces, verify, endless);
       const plan = new AppendPlan(member.lanes, kinds, sizeBytes, endless, tiny);
       return { plan, bodyBytes: onlyCreates ? CREATE_BODY_BYTES : sizeBytes };
     }
@@ -221,60 +271,46 @@ class LoadWorker {
     return new MixGate([shares.append, shares.read], this.#settings.depth * this.#members.length);
   }
 
-  /** Reads everything acknowledged back from the node and its followers, over connections of their own. */
+  /** Reads everything acknowledged back from every host that has it, over connections of their own. */
   async #verify(): Promise<void> {
-    const { host, port, followers, sizeBytes, depth, mix } = this.#settings;
     this.#budget.left = Number.POSITIVE_INFINITY;
-    const onlyLeaderReads = mix.some(([kind]) => kind === KIND.read) && followers.length === 0;
-    const stats = new Stats();
-    const stepBytes = sizeBytes * Math.max(1, Math.floor(READ_CHUNK_BYTES / sizeBytes));
-    for (const address of [{ host, port }, ...followers.map(parseAddress)]) {
-      assert(address !== null, 'addresses were checked with the flags');
-      const readers = this.#members.map((member) => {
-        const settings = this.#connectionSettings(member.part.index);
-        const verifyDepth = Math.min(depth, VERIFY_DEPTH_MAX);
-        const connection = new Connection(
-          { ...settings, ...address, depth: verifyDepth },
-          this.#makeHost(stats),
-        );
-        return { ...member, connection };
-      });
-      await this.#connect(readers.map((reader) => reader.connection));
-      await this.#runTasks(readers, (reader) => ({
-        ...SETUP_TASK,
-        plan: new VerifyPlan(
-          reader.lanes.extents,
-          onlyLeaderReads ? KIND.read : KIND.followerread,
-          stepBytes,
-        ),
-        bodyBytes: null,
-        checkContent: true,
-      }));
-      await this.#runTasks(readers, (reader) => ({
-        ...SETUP_TASK,
-        plan: new PieceVerifyPlan(reader.pieces, onlyLeaderReads ? KIND.read : KIND.followerread, stepBytes),
-        bodyBytes: null,
-        checkContent: true,
-      }));
-      for (const reader of readers) reader.connection.close();
-      await this.#verifyGone(address);
-    }
-    this.#verifiedBytes = stats.kinds.reduce((sum, kind) => sum + kind.bytes, 0);
+    for (const host of hostsOf(this.#settings.lists)) await this.#verifyHost(host);
   }
 
-  /** Asks for some of the normal extents that were deleted: they must not be there. A node ends a connection at each refusal, so not for all. */
-  async #verifyGone(address: Address): Promise<void> {
-    if (!this.#settings.mix.some(([kind]) => kind === KIND.delete)) return;
-    for (const { pieces } of this.#members) {
-      const deleted = pieces.list.filter((piece) => piece.state === PIECE.deleted);
-      const step = Math.max(1, Math.floor(deleted.length / GONE_ASKED_MAX));
-      for (let index = 0; index < deleted.length; index += step) {
-        const { partitionId, extentId } = deleted[index]!;
-        const problem = await presence(address, partitionId, extentId, this.#settings.timeoutMs);
-        if (problem !== null)
-          this.#failures.mismatched(`partition ${partitionId} extent ${extentId}: ${problem}`);
-      }
-    }
+  async #verifyHost(host: string): Promise<void> {
+    const { lists, sizeBytes, depth, mix } = this.#settings;
+    const partitions = new Set(lists.flatMap((list) => (list.hosts.includes(host) ? list.partitions : [])));
+    const isHere = (partitionId: number): boolean => partitions.has(partitionId);
+    const stats = new Stats();
+    const connectionHost = this.#makeHost(stats);
+    const place = placeOf(host, [], 0);
+    const verifyDepth = Math.min(depth, VERIFY_DEPTH_MAX);
+    const readers = await this.#connect(
+      this.#members.map((member) => {
+        const settings = this.#connectionSettings(member.part.index, place);
+        return { ...member, connection: new Connection({ ...settings, depth: verifyDepth }, connectionHost) };
+      }),
+    );
+    const alone = hostsOf(lists).length === 1;
+    const kind = alone && mix.some(([one]) => one === KIND.read) ? KIND.read : KIND.followerread;
+    const stepBytes = sizeBytes * Math.max(1, Math.floor(READ_CHUNK_BYTES / sizeBytes));
+    const task = { ...SETUP_TASK, bodyBytes: null, checkContent: true };
+    await this.#runTasks(readers, ({ lanes }) => {
+      const extents = lanes.extents.filter(({ partitionId }) => isHere(partitionId));
+      return { ...task, plan: new VerifyPlan(extents, kind, stepBytes) };
+    });
+    await this.#runTasks(readers, ({ pieces }) => ({
+      ...task,
+      plan: new PieceVerifyPlan(pieces, kind, stepBytes, isHere),
+    }));
+    for (const reader of readers) reader.connection.close();
+    const deletes = readers.length > 0 && mix.some(([one]) => one === KIND.delete);
+    const deleted = deletes ? this.#members.map(({ pieces }) => pieces) : [];
+    const present = await findPresent(deleted, place, isHere, this.#settings.timeoutMs);
+    for (const text of present) this.#failures.mismatched(this.#named ? `${host}: ${text}` : text);
+    const sum = (figure: 'bytes' | 'mismatches'): number =>
+      stats.kinds.reduce((total, one) => total + one[figure], 0);
+    this.#verified.push({ host, bytes: sum('bytes'), mismatches: sum('mismatches') + present.length });
   }
 
   #runTasks(members: readonly Member[], makeTask: (member: Member) => Task): Promise<void> {
@@ -314,9 +350,21 @@ class LoadWorker {
     };
   }
 
-  #connectionSettings(index: number): ConnectionSettings {
-    const { host, port, depth, followers, remainingFollowers } = this.#settings;
-    return { host, port, depth, index, remainingFollowers, arg: formatFollowers(followers) };
+  #connectionSettings(index: number, place: Place): ConnectionSettings {
+    return { index, place, depth: this.#settings.depth, named: this.#named };
+  }
+
+  /** Texts name the node where there are several. */
+  get #named(): boolean {
+    return hostsOf(this.#settings.lists).length > 1;
+  }
+
+  /** The host number `replica` of a list; as the primary (0) with its followers. */
+  #placeOf(list: number, replica: number): Place {
+    const { lists, ids } = this.#settings;
+    const [primary, ...followers] = lists[list]!.hosts;
+    if (replica > 0) return placeOf(followers[replica - 1]!, [], 0);
+    return placeOf(primary!, followers, followers.length || (ids.by === 'server' ? 1 : 0));
   }
 
   /** Numbers of its own for each connection: shifted by its index. */

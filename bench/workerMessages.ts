@@ -3,16 +3,16 @@
  * structured clone.
  */
 
+import type { HostList } from './hostLists.js';
 import type { KindClass } from './kinds.js';
 import type { IdSource } from './plan.js';
 
 /** Everything a worker needs to know of a run. */
 export interface RunSettings {
-  readonly host: string;
-  readonly port: number;
-  /** `host:port` of the followers; also read from when verifying. */
-  readonly followers: readonly string[];
-  readonly remainingFollowers: number;
+  readonly lists: readonly HostList[];
+  /** Of a cluster: a failed connection goes on elsewhere (`keepGoing`) or ends, and reads of replicas go to all of them. */
+  readonly replicated: boolean;
+  readonly keepGoing: boolean;
   readonly ids: IdSource;
   /** Size of one operation: the payload's unit. */
   readonly sizeBytes: number;
@@ -40,6 +40,10 @@ export interface RunSettings {
 export interface ConnectionPlan {
   readonly index: number;
   readonly class: KindClass;
+  /** Number of the host list it begins with. */
+  readonly list: number;
+  /** Which host of that list it reads from, where every replica is asked. */
+  readonly replica: number;
   /** The partition of each of its extents. */
   readonly lanePartitions: readonly number[];
   /** Open loop: its part of the rate; null: closed loop. */
@@ -69,6 +73,13 @@ export interface FailureCount {
   readonly example: string;
 }
 
+/** What verification has read from one host. */
+export interface VerifiedHost {
+  readonly host: string;
+  bytes: number;
+  mismatches: number;
+}
+
 export type FromWorker =
   /** Warm-up is over, counting has begun. */
   | { readonly type: 'measuring' }
@@ -84,6 +95,6 @@ export type FromWorker =
       /** Wrong content since the start, and the first few descriptions. */
       readonly mismatches: number;
       readonly mismatchTexts: readonly string[];
-      /** Verification: bytes read back and compared. */
-      readonly verifiedBytes: number;
+      /** Verification: what was read back and compared, of each host that was asked. */
+      readonly verified: readonly VerifiedHost[];
     };

@@ -4,7 +4,7 @@
  */
 import type { Logger } from 'pino';
 import { parseCommandLine } from './cli/arguments.js';
-import { isLaunched, launchDaemon, reportToLauncher } from './cli/daemon.js';
+import { endWithSupervisor, isLaunched, isSupervised, launchDaemon, reportToLauncher } from './cli/daemon.js';
 import { runUntilSignal, type Stoppable } from './cli/lifecycle.js';
 import { type NamedAddresses, readyLine } from './cli/readyLine.js';
 import { ReloadSignal } from './cli/reloadSignal.js';
@@ -68,7 +68,7 @@ export async function main(program: string, args: readonly string[], signals: St
     case 'tool':
       return runToolLine(line.tool, line.args, signals);
     case 'standalone':
-      return runStandalone(line.args, signals);
+      return runStandalone(program, line.args, signals);
     case 'node':
       return line.foreground
         ? runNode(line.configPath, signals)
@@ -132,6 +132,7 @@ async function runNode(configPath: string, signals: StopSignals): Promise<number
   const loaded = loadConfig(configPath);
   if (!loaded.ok) return fail(loaded.message);
   const { config } = loaded;
+  endWithSupervisor(signals);
   // Before anything is waited for: SIGHUP would end the process.
   const reloads = new ReloadSignal(process);
   let native: NativeAddon;
@@ -145,6 +146,7 @@ async function runNode(configPath: string, signals: StopSignals): Promise<number
   const environment = {
     warnLogDir: config.warnLogDir,
     ...(output.before === null ? {} : { terminalFd: output.before }),
+    linesToTerminal: isSupervised(),
   };
   const opened = await openFileLog(config.logDir, config.logLevel, output.isOutputLog, config, environment);
   if (!opened.ok) return fail(opened.message);
@@ -184,7 +186,11 @@ async function reload(configPath: string, fileLimit: number, node: DataNode, log
   if (needRestart.length > 0) log.warn({ needRestart }, 'SIGHUP: these keys have changed and need a restart');
 }
 
-async function runStandalone(args: readonly string[], signals: StopSignals): Promise<number> {
+async function runStandalone(
+  program: string,
+  args: readonly string[],
+  signals: StopSignals,
+): Promise<number> {
   const request = parseStandaloneFlags(args);
   if (request.kind === 'error') return fail(request.message);
   if (request.kind === 'help') {
@@ -193,6 +199,13 @@ async function runStandalone(args: readonly string[], signals: StopSignals): Pro
   }
   const nodeLog = openConsoleLog(request.flags.logLevel);
   const { log } = nodeLog;
+  if (request.flags.nodeCount > 1) {
+    return run(log, nodeLog, signals, async (_native, signal) => {
+      const { startSeveralNodes } = await import('./standalone/severalNodes.js');
+      const say = (line: string): void => nodeLog.announce(line);
+      return startSeveralNodes({ flags: request.flags, program, log, say, signal });
+    });
+  }
   return run(log, nodeLog, signals, async (native, signal) => {
     const { startStandalone } = await import('./standalone/standalone.js');
     const limit = await raiseFileLimit(native, request.flags.settings, log);

@@ -14,7 +14,7 @@ export type CommandLine =
 export const USAGE = `extentd: a data node for CubeFS (ChubaoFS) clusters
 
   extentd -c FILE [-f]            run the node that the config file describes; without -f in the background
-  extentd standalone [flags]      run one node with an embedded master; "extentd standalone --help" lists the flags
+  extentd standalone [flags]      run one node, or several, with an embedded master; "extentd standalone --help" lists the flags
   extentd inspect DIR             print what a partition folder or a disk holds; "extentd inspect --help"
   extentd verify DIR              compare every block with its checksum; "extentd verify --help"
   extentd check -c FILE           tell what would come of a start, without one; "extentd check --help"

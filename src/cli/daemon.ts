@@ -1,6 +1,7 @@
 /**
  * Running in the background (`admin.md` 1, step 2): the launcher starts this program again with `-f` in a session of its own, waits for the
- * outcome of its start, and exits with it. The child reports through Node's IPC channel, once.
+ * outcome of its start, and exits with it. The child reports through Node's IPC channel, once. The nodes of one `standalone` process report in the same way, and keep the channel: its end
+ * tells them that the process has ended.
  */
 import { spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync } from 'node:fs';
@@ -11,23 +12,41 @@ import type { StopSignals } from './stopSignals.js';
 /** Set in the child's environment: its launcher waits for a report. */
 const LAUNCHED_VARIABLE = 'EXTENTD_LAUNCHED';
 
-type Report = { readonly extentd: 'started' } | { readonly extentd: 'failed'; readonly message: string };
+/** How a start ended, as the child tells it through the channel. */
+export type Report =
+  | { readonly extentd: 'started' }
+  | { readonly extentd: 'failed'; readonly message: string };
 
 /** Whether this process was started by `launchDaemon` and its standard error is `output.log`. */
 export function isLaunched(): boolean {
   return process.env[LAUNCHED_VARIABLE] === '1' && process.send !== undefined;
 }
 
+/** Set in the environment of a node that `standalone` has started beside others: it ends with the process that started it. */
+export const SUPERVISED_VARIABLE = 'EXTENTD_SUPERVISED';
+
+/** Whether this process is one of several standalone nodes. Its supervisor shows what it writes, under its name. */
+export function isSupervised(): boolean {
+  return process.env[SUPERVISED_VARIABLE] === '1' && process.send !== undefined;
+}
+
+/** In a supervised node: stops it when the process that started it has ended, in whatever way. */
+export function endWithSupervisor(signals: StopSignals): void {
+  if (!isSupervised()) return;
+  process.on('disconnect', () => signals.raise('SIGTERM'));
+  if (!process.connected) signals.raise('SIGTERM');
+}
+
 /**
- * In the child: tells the launcher how the start ended, and lets go of it. Resolves when the report is out; never rejects. Does nothing in a
+ * In the child: tells the launcher or supervisor how the start ended, and lets go of a launcher. Resolves when the report is out; never rejects. Does nothing in a
  * process without launcher, or a second time.
  */
 export async function reportToLauncher(report: Report): Promise<void> {
-  if (!isLaunched() || !process.connected) return;
+  if (!(isLaunched() || isSupervised()) || !process.connected) return;
   await new Promise<void>((done) => {
     process.send?.(report, undefined, undefined, () => done());
   });
-  if (process.connected) process.disconnect();
+  if (isLaunched() && process.connected) process.disconnect();
 }
 
 /**

@@ -12,8 +12,8 @@ export class StopSignals {
 
   /** `source` emits the signals: `process`. It is listened to for good, so that a later signal never has its default effect. */
   constructor(source: EventEmitter) {
-    source.on('SIGINT', () => this.#received('SIGINT'));
-    source.on('SIGTERM', () => this.#received('SIGTERM'));
+    source.on('SIGINT', () => this.raise('SIGINT'));
+    source.on('SIGTERM', () => this.raise('SIGTERM'));
   }
 
   /** Calls `listener` once, with the first signal: at once if it has come already. Later signals change nothing. One listener at a time. */
@@ -22,7 +22,8 @@ export class StopSignals {
     if (this.#first !== null) listener(this.#first);
   }
 
-  #received(name: NodeJS.Signals): void {
+  /** As if the signal had come. */
+  raise(name: NodeJS.Signals): void {
     if (this.#first !== null) return;
     this.#first = name;
     this.#listener?.(name);

@@ -10,17 +10,19 @@ import { accepted, describeValue, oneLine, type Parsed, parsePort, refused } fro
 import { parseLogLevel } from './schema.js';
 import { applySettingTexts } from './settings.js';
 
-/** One machine's node with its embedded master. A port of 0 means any free one. */
+/** One machine's node, or nodes, with the embedded master. A port of 0 means any free one. */
 export interface StandaloneFlags {
   /** Absolute folder of everything: disks, raft, logs. */
   readonly dataFolder: string;
-  /** Disk folders under it. */
+  /** More than one: each has a folder of its own under `dataFolder`, and an address of its own, counted up from `address`. */
+  readonly nodeCount: number;
+  /** Disk folders of a node. */
   readonly diskCount: number;
-  /** One-replica partitions to create, ids 1..n. */
+  /** Partitions to create, ids 1..n. */
   readonly partitionCount: number;
   /** The volume they belong to. */
   readonly volume: string;
-  /** IPv4 address for every port. */
+  /** IPv4 address for every port, of the master and the first node. */
   readonly address: string;
   readonly port: number;
   readonly httpPort: number;
@@ -40,6 +42,12 @@ export type StandaloneRequest =
 /** Partitions of one standalone node: each is a folder with 64 tiny extents. */
 const PARTITIONS_MAX = 10_000;
 
+/** Nodes on one machine: each is a process with the memory of a whole node. */
+const NODES_MAX = 8;
+
+/** Of an address's last part; 255 is a broadcast address in most networks. */
+const LAST_PART_MAX = 254;
+
 const OPTIONS = {
   data: { type: 'string' },
   disks: { type: 'string' },
@@ -56,13 +64,14 @@ const OPTIONS = {
   help: { type: 'boolean', short: 'h' },
 } as const satisfies ParseArgsConfig['options'];
 
-export const STANDALONE_HELP = `Runs one data node with an embedded master on this machine.
+export const STANDALONE_HELP = `Runs one data node, or several, with an embedded master on this machine.
 
   npm start -- [flags]              (or: extentd standalone [flags])
 
   --data DIR             folder of the disks, raft and logs      default ./data
-  --disks N              disk folders                            default 2
-  --partitions N         one-replica partitions of volume demo   default 8
+  --nodes N              nodes, 1 to 8                           default 1
+  --disks N              disk folders of each node               default 2
+  --partitions N         partitions of volume demo               default 8
   --address A            IPv4 address for every port             default 127.0.0.1
   --port N               data port                               default 17310
   --http N               debug API and status page               default 17320
@@ -74,6 +83,10 @@ export const STANDALONE_HELP = `Runs one data node with an embedded master on th
   --help                 this text
 
 A port of 0 takes any free one; the line "extentd ready" names them all.
+
+With --nodes 3 each node is a process of its own, with a folder DIR/node1, DIR/node2, ... (config file, disks, raft, logs) and an address of its own:
+127.0.0.1, 127.0.0.2, 127.0.0.3, all with the same ports. Partitions have three replicas (two of two nodes), whose primaries take turns. A node that ends is
+not started again: "extentd -c DIR/node2/datanode.json -f" brings it back. All of them end with this process.
 `;
 
 /** Parses the arguments after `standalone`. Pure but for the working directory. */
@@ -92,10 +105,8 @@ export function parseStandaloneFlags(args: readonly string[]): StandaloneRequest
 type Values = ReturnType<typeof parseArgs<{ options: typeof OPTIONS }>>['values'];
 
 function assemble(values: Values): Parsed<StandaloneFlags> {
-  const nodes = parseCount('--nodes', values.nodes ?? '1', 1_000);
-  if (!nodes.ok) return nodes;
-  if (nodes.value > 1)
-    return refused('--nodes', 'this version runs one node; several on one machine come with replication');
+  const nodeCount = parseCount('--nodes', values.nodes ?? '1', NODES_MAX);
+  if (!nodeCount.ok) return nodeCount;
   const diskCount = parseCount('--disks', values.disks ?? '2', CONFIG_LIMITS.disksMax);
   if (!diskCount.ok) return diskCount;
   const partitionCount = parseCount('--partitions', values.partitions ?? '8', PARTITIONS_MAX);
@@ -104,6 +115,12 @@ function assemble(values: Values): Parsed<StandaloneFlags> {
   if (!dataFolder.ok) return dataFolder;
   const address = parseAddress(values.address ?? '127.0.0.1');
   if (!address.ok) return address;
+  const last = addressOfNode(address.value, nodeCount.value - 1);
+  if (last === null)
+    return refused(
+      '--address',
+      `leaves no room for the addresses of ${nodeCount.value} nodes: ${address.value}`,
+    );
   const logLevel = parseLevel(values['log-level'] ?? 'info');
   if (!logLevel.ok) return logLevel;
   const ports = parsePorts(values);
@@ -111,9 +128,12 @@ function assemble(values: Values): Parsed<StandaloneFlags> {
   const base = { ...EXTENTD_DEFAULTS, listenAddress: address.value, httpAddress: address.value };
   const settings = applySettingTexts(base, values.set ?? []);
   if (!settings.ok) return settings;
+  const shared = nodeCount.value > 1 ? sharedAddress(settings.value, address.value) : null;
+  if (shared !== null) return refused(`--set extentd.${shared}`, 'each node has its own, with --nodes');
   return accepted({
     ...ports.value,
     dataFolder: dataFolder.value,
+    nodeCount: nodeCount.value,
     diskCount: diskCount.value,
     partitionCount: partitionCount.value,
     volume: 'demo',
@@ -166,6 +186,21 @@ function parseFolder(text: string): Parsed<string> {
 function parseAddress(text: string): Parsed<string> {
   if (isIPv4(text) && text !== '0.0.0.0') return accepted(text);
   return refused('--address', `must be the IPv4 address of one interface, not ${describeValue(text)}`);
+}
+
+/** The address of node `index` (0: the first), where the first has `first`: counted up in the last part. Null: past its end. */
+export function addressOfNode(first: string, index: number): string | null {
+  const dot = first.lastIndexOf('.');
+  const last = Number(first.slice(dot + 1)) + index;
+  return index > 0 && last > LAST_PART_MAX ? null : `${first.slice(0, dot + 1)}${last}`;
+}
+
+/** Name of a setting that would give all nodes the same address to listen on; null: there is none. */
+function sharedAddress(settings: ExtentdSettings, address: string): string | null {
+  const { listenAddress, httpAddress, exporterAddress } = settings;
+  if (listenAddress !== address) return 'listenAddress';
+  if (httpAddress !== address) return 'httpAddress';
+  return exporterAddress === '' ? null : 'exporterAddress';
 }
 
 function parseLevel(text: string): Parsed<LogLevel> {

@@ -43,7 +43,10 @@ export function renderStatusPage(overview: Overview, nowMs: number): string {
 <h2>Disks</h2>
 ${table(DISK_HEADINGS, overview.disks.map(diskRow))}
 <h2>Partitions</h2>
-${table(PARTITION_HEADINGS, overview.partitions.map(partitionRow))}
+${table(
+  PARTITION_HEADINGS,
+  overview.partitions.map((partition) => partitionRow(partition, overview.address)),
+)}
 ${more(overview)}
 <h2>As JSON</h2>
 <nav><a href="/stats">/stats</a><a href="/disks">/disks</a><a href="/partitions">/partitions</a><a href="/healthz">/healthz</a></nav>
@@ -69,7 +72,7 @@ const PARTITION_HEADINGS = [
   number('Size'),
   number('Extents'),
   'Leader',
-  'Hosts',
+  'Hosts, primary first',
 ];
 
 function table(headings: readonly Cell[], rows: readonly string[]): string {
@@ -90,7 +93,8 @@ function diskRow(disk: OverviewDisk): string {
   ]);
 }
 
-function partitionRow(partition: OverviewPartition): string {
+/** `address`: this node's own, which stands out among the hosts. */
+function partitionRow(partition: OverviewPartition, address: string): string {
   const { id } = partition;
   return row([
     number(`<a href="/partition?id=${id}">${id}</a>`),
@@ -100,7 +104,9 @@ function partitionRow(partition: OverviewPartition): string {
     number(bytesText(partition.size)),
     number(partition.extents),
     partition.leader ? 'yes' : 'no',
-    text(partition.hosts.join(', ')),
+    partition.hosts
+      .map((host) => (host === address ? `<strong>${text(host)}</strong>` : text(host)))
+      .join(', '),
   ]);
 }
 

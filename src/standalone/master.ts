@@ -11,12 +11,15 @@ import type { HeartbeatResponse } from '../protocol/heartbeat.js';
 import { type Cluster, createMasterApi } from './masterApi.js';
 import {
   growPartitions,
+  isComplete,
   loadState,
   type MasterNode,
   type MasterState,
+  misfit,
   newState,
   pendingOn,
   registerNode,
+  replicaCreated,
   saveState,
 } from './masterState.js';
 import { NodeLink } from './nodeLink.js';
@@ -37,8 +40,10 @@ export interface MasterOptions {
   /** Folder of the state. Made when missing. */
   folder: string;
   volume: string;
-  /** One-replica partitions on the first node, ids 1..n. */
+  /** Ids 1..n. */
   partitionCount: number;
+  /** `ip:port` of the nodes that there will be, in order: they have ids, and their partitions, before they register. Absent: one node, the first that registers. */
+  nodes?: readonly string[];
   heartbeatIntervalMs?: number;
   log: Pick<Logger, 'info' | 'warn' | 'error'>;
 }
@@ -63,6 +68,9 @@ export class EmbeddedMaster implements Cluster {
   /** Reads the state and listens. Rejects with a clear text when either fails. */
   static async start(options: MasterOptions): Promise<EmbeddedMaster> {
     const state = (await loadState(options.folder)) ?? newState(options.volume);
+    const { nodes, folder } = options;
+    const reason = nodes === undefined ? null : misfit(state, nodes);
+    if (reason !== null) throw new Error(`${folder} ${reason}, or choose another folder with --data`);
     const master = new EmbeddedMaster(options, state);
     master.#server = await listenHttp({
       address: options.address,
@@ -70,6 +78,13 @@ export class EmbeddedMaster implements Cluster {
       limits: { ...HTTP_LIMITS, bodyBytesMax: RESPONSE_BYTES_MAX },
       handler: createMasterApi(master),
     });
+    try {
+      // Not before the port is ours: another master may run on this folder.
+      if (nodes !== undefined) await master.#expectNodes(nodes);
+    } catch (error) {
+      await master.stop();
+      throw error;
+    }
     return master;
   }
 
@@ -82,14 +97,19 @@ export class EmbeddedMaster implements Cluster {
     return this.#state;
   }
 
-  /** Partitions that exist. */
+  /** Partitions that exist, on all their hosts. */
   get createdCount(): number {
-    return this.#state.partitions.filter((partition) => partition.diskPath !== '').length;
+    return this.#state.partitions.filter(isComplete).length;
+  }
+
+  /** Time without a heartbeat response after which a node counts as away: three of them are missing, as with the real master (`admin.md` 14.1). */
+  get silenceMs(): number {
+    return 3 * (this.#options.heartbeatIntervalMs ?? HEARTBEAT_INTERVAL_MS);
   }
 
   async register(addr: string): Promise<MasterNode> {
     const node = registerNode(this.#state, addr);
-    growPartitions(this.#state, this.#options.partitionCount, PARTITION_BYTES, this.#state.nodes[0]!);
+    this.#grow();
     await this.#save();
     void this.#links.get(node.id)?.stop();
     this.#links.set(node.id, this.#linkTo(node));
@@ -150,13 +170,33 @@ export class EmbeddedMaster implements Cluster {
     await this.#server?.close(1_000);
   }
 
+  /** Gives the nodes that there will be their ids and partitions. */
+  async #expectNodes(nodes: readonly string[]): Promise<void> {
+    // A start that came to nothing has made no partition, and may have been for other nodes.
+    if (this.#state.nodeCount !== nodes.length) Object.assign(this.#state, newState(this.#state.volume));
+    this.#state.nodeCount = nodes.length;
+    for (const addr of nodes) registerNode(this.#state, addr);
+    this.#grow();
+    await this.#save();
+  }
+
+  #grow(): void {
+    const { nodes, partitionCount } = this.#options;
+    growPartitions(
+      this.#state,
+      partitionCount,
+      PARTITION_BYTES,
+      this.#state.nodes.slice(0, nodes?.length ?? 1),
+    );
+  }
+
   /** What `waitServing` still waits for; null: nothing. */
   #missing(): string | null {
     const { nodes, partitions } = this.#state;
     if (nodes.length === 0) return 'no node has registered';
     const reasons = [...this.#links.values()].map((link) => link.lastError).filter((error) => error !== '');
     const because = reasons.length === 0 ? '' : `: ${reasons.join('; ')}`;
-    const pending = partitions.filter((partition) => partition.diskPath === '').length;
+    const pending = partitions.length - this.createdCount;
     if (pending > 0) return `${pending} of ${partitions.length} partitions are not created${because}`;
     const silent = nodes.filter(
       (node) =>
@@ -169,14 +209,15 @@ export class EmbeddedMaster implements Cluster {
   }
 
   #linkTo(node: MasterNode): NodeLink {
+    const { addr } = node;
     return new NodeLink({
       node: { ...node },
       volume: this.#state.volume,
       masterAddr: this.address,
       heartbeatIntervalMs: this.#options.heartbeatIntervalMs ?? HEARTBEAT_INTERVAL_MS,
-      pending: () => pendingOn(this.#state, node.addr),
+      pending: () => pendingOn(this.#state, addr),
       onCreated: (partition, diskPath) => {
-        partition.diskPath = diskPath;
+        replicaCreated(partition, addr, diskPath);
         this.#saveInBackground();
       },
       log: this.#options.log,

@@ -12,6 +12,7 @@ import { decodeHeartbeatResponse, type HeartbeatResponse, heartbeatResponse } fr
 import { decodeValue } from '../protocol/jsonCodec.js';
 import { OP } from '../protocol/opcodes.js';
 import { createdOn, type MasterNode, type MasterPartition, type MasterState } from './masterState.js';
+import { leaderOf, type ReplicaView, statusOf } from './replicaView.js';
 
 /** What the routes need of the master. */
 export interface Cluster {
@@ -21,6 +22,8 @@ export interface Cluster {
   register(addr: string): Promise<MasterNode>;
   /** A node's newest heartbeat response since its registration, and its time, unix ms. */
   heartbeatOf(node: MasterNode): { response: HeartbeatResponse; atMs: number } | null;
+  /** Time without a heartbeat response after which a node counts as away, ms. */
+  readonly silenceMs: number;
   /** Takes a heartbeat response. */
   received(node: MasterNode, response: HeartbeatResponse): void;
   /** Has a node load a partition; its response, null when none came. */
@@ -30,9 +33,16 @@ export interface Cluster {
 }
 
 /** Codes of the real master (`admin.md` 4.1). */
-const CODE = { success: 0, internal: 1, parameter: 2, partitionNotExists: 9, nodeNotExists: 10 } as const;
+const CODE = {
+  success: 0,
+  internal: 1,
+  parameter: 2,
+  volNotExists: 7,
+  partitionNotExists: 9,
+  nodeNotExists: 10,
+} as const;
 
-/** The HTTP calls that a data node makes (`admin.md` 4.2), and `/status` for people and tests. Errors come in the master's envelope. */
+/** The HTTP calls that a data node makes (`admin.md` 4.2), the clients' view of the partitions, and `/status` for people and tests. Errors come in the master's envelope. */
 export function createMasterApi(cluster: Cluster): (request: HttpRequest) => Promise<HttpResponse> {
   return async (request) => {
     const parameters = new URLSearchParams(request.query);
@@ -45,6 +55,8 @@ export function createMasterApi(cluster: Cluster): (request: HttpRequest) => Pro
         return getNode(cluster, parameters.get('addr'));
       case '/dataPartition/get':
         return getPartition(cluster, parameters.get('id'));
+      case '/client/partitions':
+        return getClientView(cluster, parameters.get('name'));
       case '/dataPartition/load':
         return loadPartition(cluster, parameters.get('id'));
       case '/dataNode/response':
@@ -93,13 +105,13 @@ function getPartition(cluster: Cluster, id: string | null): HttpResponse {
   if (id === null || !/^[0-9]+$/.test(id)) return refuse(CODE.parameter, 'parameter id not found');
   const partition = cluster.state.partitions.find((candidate) => candidate.id === Number(id));
   if (partition === undefined) return refuse(CODE.partitionNotExists, 'data partition not exists');
-  const replicas = partition.hosts.map((addr) => replicaOf(cluster, partition, addr));
+  const replicas = replicasOf(cluster, partition);
   const body = {
     PartitionID: partition.id,
     LastLoadedTime: 0,
     ReplicaNum: partition.hosts.length,
-    Status: 2,
-    Replicas: replicas,
+    Status: statusOf(replicas),
+    Replicas: replicas.map((replica) => replicaBody(partition, replica)),
     Hosts: partition.hosts,
     Peers: partition.peers,
     MissingNodes: {},
@@ -122,13 +134,46 @@ async function loadPartition(cluster: Cluster, id: string | null): Promise<HttpR
   return success(`[${texts.join(',')}]`);
 }
 
-function replicaOf(cluster: Cluster, partition: MasterPartition, addr: string): object {
-  const node = cluster.state.nodes.find((candidate) => candidate.addr === addr);
-  const heartbeat = node === undefined ? null : cluster.heartbeatOf(node);
-  const report = heartbeat?.response.partitionReports.find((one) => one.partitionId === partition.id);
+/** What clients ask a master: every partition with its hosts, the primary first. */
+function getClientView(cluster: Cluster, name: string | null): HttpResponse {
+  if (name === null) return refuse(CODE.parameter, 'parameter name not found');
+  if (name !== cluster.state.volume) return refuse(CODE.volNotExists, 'vol not exists');
+  const partitions = cluster.state.partitions.map((partition) => {
+    const replicas = replicasOf(cluster, partition);
+    return {
+      PartitionID: partition.id,
+      Status: statusOf(replicas),
+      ReplicaNum: replicas.length,
+      Hosts: partition.hosts,
+      LeaderAddr: leaderOf(replicas),
+      Epoch: 0,
+    };
+  });
+  return success(JSON.stringify({ DataPartitions: partitions }));
+}
+
+/** The replicas in host order, as the newest heartbeats of their nodes tell of them. */
+function replicasOf(cluster: Cluster, partition: MasterPartition): ReplicaView[] {
+  return partition.hosts.map((addr, index) => {
+    const node = cluster.state.nodes.find((candidate) => candidate.addr === addr);
+    const heartbeat = node === undefined ? null : cluster.heartbeatOf(node);
+    return {
+      addr,
+      diskPath: partition.diskPaths[index] ?? '',
+      isLive: heartbeat !== null && Date.now() - heartbeat.atMs <= cluster.silenceMs,
+      reportedAtMs: heartbeat?.atMs ?? 0,
+      report: heartbeat?.response.partitionReports.find((one) => one.partitionId === partition.id) ?? null,
+    };
+  });
+}
+
+function replicaBody(
+  partition: MasterPartition,
+  { addr, diskPath, reportedAtMs, report }: ReplicaView,
+): object {
   return {
     Addr: addr,
-    ReportTime: Math.floor((heartbeat?.atMs ?? 0) / 1000),
+    ReportTime: Math.floor(reportedAtMs / 1000),
     FileCount: report?.extentCount ?? 0,
     Status: report?.status ?? 2,
     HasLoadResponse: false,
@@ -136,7 +181,7 @@ function replicaOf(cluster: Cluster, partition: MasterPartition, addr: string): 
     UsedSize: report?.used ?? 0,
     IsLeader: report?.isLeader ?? false,
     NeedsToCompare: report?.needCompare ?? false,
-    DiskPath: partition.diskPath,
+    DiskPath: diskPath,
   };
 }
 

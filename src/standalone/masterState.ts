@@ -17,15 +17,19 @@ export interface MasterNode {
 export interface MasterPartition {
   id: number;
   sizeBytes: number;
+  /** The replicas, `ip:port`; the first is the primary. */
   hosts: string[];
+  /** The same nodes, by id. */
   peers: Peer[];
-  /** Disk on which the node says it created it; empty: not created yet. */
-  diskPath: string;
+  /** For each host, the disk on which it says it created its replica; empty: not created yet. */
+  diskPaths: string[];
 }
 
 export interface MasterState {
-  version: 1;
+  version: 2;
   volume: string;
+  /** Nodes that the data folder was made for; 0: not said yet. */
+  nodeCount: number;
   nextNodeId: number;
   nodes: MasterNode[];
   partitions: MasterPartition[];
@@ -33,7 +37,7 @@ export interface MasterState {
 
 /** The state of a master that has seen nothing yet, for one volume. */
 export function newState(volume: string): MasterState {
-  return { version: 1, volume, nextNodeId: 1, nodes: [], partitions: [] };
+  return { version: 2, volume, nodeCount: 0, nextNodeId: 1, nodes: [], partitions: [] };
 }
 
 /**
@@ -59,17 +63,31 @@ function moveNode(state: MasterState, node: MasterNode, addr: string): void {
   node.addr = addr;
 }
 
-/** Adds one-replica partitions on `node` until ids 1..count exist. Existing ones stay as they are. */
+/** A partition has so many replicas, or as many as there are nodes. */
+const REPLICAS_MAX = 3;
+
+/**
+ * Adds partitions on `nodes` until ids 1..count exist, with three replicas or one on each node. The hosts rotate: partition 1 has the first node as its
+ * primary, 2 the second, so that every node is one. Existing partitions stay as they are.
+ */
 export function growPartitions(
   state: MasterState,
   count: number,
   sizeBytes: number,
-  { id: nodeId, addr }: MasterNode,
+  nodes: readonly MasterNode[],
 ): void {
   const existing = new Set(state.partitions.map((partition) => partition.id));
+  const replicas = Math.min(REPLICAS_MAX, nodes.length);
   for (let id = 1; id <= count; id++) {
     if (existing.has(id)) continue;
-    state.partitions.push({ id, sizeBytes, hosts: [addr], peers: [{ id: nodeId, addr }], diskPath: '' });
+    const chosen = Array.from({ length: replicas }, (_, turn) => nodes[(id - 1 + turn) % nodes.length]!);
+    state.partitions.push({
+      id,
+      sizeBytes,
+      hosts: chosen.map(({ addr }) => addr),
+      peers: chosen.map((node) => ({ id: node.id, addr: node.addr })),
+      diskPaths: chosen.map(() => ''),
+    });
   }
   state.partitions.sort((a, b) => a.id - b.id);
 }
@@ -77,13 +95,42 @@ export function growPartitions(
 /** Ids that the node must have: those it said it created. */
 export function createdOn(state: MasterState, addr: string): number[] {
   return state.partitions
-    .filter((partition) => partition.diskPath !== '' && partition.hosts.includes(addr))
+    .filter(({ hosts, diskPaths }) => (diskPaths[hosts.indexOf(addr)] ?? '') !== '')
     .map((partition) => partition.id);
 }
 
-/** Partitions that the node still has to create. */
+/** Partitions whose replica the node still has to create. */
 export function pendingOn(state: MasterState, addr: string): MasterPartition[] {
-  return state.partitions.filter((partition) => partition.diskPath === '' && partition.hosts.includes(addr));
+  return state.partitions.filter(({ hosts, diskPaths }) => diskPaths[hosts.indexOf(addr)] === '');
+}
+
+/** The node has created its replica. */
+export function replicaCreated(partition: MasterPartition, addr: string, diskPath: string): void {
+  const index = partition.hosts.indexOf(addr);
+  if (index >= 0) partition.diskPaths[index] = diskPath;
+}
+
+/** Whether every replica exists. */
+export function isComplete(partition: MasterPartition): boolean {
+  return partition.diskPaths.every((path) => path !== '');
+}
+
+/**
+ * Why a state does not fit the nodes that there will be; null when it does. Its partitions have their hosts for good: with more nodes some would have none, with
+ * fewer some would lack hosts.
+ */
+export function misfit(state: MasterState, addrs: readonly string[]): string | null {
+  const { nodeCount } = state;
+  const begun = state.partitions.some(({ diskPaths }) => diskPaths.some((path) => path !== ''));
+  if (nodeCount === 0 || !begun) return null;
+  if (nodeCount !== addrs.length) {
+    return `is of a cluster of ${nodeCount === 1 ? 'one node' : `${nodeCount} nodes`}: start it with --nodes ${nodeCount}`;
+  }
+  const known = state.nodes.map(({ addr }) => ipOf(addr));
+  const strange = addrs.find((addr) => !known.includes(ipOf(addr)));
+  return strange === undefined
+    ? null
+    : `is of nodes at ${known.join(', ')}, not at ${ipOf(strange)}: start it with --address ${known[0]}`;
 }
 
 function ipOf(addr: string): string {
@@ -102,20 +149,36 @@ export async function loadState(folder: string): Promise<MasterState | null> {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
     throw error;
   }
-  let state: Partial<MasterState> | null;
+  let file: Partial<StateFile> | null;
   try {
-    state = JSON.parse(text) as Partial<MasterState> | null;
+    file = JSON.parse(text) as Partial<StateFile> | null;
   } catch (error) {
     throw new Error(`the embedded master cannot read ${path}: ${(error as Error).message}`);
   }
   const complete =
-    state?.version === 1 &&
-    typeof state.volume === 'string' &&
-    Number.isSafeInteger(state.nextNodeId) &&
-    Array.isArray(state.nodes) &&
-    Array.isArray(state.partitions);
+    (file?.version === 1 || file?.version === 2) &&
+    typeof file.volume === 'string' &&
+    Number.isSafeInteger(file.nextNodeId) &&
+    Array.isArray(file.nodes) &&
+    Array.isArray(file.partitions);
   if (!complete) throw new Error(`the embedded master does not understand ${path}`);
-  return state as MasterState;
+  return currentState(file as StateFile);
+}
+
+/** Version 1 knew one replica a partition, on one disk. */
+type StateFile = Omit<MasterState, 'version' | 'nodeCount' | 'partitions'> & {
+  version: 1 | 2;
+  nodeCount?: number;
+  partitions: (Omit<MasterPartition, 'diskPaths'> & { diskPaths?: string[]; diskPath?: string })[];
+};
+
+function currentState(file: StateFile): MasterState {
+  const partitions = file.partitions.map(({ diskPath = '', diskPaths = [diskPath], ...rest }) => ({
+    ...rest,
+    diskPaths,
+  }));
+  const { nodeCount = Math.min(1, file.nodes.length) } = file;
+  return { ...file, version: 2, nodeCount, partitions };
 }
 
 /** Replaces the state of `folder`: durable when the promise resolves. One save at a time. */

@@ -19,8 +19,9 @@ const CREATE_TIMEOUT_MS = 20_000;
 const HEARTBEAT_TIMEOUT_MS = 5_000;
 /** Time for a node to post what it was asked to load; the real master gives 120 s (`admin.md` 14.4). */
 const LOAD_TIMEOUT_MS = 20_000;
-/** Pause before another try with a node whose port does not answer, and after a refused creation. */
+/** Pause before another try with a node whose port does not answer yet, with one that has answered before, and after a refused creation. */
 const CONNECT_RETRY_MS = 100;
+const AWAY_RETRY_MS = 1_000;
 const CREATE_RETRY_MS = 1_000;
 
 export interface NodeLinkOptions {
@@ -120,7 +121,7 @@ export class NodeLink {
       this.#woken = false;
       if (performance.now() >= heartbeatDueMs) {
         const sent = await this.#sendHeartbeat();
-        heartbeatDueMs = performance.now() + (sent ? this.#options.heartbeatIntervalMs : CONNECT_RETRY_MS);
+        heartbeatDueMs = performance.now() + this.#pauseAfter(sent);
       }
       if (this.#heartbeat !== null && performance.now() >= creationDueMs) {
         const created = await this.#createPending();
@@ -130,6 +131,13 @@ export class NodeLink {
       const dueMs = creationDueMs === 0 ? heartbeatDueMs : Math.min(heartbeatDueMs, creationDueMs);
       await this.#sleep(dueMs - performance.now());
     }
+  }
+
+  /** A node that went away registers when it is back, which makes a new link. */
+  #pauseAfter(sent: boolean): number {
+    const { heartbeatIntervalMs } = this.#options;
+    if (sent) return heartbeatIntervalMs;
+    return this.#heartbeat === null ? CONNECT_RETRY_MS : Math.min(AWAY_RETRY_MS, heartbeatIntervalMs);
   }
 
   async #sendHeartbeat(): Promise<boolean> {

@@ -3,12 +3,13 @@
  *
  * The file is written for people as much as for the node: `extentd -c <data>/datanode.json -f` starts the same node against the running master.
  */
+import assert from 'node:assert';
 import { randomInt } from 'node:crypto';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { EXTENTD_DEFAULTS } from '../config/config.js';
 import { SETTINGS } from '../config/settingRows.js';
-import type { StandaloneFlags } from '../config/standaloneFlags.js';
+import { addressOfNode, type StandaloneFlags } from '../config/standaloneFlags.js';
 
 /** Folders of a standalone node under its data folder. */
 export function standaloneFolders(flags: StandaloneFlags): {
@@ -24,6 +25,23 @@ export function standaloneFolders(flags: StandaloneFlags): {
     raft: join(dataFolder, 'raft'),
     master: join(dataFolder, 'master'),
   };
+}
+
+/** Each node of `flags` as flags of its own: one node is as it is, several have their folders and addresses. All ports of `flags` must be chosen. */
+export function flagsOfNodes(flags: StandaloneFlags): StandaloneFlags[] {
+  const { nodeCount, dataFolder, settings } = flags;
+  if (nodeCount === 1) return [flags];
+  return Array.from({ length: nodeCount }, (_, index) => {
+    const address = addressOfNode(flags.address, index);
+    assert(address !== null, 'the flags were checked');
+    return {
+      ...flags,
+      nodeCount: 1,
+      dataFolder: join(dataFolder, `node${index + 1}`),
+      address,
+      settings: { ...settings, listenAddress: address, httpAddress: address },
+    };
+  });
 }
 
 /** The config file's text. All ports of `flags` must be chosen. Settings are written where they differ from the defaults. */

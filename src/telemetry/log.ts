@@ -95,6 +95,8 @@ export interface LogEnvironment {
   readonly warnLogDir: string;
   /** Where standard error went before it was sent to `output.log`: what people should hear goes there too. */
   readonly terminalFd?: number;
+  /** Each line goes there too, in readable form. */
+  readonly linesToTerminal?: boolean;
   /** The system's; tests have others. */
   readonly calls?: FileCalls;
   readonly clock?: LogClock;
@@ -156,7 +158,10 @@ export async function openFileLog(
   const ump = await openUmpFiles({ ...common, folder: warnLogDir, entriesPerSecond, timeoutMs: OPEN_MS });
   return {
     ok: true,
-    nodeLog: fileLog({ level, settings, queues, files, upkeep, errorOutput, terminal, ump }),
+    nodeLog: fileLog({
+      ...{ level, settings, queues, files, upkeep, errorOutput, terminal, ump },
+      echo: environment.linesToTerminal === true ? terminal : [],
+    }),
   };
 }
 
@@ -168,13 +173,18 @@ interface FileLogParts {
   upkeep: LogUpkeep;
   errorOutput: LogFile;
   terminal: readonly LogFile[];
+  /** Where each line is shown besides. */
+  echo: readonly LogFile[];
   ump: UmpFiles | undefined;
 }
 
 function fileLog(parts: FileLogParts): NodeLog {
-  const { queues, files, upkeep, errorOutput, terminal, ump } = parts;
+  const { queues, files, upkeep, errorOutput, terminal, echo, ump } = parts;
   const format = parts.settings.logFormat === 'text' ? formatReferenceLine : asItIs;
-  const put = (kind: FileKind, record: string): void => queues.get(kind)!.write(format(record));
+  const put = (kind: FileKind, record: string): void => {
+    queues.get(kind)!.write(format(record));
+    for (const one of echo) one.write(formatLogLine(record));
+  };
   const log = pino({ ...RECORDS, level: parts.level }, new LevelFiles(put));
   const critical = criticalLog((record) => put('critical', record));
   const alarms = new Alarms(log, ump === undefined ? [critical] : [critical, (alarm) => ump.alarm(alarm)]);

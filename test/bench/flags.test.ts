@@ -52,6 +52,38 @@ t.test('deletes: how many are made first, and how much is in each', async (t) =>
   t.match(message('--op', 'tinywrite', '--ids', 'self'), /^--ids self cannot be used with tiny extents/);
 });
 
+t.test('replicated runs take nodes and partitions from a master', async (t) => {
+  t.match(options(), { volume: null, keepGoing: false });
+  const made = options('--replicated');
+  t.same(made.targets, [{ name: '127.0.0.1:17010', address: { host: '127.0.0.1', port: 17010 }, pids: [] }]);
+  t.match(made, { volume: 'demo', partitions: [], conns: 6, keepGoing: false });
+  const other = options(
+    '--replicated',
+    '--master',
+    'h:1',
+    '--volume',
+    'v',
+    '--partition',
+    '2',
+    '--keep-going',
+  );
+  t.match(other, { volume: 'v', partitions: [2], keepGoing: true, targets: [{ name: 'h:1' }] });
+  const cases: [string, RegExp][] = [
+    ['--master h:1', /^--master needs --replicated/],
+    ['--volume v', /^--volume needs --replicated/],
+    ['--keep-going', /^--keep-going needs --replicated/],
+    ['--replicated --addr h:1', /leave out --addr/],
+    ['--replicated --followers h:1', /leave out --followers/],
+    ['--replicated --master nowhere', /^--master must be host:port, not "nowhere"/],
+    ['--replicated --volume=', /^--volume must name a volume/],
+    ['--replicated --ids self', /^--ids self cannot be used with --replicated/],
+    ['--replicated --op read', /^--op read asks the raft leader/],
+    ['--replicated --op mixed --mix write=50,read=50', /^--op read asks the raft leader/],
+    ['--replicated --master h:1 --compare a=h:1 b=h:2', /leave out --master/],
+  ];
+  for (const [args, expected] of cases) t.match(message(...args.split(' ')), expected, args);
+});
+
 t.test('values are read as they are typed', async (t) => {
   t.equal(options('--size', '128k').sizeBytes, 131_072);
   t.equal(options('--size', '1M').sizeBytes, 1_048_576);
@@ -158,5 +190,5 @@ t.test('help names the flags that exist, and no others', async (t) => {
   t.equal(parseFlags(['--help']).ok, 'help');
   const named = new Set<string>(HELP.match(/(?<=\s)--[a-z-]+/g) ?? []);
   for (const flag of named) t.notMatch(message(flag), /Unknown option/, flag);
-  t.equal(named.size, 30, 'all but --help itself');
+  t.equal(named.size, 34, 'all but --help itself');
 });

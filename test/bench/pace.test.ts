@@ -62,8 +62,8 @@ t.test('connections are divided by class, thread and partition', async (t) => {
   t.same(classConnections(mix, 8), { append: 6, read: 2 });
   t.same(classConnections(mix, 2), { append: 1, read: 1 }, 'at least one of each');
   t.same(classConnections([[KIND.read, 100]], 3), { append: 0, read: 3 });
-  const settings = { conns: 8, extents: 2, partitions: [1, 2, 3], mix, rate: 800, threads: 4 };
-  const workers = divide(settings);
+  const settings = { conns: 8, extents: 2, mix, rate: 800, threads: 4 };
+  const workers = divide(settings, [{ hosts: ['a:1'], partitions: [1, 2, 3] }]);
   t.equal(workers.length, 2, 'every thread needs a connection of each class');
   for (const worker of workers) {
     t.same(
@@ -77,6 +77,41 @@ t.test('connections are divided by class, thread and partition', async (t) => {
   const rate = all.reduce((sum, part) => sum + part.ratePerSecond!, 0);
   t.ok(Math.abs(rate - 800) < 1e-9, 'the rates add up');
 });
+
+t.test(
+  'host lists take turns in each class, and so do the partitions of a list and the replicas read from',
+  async (t) => {
+    const mix = [
+      [KIND.write, 50],
+      [KIND.followerread, 50],
+    ] as const;
+    const lists = [
+      { hosts: ['a:1', 'b:1'], partitions: [1, 3, 5] },
+      { hosts: ['b:1', 'a:1'], partitions: [2] },
+    ];
+    const all = divide({ conns: 8, extents: 1, mix, rate: null, threads: 1 }, lists).flat();
+    for (const name of ['append', 'read']) {
+      const some = all.filter((part) => part.class === name);
+      t.same(
+        some.map((part) => part.list),
+        [0, 1, 0, 1],
+        name,
+      );
+      t.same(
+        some.map((part) => part.replica),
+        [0, 0, 1, 1],
+        name,
+      );
+      for (const { list, lanePartitions } of some)
+        t.ok(lanePartitions.every((id) => lists[list]!.partitions.includes(id)));
+    }
+    t.same(
+      all.filter((part) => part.list === 0).map((part) => part.lanePartitions[0]),
+      [1, 3, 5, 1],
+      'all partitions of the list',
+    );
+  },
+);
 
 t.test('the default leaves half of the cores to the node', async (t) => {
   t.equal(defaultThreads(4, 2), 1);

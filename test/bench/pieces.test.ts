@@ -23,6 +23,10 @@ function drain(plan: Plan, answer: (op: PlannedOp) => void): PlannedOp[] {
   return sent;
 }
 
+function lanes(...lanePartitions: number[]): Lanes {
+  return new Lanes({ lanePartitions, ids: { by: 'server' }, extentBytesMax: 128 * KiB * KiB });
+}
+
 /** Tiny writes as a node places them: extents in turn. */
 function place(): (op: PlannedOp) => void {
   let count = 0;
@@ -37,19 +41,19 @@ function place(): (op: PlannedOp) => void {
 
 t.test('tiny writes name no place, and no two have the same stamps', async (t) => {
   const pieces = new Pieces(3, false);
-  const sent = drain(new TinyWritePlan([1, 2], 4 * KiB, pieces, true, 100), place());
+  const sent = drain(new TinyWritePlan(lanes(1, 2), 4 * KiB, pieces, true, 100), place());
   t.equal(sent.length, 100);
   t.ok(sent.every((op) => op.kind === KIND.tinywrite && op.extentId === 0 && op.offset === 0));
   t.equal(new Set(sent.map((op) => op.stampOffset)).size, 100);
   const other = new Pieces(4, false);
-  const [op] = drain(new TinyWritePlan([1], 4 * KiB, other, true, 1), place());
+  const [op] = drain(new TinyWritePlan(lanes(1), 4 * KiB, other, true, 1), place());
   t.not(op!.stampExtentId, sent[0]!.stampExtentId, 'connections differ');
   t.ok(sent.slice(0, 4).every((op, index) => op.partitionId === [1, 2, 1, 2][index]));
 });
 
 t.test('kept pieces lie in every tiny extent, are not counted, and are not deleted', async (t) => {
   const pieces = new Pieces(0, true);
-  drain(new TinyWritePlan([1], 4 * KiB, pieces, true, 700), place());
+  drain(new TinyWritePlan(lanes(1), 4 * KiB, pieces, true, 700), place());
   t.equal(pieces.list.filter((piece) => !piece.kept).length, 700);
   const kept = pieces.list.filter((piece) => piece.kept);
   t.equal(new Set(kept.map((piece) => piece.extentId)).size, 64);
@@ -100,7 +104,7 @@ t.test(
   'verifying reads what is written, zeros where tiny ranges were deleted, and nothing unknown',
   async (t) => {
     const pieces = new Pieces(0, false);
-    drain(new TinyWritePlan([1], 200 * KiB, pieces, true, 4), place());
+    drain(new TinyWritePlan(lanes(1), 200 * KiB, pieces, true, 4), place());
     pieces.list[1]!.state = PIECE.deleted;
     pieces.list[2]!.state = PIECE.deleting;
     const normal = pieces.add(1, 4 * KiB, 1025, 0);
@@ -120,3 +124,29 @@ t.test(
     );
   },
 );
+
+t.test('a node is asked only for what it has', async (t) => {
+  const pieces = new Pieces(0, false);
+  drain(new TinyWritePlan(lanes(1, 2), 4 * KiB, pieces, true, 6), place());
+  const reads = drain(
+    new PieceVerifyPlan(pieces, KIND.followerread, 128 * KiB, (partitionId) => partitionId === 2),
+    () => {},
+  );
+  t.same(
+    reads.map((op) => op.partitionId),
+    [2, 2, 2],
+  );
+});
+
+t.test('tiny writes follow lanes that move to other partitions', async (t) => {
+  const moving = lanes(1, 2);
+  const plan = new TinyWritePlan(moving, 4 * KiB, new Pieces(0, false), false, Number.POSITIVE_INFINITY);
+  const op = new PlannedOp();
+  const next = (): number => {
+    plan.next(op);
+    return op.partitionId;
+  };
+  t.same([next(), next()], [1, 2]);
+  moving.move([5, 6]);
+  t.same([next(), next(), next()], [5, 6, 5]);
+});

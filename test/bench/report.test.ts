@@ -14,6 +14,9 @@ import { Stats } from '../../bench/stats.js';
 import { linearScale, logScale } from '../../bench/svgChart.js';
 import { bytesToWarm, warmMemory } from '../../bench/warmMemory.js';
 
+/** One node, of which everything was read back. */
+const replicas = [{ address: '127.0.0.1:17310', primaryOf: 4, verifiedBytes: 1 << 20, mismatches: 0 }];
+
 function optionsOf(...args: string[]): LoadOptions {
   const outcome = parseFlags(args);
   if (outcome.ok !== true) throw new Error('bad flags in a test');
@@ -44,7 +47,7 @@ function runOf(name: string, ops: number, log = new FailureLog()): RunResult {
     generatorCpuSeconds: 0.01,
     unsent: 0,
     verified: true,
-    verifiedBytes: 1 << 20,
+    replicas,
   });
 }
 
@@ -88,6 +91,7 @@ t.test('the table and its notes', async (t) => {
   t.match(text, /mismatch +1 packet with wrong content\n +partition 1 extent 1025/);
   t.match(text, /server +10\.0 µs CPU an operation \(0\.01 cores\), memory 95 MB → 124 MB, peak 130 MB/);
   t.match(formatResult(runOf('node', 1000)), /verified +1 MiB read back, all as written/);
+  t.notMatch(text, 'replica', 'one node is not named again');
 });
 
 t.test('a run that never began says so', async (t) => {
@@ -105,6 +109,7 @@ t.test('a run that never began says so', async (t) => {
     generatorCpuSeconds: 0,
     unsent: 0,
     verified: false,
+    replicas: [],
   });
   t.equal(run.total.ops, 0, 'what preparing counted is not part of it');
   t.match(formatResult(run), /4 × connect: connect ECONNREFUSED.*\nnothing was measured/);
@@ -129,6 +134,7 @@ t.test('the JSON file', async (t) => {
     'mismatchTexts',
     'mismatches',
     'name',
+    'replicas',
     'server',
     'startedAt',
     'timeline',

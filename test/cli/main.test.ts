@@ -51,7 +51,7 @@ t.test('what cannot start is one line on standard error and exit code 1', async 
     [['-c', join(folder, 'nowhere.json'), '-f'], /^Fatal: config file .* cannot be read: ENOENT/],
     [['-c', configFile('{"role":'), '-f'], /^Fatal: not valid JSON/],
     [['standalone', '--disks', 'x'], /^Fatal: --disks: /],
-    [['standalone', '--nodes', '3'], /^Fatal: --nodes: /],
+    [['standalone', '--nodes', '9'], /^Fatal: --nodes: /],
   ];
   for (const [args, expected] of cases) {
     const { status, stdout, stderr } = extentd(...args);

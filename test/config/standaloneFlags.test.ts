@@ -4,7 +4,11 @@
 import { resolve } from 'node:path';
 import t from 'tap';
 import { EXTENTD_DEFAULTS } from '../../src/config/config.js';
-import { parseStandaloneFlags, type StandaloneFlags } from '../../src/config/standaloneFlags.js';
+import {
+  addressOfNode,
+  parseStandaloneFlags,
+  type StandaloneFlags,
+} from '../../src/config/standaloneFlags.js';
 
 function accept(...args: string[]): StandaloneFlags {
   const request = parseStandaloneFlags(args);
@@ -15,6 +19,7 @@ function accept(...args: string[]): StandaloneFlags {
 t.test('without flags: the addresses and sizes that the documentation promises', async (t) => {
   t.strictSame(accept(), {
     dataFolder: resolve('./data'),
+    nodeCount: 1,
     diskCount: 2,
     partitionCount: 8,
     volume: 'demo',
@@ -60,6 +65,16 @@ t.test('port 0 means any free one, for as many ports as wanted', async (t) => {
   t.match(flags, { port: 0, httpPort: 0, raftHeartbeatPort: 0, raftReplicaPort: 0, masterPort: 0 });
 });
 
+t.test('addresses of several nodes are counted up from the first', async (t) => {
+  t.match(accept('--nodes', '3'), { nodeCount: 3, address: '127.0.0.1' });
+  t.equal(accept('--nodes', '2', '--address', '10.0.0.253').nodeCount, 2);
+  t.equal(accept('--address', '10.0.0.255').nodeCount, 1, 'one node takes what it is given');
+  t.strictSame(
+    [0, 1, 2].map((index) => addressOfNode('127.0.0.253', index)),
+    ['127.0.0.253', '127.0.0.254', null],
+  );
+});
+
 t.test('a bad flag is one clear line that names it', async (t) => {
   const cases: [string, RegExp][] = [
     ['--bogus', /^Unknown option '--bogus' \(--help/],
@@ -78,8 +93,13 @@ t.test('a bad flag is one clear line that names it', async (t) => {
     ['--address localhost', /^--address: must be the IPv4 address/],
     ['--address 0.0.0.0', /^--address: /],
     ['--log-level loud', /^--log-level: must be debug, info, warn or error/],
-    ['--nodes 3', /^--nodes: this version runs one node/],
+    ['--nodes 0', /^--nodes: must be a whole number from 1 to 8/],
+    ['--nodes 9', /^--nodes: must be a whole number from 1 to 8/],
     ['--nodes x', /^--nodes: must be a whole number/],
+    ['--nodes 3 --address 127.0.0.253', /^--address: leaves no room for the addresses of 3 nodes/],
+    ['--nodes 3 --set extentd.listenAddress=0.0.0.0', /^--set extentd.listenAddress: each node has its own/],
+    ['--nodes 3 --set extentd.httpAddress=0.0.0.0', /^--set extentd.httpAddress: each node has its own/],
+    ['--nodes 3 --set extentd.exporterAddress=::1', /^--set extentd.exporterAddress: each node has its own/],
     ['--set extentd.stallMs=1', /^--set extentd.stallMs: must be a whole number from 100 to 60000/],
     ['--set extentd.stallMs=fast', /^--set extentd.stallMs: .*"fast"/],
     ['--set extentd.strictAppend=1', /^--set extentd.strictAppend: must be true or false/],
@@ -98,6 +118,6 @@ t.test('--help names every flag', async (t) => {
   const request = parseStandaloneFlags(['--help', '--port', '1']);
   t.equal(request.kind, 'help');
   const flags =
-    'data disks partitions address port http raft-heartbeat raft-replica master log-level set help';
+    'data nodes disks partitions address port http raft-heartbeat raft-replica master log-level set help';
   if (request.kind === 'help') for (const flag of flags.split(' ')) t.match(request.text, `--${flag} `);
 });

@@ -40,9 +40,9 @@ export class FakeNode {
     this.#server = createServer((socket) => this.#accept(socket));
   }
 
-  async listen(port = 0): Promise<string> {
-    await new Promise<void>((resolve) => this.#server.listen(port, '127.0.0.1', resolve));
-    return `127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  async listen(port = 0, ip = '127.0.0.1'): Promise<string> {
+    await new Promise<void>((resolve) => this.#server.listen(port, ip, resolve));
+    return `${ip}:${(this.#server.address() as AddressInfo).port}`;
   }
 
   async close(): Promise<void> {

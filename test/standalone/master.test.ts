@@ -6,6 +6,7 @@ import t, { type Test } from 'tap';
 import { OP } from '../../src/protocol/opcodes.js';
 import { EmbeddedMaster } from '../../src/standalone/master.js';
 import { recordedHttpBody, recordedHttpHead, recordedPackets, shapeOf } from '../control/recorded.js';
+import { untilAnswer } from '../support/until.js';
 import { FakeNode } from './fakeNode.js';
 
 const log = { info() {}, warn() {}, error() {} };
@@ -174,6 +175,84 @@ t.test(
   },
 );
 
+t.test(
+  'three nodes: partitions on all of them, tasks for each, and the view that clients ask for',
+  async (t) => {
+    const nodes = [new FakeNode(), new FakeNode(), new FakeNode()];
+    const addrs: string[] = [];
+    for (const [index, node] of nodes.entries()) {
+      t.teardown(() => node.close());
+      addrs.push(await node.listen(0, `127.0.0.${index + 1}`));
+    }
+    const options = { address: '127.0.0.1', port: 0, folder: await folderOf(t), volume: 'demo', log };
+    const master = await EmbeddedMaster.start({
+      ...{ ...options, partitionCount: 2, nodes: addrs, heartbeatIntervalMs: 100 },
+    });
+    t.teardown(() => master.stop());
+    for (const node of nodes) node.masterAddress = master.address;
+    const view = async (): Promise<{ PartitionID: number; Status: number; Hosts: string[] }[]> =>
+      JSON.parse((await nodes[0]!.http('GET', '/client/partitions?name=demo')).text).data.DataPartitions;
+    t.strictSame(
+      (await view()).map(({ Status }) => Status),
+      [1, 1],
+      'no replica exists yet',
+    );
+    // The ids follow the order in which the nodes were named, not the one in which they come.
+    const ids = [];
+    for (const index of [2, 0, 1]) {
+      t.match(await master.waitServing(0, never), /^2 of 2 partitions are not created/);
+      ids.push(
+        JSON.parse((await nodes[index]!.http('POST', `/dataNode/add?addr=${addrs[index]}`)).text).data,
+      );
+    }
+    t.strictSame(ids, [3, 1, 2]);
+    t.equal(await master.waitServing(10_000, never), null);
+    const [a, b, c] = addrs as [string, string, string];
+    for (const node of nodes) {
+      const created = node.packets.filter(({ opcode }) => opcode === OP.createDataPartition);
+      t.match(
+        created.map(({ task }) => task.Request),
+        [
+          { PartitionId: 1, Hosts: [a, b, c], Members: [{ id: 1 }, { id: 2 }, { id: 3 }] },
+          { PartitionId: 2, Hosts: [b, c, a], Members: [{ id: 2 }, { id: 3 }, { id: 1 }] },
+        ],
+      );
+      t.ok(node.packets.every(({ task }) => task['OperatorAddr'] === addrs[nodes.indexOf(node)]));
+    }
+    const rest = { Status: 2, ReplicaNum: 3, LeaderAddr: '', Epoch: 0 };
+    t.strictSame(await view(), [
+      { PartitionID: 1, Hosts: [a, b, c], ...rest },
+      { PartitionID: 2, Hosts: [b, c, a], ...rest },
+    ]);
+    const { data } = JSON.parse((await nodes[0]!.http('GET', '/dataPartition/get?id=2&name=demo')).text);
+    t.match(data, { ReplicaNum: 3, Hosts: [b, c, a], Peers: [{ id: 2, addr: b }, { id: 3 }, { id: 1 }] });
+    t.strictSame(
+      data.Replicas.map(({ Addr }: { Addr: string }) => Addr),
+      [b, c, a],
+      'replicas in the order of the hosts',
+    );
+    const unknown = JSON.parse((await nodes[0]!.http('GET', '/client/partitions?name=other')).text);
+    t.strictSame(unknown, { code: 7, msg: 'vol not exists', data: null });
+
+    // One goes away and comes back.
+    await nodes[1]!.close();
+    await untilAnswer(
+      'its partitions are read-only',
+      async () => (await view()).every(({ Status }) => Status === 1) || null,
+    );
+    const back = new FakeNode();
+    t.teardown(() => back.close());
+    back.masterAddress = master.address;
+    await back.listen(Number(b.split(':')[1]), '127.0.0.2');
+    t.equal(JSON.parse((await back.http('POST', `/dataNode/add?addr=${b}`)).text).data, 2);
+    await untilAnswer(
+      'they are read-write again',
+      async () => (await view()).every(({ Status }) => Status === 2) || null,
+    );
+    t.equal(back.count(OP.createDataPartition), 0, 'nothing is created again');
+  },
+);
+
 t.test('waiting ends when it is aborted, or says after its time what is missing', async (t) => {
   const master = await startMaster(t, await folderOf(t));
   t.equal(await master.waitServing(10, never), 'no node has registered');
@@ -213,6 +292,6 @@ t.test('/status shows nodes with their last heartbeat', async (t) => {
     cluster: 'standalone',
     volume: 'demo',
     nodes: [{ id: 1, addr, heartbeat: { Total: 100, Status: 1 } }],
-    partitions: [{ id: 1, hosts: [addr], diskPath: '/fake/disk1' }],
+    partitions: [{ id: 1, hosts: [addr], diskPaths: ['/fake/disk1'] }],
   });
 });

@@ -165,6 +165,8 @@ export function startProcess(t: Teardown, options: ProcessOptions): NodeProcess 
 export interface StandaloneOptions {
   /** A folder of an earlier node, to start on its disks again. Default: a new one. */
   folder?: string;
+  /** Default 1. With several, `RunningNode` is the first. */
+  nodes?: number;
   disks?: number;
   partitions?: number;
   /** Ports to use again; default any free ones. */
@@ -197,6 +199,12 @@ export async function startStandalone(t: Teardown, options: StandaloneOptions = 
     ...(options.execArgv === undefined ? {} : { execArgv: options.execArgv }),
     ...(options.env === undefined ? {} : { env: options.env }),
   });
+  // The processes of several nodes end a little after this one when it is killed, and their folders go with the test.
+  if ((options.nodes ?? 1) > 1) {
+    t.teardown(async () => {
+      if (!node.hasEnded) await node.terminate();
+    });
+  }
   const addresses = await node.whenReady();
   const address = addresses.get('data')!;
   return {
@@ -215,6 +223,7 @@ export function standaloneArgs(folder: string, options: StandaloneOptions): stri
   return [
     'standalone',
     ...['--data', folder],
+    ...['--nodes', String(options.nodes ?? 1)],
     ...['--disks', String(disks)],
     ...['--partitions', String(partitions)],
     ...['--port', String(port)],

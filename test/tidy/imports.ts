@@ -64,6 +64,8 @@ export const ALLOWED_IMPORTS: Readonly<Record<string, readonly string[]>> = {
     'src/protocol',
     'src/config',
     'src/telemetry',
+    // What a node's process and its supervisor say to each other.
+    'src/cli/daemon.ts',
     'src/control/space.ts',
     'src/http/httpServer.ts',
     'src/partition/diskSpace.ts',
