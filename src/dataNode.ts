@@ -23,9 +23,9 @@ import type { Readiness } from './http/messages.js';
 import type { ServedNode } from './http/startHttp.js';
 import { native } from './native/addon.js';
 import { NodeHttp } from './nodeHttp.js';
-import { nameOf } from './protocol/opcodes.js';
-import { resultName } from './protocol/resultCodes.js';
+import { NodeRepair } from './nodeRepair.js';
 import { Listener } from './server/listener.js';
+import { listenerLog } from './server/listenerLog.js';
 import { NodeServer } from './server/nodeServer.js';
 import type { OperationListener } from './server/operations.js';
 import { PortAccess } from './server/portAccess.js';
@@ -117,6 +117,7 @@ class RunningNode implements DataNode {
   #replicaLists: ReplicaLists | null = null;
   #server: NodeServer | null = null;
   #listener: Listener | null = null;
+  #repair: NodeRepair | null = null;
   #consul: ConsulRegistration | null = null;
   readonly #http: NodeHttp;
   /** What the start is at, for `/readyz`. */
@@ -176,29 +177,23 @@ class RunningNode implements DataNode {
     });
     this.#server = server;
     server.connectionCount = () => this.#listener?.connectionCount ?? 0;
-    this.#listener = new Listener(server.network, CONNECTIONS_MAX, useOnread, new PortAccess(config), {
-      refused: (reason) => this.#peerLog.write('warn', 'refused', 'connection refused', { reason }),
-      closed: (remote, reason) =>
-        this.#peerLog.write('warn', 'closed', 'connection closed', { remote, reason }),
-      failed: (remote, { opcode, resultCode, text, ...ids }) =>
-        this.#peerLog.write('warn', 'failed', 'packet answered with an error', {
-          remote,
-          op: nameOf(opcode),
-          result: resultName(resultCode),
-          text,
-          ...ids,
-        }),
-      connectionNotAdmitted: (remote, count) =>
-        this.#peerLog.write('warn', 'connection not admitted', 'connection not admitted', { remote, count }),
-      packetNotAdmitted: (remote, { opcode, requestId, partitionId, text }, count) =>
-        this.#peerLog.write('warn', 'packet not admitted', 'packet not admitted', {
-          ...{ remote, op: nameOf(opcode), requestId, partitionId, text, count },
-        }),
-    });
+    const access = new PortAccess(config);
+    this.#listener = new Listener(
+      server.network,
+      CONNECTIONS_MAX,
+      useOnread,
+      access,
+      listenerLog(this.#peerLog),
+    );
     this.#step = 'loading the disks';
     await server.whenLoaded(signal);
     this.#step = 'comparing the partitions with the list of the master';
     await this.#compare(signal);
+    this.#step = 'starting repair';
+    this.#repair = new NodeRepair({
+      ...{ config: this.#reloader.config, server, address: registration.address },
+      ...{ log: this.#peerLog, alarms: this.#alarms },
+    });
     this.#step = 'opening the data port';
     const bound = await this.#listener.listen(config.listenAddress, port);
     this.addresses.data = `${registration.localIP}:${bound}`;
@@ -237,6 +232,10 @@ class RunningNode implements DataNode {
           scrubIntervalMs: scrubIntervalHours * MS_PER_HOUR,
         }),
       ),
+    );
+    parts.register(
+      'repair',
+      always((config) => this.#repair?.change(config)),
     );
     parts.register(
       'watch',
@@ -348,7 +347,7 @@ class RunningNode implements DataNode {
       rack: () => this.#labels.rack,
       identity: { address: this.addresses.data, cluster, nodeId },
       stats: () => buildHeartbeat(server.state.disks(), server.state.partitions(), this.#labels),
-      ...{ limits: server.limits, checksums: server.checksums },
+      ...{ limits: server.limits, checksums: server.checksums, repair: this.#repair! },
       ...(exporterPort > 0 ? { metrics } : {}),
       ...(faultInjection ? { setFault: (fault) => server.setFault(fault) } : {}),
     };
@@ -378,6 +377,8 @@ class RunningNode implements DataNode {
     this.#listener?.stopAccepting();
     let clean = true;
     if (this.#server !== null) {
+      // Its notifications are answered before connections are closed, and workers are asked nothing more.
+      await this.#repair?.stop();
       await this.#server.drain(DRAIN_MS);
       clean = await this.#server.stopWorkers(WORKERS_END_MS);
     }

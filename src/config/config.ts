@@ -80,6 +80,15 @@ export interface ExtentdSettings extends Readonly<Record<LimitField, number>> {
   readonly scrubBytesPerSecond: number;
   /** `scrub.intervalHours`: a scrub begins this long after the last one began; 0: none does by itself. */
   readonly scrubIntervalHours: number;
+  /** `repair.enabled`: runs rounds of the partitions of which this node is the first host. */
+  readonly repairEnabled: boolean;
+  /** `repair.roundsPerDisk`, `repair.rounds`: rounds at one time, on one disk and in all. */
+  readonly repairRoundsPerDisk: number;
+  readonly repairRounds: number;
+  /** `repair.fetchesPerRound`: extents that a round or task fetches at one time. */
+  readonly repairFetchesPerRound: number;
+  /** `repair.bytesPerSecond`: what the node fetches from other replicas; 0: no limit. */
+  readonly repairBytesPerSecond: number;
   /** Address on which the HTTP port (`prof`) listens. */
   readonly httpAddress: string;
   /** Address on which `exporterPort` listens; empty: `httpAddress`. */
@@ -172,6 +181,12 @@ export const EXTENTD_DEFAULTS: ExtentdSettings = {
   checksumBytesPerSecond: 32 * MiB,
   scrubBytesPerSecond: 8 * MiB,
   scrubIntervalHours: 720,
+  repairEnabled: true,
+  repairRoundsPerDisk: 2,
+  repairRounds: 32,
+  // As many as the reference has.
+  repairFetchesPerRound: 17,
+  repairBytesPerSecond: 0,
   httpAddress: '127.0.0.1',
   exporterAddress: '',
   httpServer: 'auto',

@@ -13,6 +13,13 @@ type Field = keyof NodeConfig;
 export const LIVE_FIELDS = {
   limits: LIMIT_ROWS.map(({ field }) => field),
   checksums: ['checksumBytesPerSecond', 'scrubBytesPerSecond', 'scrubIntervalHours'],
+  repair: [
+    'repairEnabled',
+    'repairRoundsPerDisk',
+    'repairRounds',
+    'repairFetchesPerRound',
+    'repairBytesPerSecond',
+  ],
   watch: ['stallMs', 'loadTimeoutMs', 'probeTimeoutMs'],
   /** Looked at by a start only, so there is nothing to do. */
   start: ['allowLostPartitions'],

@@ -5,6 +5,7 @@
  */
 import type { ExtentdSettings } from './config.js';
 import { LIMIT_ROWS } from './diskLimits.js';
+import { REPAIR_ROWS } from './repairRows.js';
 
 const MiB = 1024 * 1024;
 const TiB = 1024 ** 4;
@@ -259,6 +260,7 @@ export const SETTINGS: readonly Setting[] = [
     unit: 'hours',
     effect: 'A scrub begins this long after the last one began; 0: only when it is asked for.',
   },
+  ...REPAIR_ROWS,
   {
     key: 'httpAddress',
     field: 'httpAddress',

@@ -78,6 +78,8 @@ async function nodePage(path: string, request: HttpRequest, options: ApiOptions)
       return setLimits(request, ask);
     case '/checksums':
       return envelope(await ask({ kind: 'checksums' }));
+    case '/repair':
+      return repair(request, ask);
     case '/checksums/scrub':
       return scrub(request, ask);
     case '/metrics':
@@ -106,6 +108,17 @@ async function partition(request: HttpRequest, ask: Ask): Promise<HttpResponse> 
   const id = parseUint(form.value.get('id') ?? '');
   if (!id.ok) return envelopeError(400, `parse param id fail: ${id.message}`);
   return envelope(await ask({ kind: 'partition', partitionId: id.value.value }));
+}
+
+/** `id`: of one partition, without it all of them. */
+async function repair(request: HttpRequest, ask: Ask): Promise<HttpResponse> {
+  const form = parseForm(request);
+  if (!form.ok) return envelopeError(400, `parse form fail: ${form.message}`);
+  const text = form.value.get('id');
+  if (text === undefined) return envelope(await ask({ kind: 'repair', partitionId: null }));
+  const id = parseUint(text);
+  if (!id.ok) return envelopeError(400, `parse param id fail: ${id.message}`);
+  return envelope(await ask({ kind: 'repair', partitionId: id.value.value }));
 }
 
 async function raftStatus(request: HttpRequest, ask: Ask): Promise<HttpResponse> {

@@ -15,6 +15,7 @@ import {
   type LimitsApi,
   type NodeQuestion,
   QUESTIONS_MAX,
+  type RepairApi,
 } from './messages.js';
 import { OVERVIEW_PARTITIONS_MAX, type Overview } from './overview.js';
 import type { NamedPartition } from './volumes.js';
@@ -35,6 +36,7 @@ export interface MainSideOptions {
   stats(): HeartbeatResponse;
   limits: LimitsApi;
   checksums: ChecksumsApi;
+  repair: RepairApi;
   /** Injects a fault; absent unless configured. */
   setFault?: (fault: FaultRequest) => Outcome<null>;
 }
@@ -91,6 +93,8 @@ export class MainSide {
         return { ok: true, value: { disks: this.#options.limits.view() } };
       case 'checksums':
         return this.#checksums(null);
+      case 'repair':
+        return this.#repair(question.partitionId);
       case 'scrub':
         return this.#checksums(question.disk);
       case 'setLimits':
@@ -148,6 +152,12 @@ export class MainSide {
     if (scrub === null) return { ok: true, value: { disks: await checksums.view() } };
     const outcome = await checksums.scrub(scrub);
     return outcome.ok ? { ok: true, value: { disks: outcome.value } } : outcome;
+  }
+
+  async #repair(partitionId: number | null): Promise<Outcome<unknown>> {
+    const { nodeView, repair } = this.#options;
+    if (partitionId !== null && nodeView.partition(partitionId) === undefined) return notExist();
+    return repair.view(partitionId);
   }
 
   #fault(fault: FaultRequest): Outcome<unknown> {

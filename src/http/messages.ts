@@ -5,6 +5,7 @@
 import type { HttpServerChoice } from '../config/config.js';
 import type { Limits } from '../config/diskLimits.js';
 import type { Outcome } from '../control/nodeView.js';
+import type { RepairView } from '../repair/messages.js';
 import type { HttpListener } from './listeners.js';
 import type { MetricsSource } from './metricsSource.js';
 import type { RefusalReport } from './refusals.js';
@@ -24,6 +25,8 @@ export type NodeQuestion =
   | { kind: 'extent' | 'block'; partitionId: number; extentId: number; extentText: string }
   | { kind: 'fault'; fault: FaultRequest }
   | { kind: 'limits' | 'checksums' }
+  /** Null: all partitions. */
+  | { kind: 'repair'; partitionId: number | null }
   | { kind: 'scrub'; disk: string }
   | { kind: 'setLimits'; disk: string; changes: [name: string, text: string][] };
 
@@ -86,6 +89,11 @@ export interface ChecksumsApi {
   view(): Promise<DiskChecksumsView[]>;
   /** Begins a scrub. `disk`: path or index, empty for all; an unknown one is an outcome with status 400. */
   scrub(disk: string): Promise<Outcome<DiskChecksumsView[]>>;
+}
+
+/** What the debug API does with repair: a view of one partition, or of all. */
+export interface RepairApi {
+  view(partitionId: number | null): Promise<Outcome<RepairView>>;
 }
 
 /** Whether the node serves, for `/readyz`; `reason`: what it waits for, empty when it is ready. */

@@ -89,6 +89,61 @@ export const METRICS = {
     'How late the event loop of the main thread was, looked at fifty times a second.',
   ),
 
+  repairRounds: row(
+    'extentd_repair_rounds_total',
+    'counter',
+    ['kind'],
+    'Rounds of repair of the partitions of which this node is the first host, by kind of extents.',
+  ),
+  repairTasks: row(
+    'extentd_repair_tasks_total',
+    'counter',
+    [],
+    'Tasks of repair carried out for other nodes.',
+  ),
+  repairExtents: row(
+    'extentd_repair_fetched_extents_total',
+    'counter',
+    [],
+    'Extents that were made as long here as on another replica.',
+  ),
+  repairBytes: row(
+    'extentd_repair_fetched_bytes_total',
+    'counter',
+    [],
+    'Bytes that were written for it, holes included.',
+  ),
+  repairFailures: row(
+    'extentd_repair_failures_total',
+    'counter',
+    ['what'],
+    'What failed: rounds, notifications to members, fetches of extents, syncs of tiny deletes.',
+  ),
+  repairAbsent: row(
+    'extentd_repair_absent_members',
+    'gauge',
+    [],
+    'Replicas that took no part in the last rounds of those partitions.',
+  ),
+  repairTiny: row(
+    'extentd_repair_tiny_extents',
+    'gauge',
+    ['state'],
+    'Tiny extents of those partitions, available for small writes or broken until a round finds all replicas equal.',
+  ),
+  repairJoining: row(
+    'extentd_repair_joining_partitions',
+    'gauge',
+    [],
+    'New replicas that do not have all data yet.',
+  ),
+  repairOldest: row(
+    'extentd_repair_oldest_round_age_seconds',
+    'gauge',
+    ['disk'],
+    'Since the last round began, of the partition that has waited longest; a round is due each minute.',
+  ),
+
   diskTotal: row('extentd_disk_total_bytes', 'gauge', ['disk'], 'Capacity less the reserve.'),
   diskUsed: row('extentd_disk_used_bytes', 'gauge', ['disk'], 'Used of it.'),
   diskAvailable: row('extentd_disk_available_bytes', 'gauge', ['disk'], 'Available of it.'),

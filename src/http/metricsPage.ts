@@ -22,6 +22,7 @@ import {
 import { cleanName, METRICS_CONTENT_TYPE, MetricsText } from './metricsText.js';
 import { METRICS, type MetricRow } from './metricTable.js';
 import { ProcessMetrics } from './processMetrics.js';
+import { repairOf } from './repairMetrics.js';
 import { type AskPartitions, type ServedPartition, type VolumeSums, Volumes } from './volumes.js';
 
 /** Result codes that are sent are 0xF0 and a number. */
@@ -75,6 +76,7 @@ export class MetricsPage {
     const page = new MetricsText();
     this.#reference(page);
     this.#traffic(page);
+    repairOf(page, this.#source);
     this.#disksOf(page);
     const look = this.#volumes.look();
     volumesOf(page, look.volumes);

@@ -28,6 +28,8 @@ export interface MetricsSource {
   readonly operations: OperationTableMemory;
   readonly figures: CountersMemory;
   readonly loopLag: HistogramMemory;
+  /** What the repair thread counts (`repair/messages.ts`). */
+  readonly repair: CountersMemory;
   readonly slabClasses: readonly SlabClass[];
   /** As configured, in order of the disk table's rows. */
   readonly diskPaths: readonly string[];

@@ -105,7 +105,10 @@ export class BlockLooks {
     op.replyBytes = bytes;
     op.replyCrc = crc;
     op.remainingBytes = slot;
-    op.holeBytes = handle.store!.table.has(handle.row, EXTENT_FLAG.trusted) ? 1 : 0;
+    const { table, unhealed } = handle.store!;
+    // What an interrupted heal has put there was voted on.
+    const voted = unhealed.get(op.extentId) === blockOf(op.extentOffset);
+    op.holeBytes = voted || table.has(handle.row, EXTENT_FLAG.trusted) ? 1 : 0;
     this.end(look, () => this.host.finish(op));
   }
 

@@ -1,8 +1,8 @@
 /**
  * Blocks that are not what their checksum says: what was found, and who must look closer (`docs/checksums.md`). Owned by the worker; nothing here touches a disk.
  *
- * Of a trusted extent a difference is damage. Of another one the checksum may be the wrong part: it is suspect. A finding stays until its extent is gone or was
- * compared again without a difference.
+ * Of a trusted extent a difference is damage, and so it is of a block that the replicas have voted on. Of another one the checksum may be the wrong part: it is suspect. A finding stays until its extent is gone,
+ * was compared again without a difference, or all its blocks were healed.
  */
 import { EXTENT_FLAG, NONE } from '../storage/extentTable.js';
 import type { ExtentStore } from './extentStore.js';
@@ -35,6 +35,8 @@ export class ChecksumFindings {
   private readonly host: StoreHost;
   private readonly findings = new Map<ExtentStore, Map<number, Finding>>();
   private count = 0;
+  /** Findings of which some blocks may not be listed. */
+  private readonly vague = new WeakSet<Finding>();
 
   constructor(host: StoreHost) {
     this.host = host;
@@ -43,8 +45,8 @@ export class ChecksumFindings {
   /** A block differs from its slot. Returns whether the extent is trusted: then the block may not be served. */
   mismatch(store: ExtentStore, row: number, block: number): boolean {
     const { table } = store;
-    const trusted = table.has(row, EXTENT_FLAG.trusted);
     const extentId = table.ids[row]!;
+    const trusted = table.has(row, EXTENT_FLAG.trusted) || store.unhealed.get(extentId) === block;
     if (trusted) table.set(row, EXTENT_FLAG.damaged);
     const finding = this.entry(store, extentId, trusted ? 'damaged' : 'suspect');
     if (finding?.blocks.includes(block) === true) return trusted;
@@ -65,9 +67,33 @@ export class ChecksumFindings {
     if (!listed && this.urgent.length < URGENT_MAX) this.urgent.push({ store, extentId });
   }
 
-  /** An earlier process has found damage in this extent. */
+  /** An earlier process has found damage in this extent, or has not come to the end of healing one of its blocks. */
   known(store: ExtentStore, extentId: number): void {
-    this.entry(store, extentId, 'damaged');
+    const finding = this.entry(store, extentId, 'damaged');
+    if (finding === null) return;
+    this.vague.add(finding);
+    const block = store.unhealed.get(extentId);
+    if (block !== undefined) finding.blocks.push(block);
+  }
+
+  /** A block is what its slot says now, because the replicas have voted. */
+  healed(store: ExtentStore, row: number, block: number): void {
+    const extentId = store.table.ids[row]!;
+    const finding = this.findings.get(store)?.get(extentId);
+    if (finding === undefined) return;
+    if (finding.blocks.length === BLOCKS_LISTED) this.vague.add(finding);
+    finding.blocks = finding.blocks.filter((each) => each !== block);
+    if (finding.blocks.length > 0) return;
+    // There may be blocks that nobody has listed.
+    if (this.vague.has(finding)) this.lookCloser(store, extentId);
+    else this.cleared(store, row);
+  }
+
+  /** Findings of one partition from extent `from` on, by extent. */
+  listOf(store: ExtentStore, from: number): Finding[] {
+    this.forgetDeleted();
+    const all = [...(this.findings.get(store)?.values() ?? [])];
+    return all.filter(({ extentId }) => extentId >= from).sort((a, b) => a.extentId - b.extentId);
   }
 
   /** Every block of the extent was compared, and none differs. */

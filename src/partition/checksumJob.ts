@@ -91,6 +91,11 @@ export class ChecksumJob {
     for (let row = 0; row < table.rowCount; row += 1) {
       if (table.has(row, EXTENT_FLAG.damaged)) this.findings.known(store, table.ids[row]!);
     }
+    // Whether they are is not known yet: soon.
+    for (const extentId of store.unhealed.keys()) {
+      this.findings.known(store, extentId);
+      this.findings.lookCloser(store, extentId);
+    }
   }
 
   /** A store is served no more. */

@@ -10,12 +10,13 @@ import {
   canHaveEntry,
   cleanOffset,
   encodeCleanEntry,
+  healingBlock,
   nextStamp,
   readCleanEntries,
 } from '../storage/cleanFile.js';
 import { EXTENT_FLAG, NONE } from '../storage/extentTable.js';
 import type { Disk } from '../storage/io.js';
-import { isTinyExtent, parseExtentName } from '../storage/layout.js';
+import { BLOCK_BYTES, isTinyExtent, parseExtentName } from '../storage/layout.js';
 import type { FoundExtent } from '../storage/partitionFolder.js';
 import { writeFully } from '../storage/wholeFile.js';
 import type { ExtentStore } from './extentStore.js';
@@ -23,7 +24,7 @@ import type { StoreHost } from './storeHost.js';
 
 /**
  * Marks the extents of a store that was just loaded, as its EXTENT_CLEAN has them. `extents`: its files as found. An entry of a file with another size or
- * mtime says nothing, unless it says that the extent is broken.
+ * mtime says nothing, unless it says that the extent is broken, or that a block of it was being healed.
  */
 export function loadCleanEntries(disk: Disk, store: ExtentStore, extents: readonly FoundExtent[]): void {
   if (store.cleanStamp === 0) return;
@@ -37,6 +38,11 @@ export function loadCleanEntries(disk: Disk, store: ExtentStore, extents: readon
   readCleanEntries(disk, store.cleanFd, store.cleanStamp, ids.sort(), (id, entry) => {
     const row = table.find(id);
     if (entry.kind === CLEAN_KIND.broken) return table.set(row, EXTENT_FLAG.syncFailed);
+    if (entry.kind === CLEAN_KIND.healing) {
+      const block = healingBlock(entry);
+      if (block * BLOCK_BYTES < table.sizes[row]!) store.unhealed.set(id, block);
+      return;
+    }
     if (entry.sizeBytes !== table.sizes[row] || entry.mtimeMs !== mtimes[row]) return;
     table.set(row, EXTENT_FLAG.clean | EXTENT_FLAG.trusted);
     if (entry.kind === CLEAN_KIND.damaged) table.set(row, EXTENT_FLAG.damaged);

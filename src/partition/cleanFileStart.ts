@@ -8,7 +8,7 @@ import { BASE_BYTES } from '../storage/extentMeta.js';
 import type { IoDone } from '../storage/io.js';
 import { FILE_MODE } from '../storage/layout.js';
 import type { ExtentStore } from './extentStore.js';
-import { EIO } from './ioErrors.js';
+import { EAGAIN, EIO } from './ioErrors.js';
 import type { StoreHost } from './storeHost.js';
 
 const STAMP_BYTES = 8;
@@ -24,9 +24,15 @@ export class CleanFileStart {
   }
 
   /**
-   * The caller keeps the store's files open. `done`: 0, or the negated errno of the first call that failed; then nothing counts that did not count before.
+   * The caller keeps the store's files open. `ended`: 0, or the negated errno of the first call that failed, then nothing counts that did not count before; -EAGAIN while somebody else begins it.
    */
-  begin(store: ExtentStore, done: (result: number) => void): void {
+  begin(store: ExtentStore, ended: (result: number) => void): void {
+    if (store.cleanStarting) return ended(-EAGAIN);
+    store.cleanStarting = true;
+    const done = (result: number): void => {
+      store.cleanStarting = false;
+      ended(result);
+    };
     const stamp = nextStamp(this.host.clock.nowMs(), store.lastStamp);
     store.lastStamp = stamp;
     if (store.cleanFd >= 0) return this.writeHeader(store, stamp, done);

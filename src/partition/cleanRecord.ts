@@ -96,7 +96,10 @@ export class CleanRecord implements OperationHandler {
     const offset = cleanOffset(extentId);
     const index = disk.batch.pwrite(store.cleanFd, offset, scratchRegion, at, CLEAN_ENTRY_BYTES, false);
     entryOperations[index] = this.carrier;
-    if (!broken) store.table.set(of.row, EXTENT_FLAG.clean);
+    if (broken) return;
+    store.table.set(of.row, EXTENT_FLAG.clean);
+    // It takes the place of an entry about a heal that did not end.
+    store.unhealed.delete(extentId);
   }
 
   /** The entry does not wait any more. */

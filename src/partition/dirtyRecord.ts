@@ -2,6 +2,8 @@
  * The first write to a clean extent (`docs/checksums.md`): its entry in EXTENT_CLEAN is zeroed and fdatasynced before a byte of data or a checksum slot
  * changes, so that no crash leaves a clean entry over an extent that was being written to.
  *
+ * An entry about a heal that did not end goes the same way: after the write its block is not what the replicas had agreed upon. And while a heal of an extent is under way its writes wait here.
+ *
  * One group of entries a store is on its way at a time. While writes wait here, all writes to normal extents of that store wait behind them, in their order.
  */
 import { actionOf } from '../protocol/opcodes.js';
@@ -47,7 +49,7 @@ export class DirtyRecord implements OperationHandler {
   /** Whether a write to the extent in `row` must wait here. */
   mustWait(store: ExtentStore, row: number): boolean {
     if (!store.dirtyWaiting.isEmpty) return !isTinyExtent(store.table.ids[row]!);
-    return store.table.has(row, EXTENT_FLAG.clean);
+    return row === store.healingRow || hasEntry(store, row);
   }
 
   wait(store: ExtentStore, op: Operation): void {
@@ -66,7 +68,9 @@ export class DirtyRecord implements OperationHandler {
           break;
         }
         const row = store.table.find(op.extentId);
-        if (row !== NONE && store.table.has(row, EXTENT_FLAG.clean)) {
+        // Looked at again when the heal has ended.
+        if (row !== NONE && row === store.healingRow) break;
+        if (row !== NONE && hasEntry(store, row)) {
           this.clear(store, hasRoom);
         } else {
           store.dirtyWaiting.shift();
@@ -102,8 +106,8 @@ export class DirtyRecord implements OperationHandler {
     clearing.handler = this;
     for (let op = store.dirtyWaiting.first; op !== null && hasRoom(); op = op.next) {
       const row = store.table.find(op.extentId);
-      if (row === NONE || !store.table.has(row, EXTENT_FLAG.clean) || clearing.ids.includes(op.extentId))
-        continue;
+      if (row === NONE || row === store.healingRow || !hasEntry(store, row)) continue;
+      if (clearing.ids.includes(op.extentId)) continue;
       clearing.ids.push(op.extentId);
       // The scratch region begins with zeros.
       const at = cleanOffset(op.extentId);
@@ -123,6 +127,7 @@ export class DirtyRecord implements OperationHandler {
       for (const id of ids) {
         const row = store.table.find(id);
         if (row !== NONE) store.table.unset(row, EXTENT_FLAG.clean);
+        store.unhealed.delete(id);
       }
       this.end(store);
     });
@@ -155,4 +160,10 @@ export class DirtyRecord implements OperationHandler {
     op.ioError = ioError;
     this.host.fail(op, actionOf(op.opcode), message);
   }
+}
+
+/** Whether EXTENT_CLEAN says something of the extent in `row` that a write makes untrue. */
+function hasEntry(store: ExtentStore, row: number): boolean {
+  const { table, unhealed } = store;
+  return table.has(row, EXTENT_FLAG.clean) || (unhealed.size > 0 && unhealed.has(table.ids[row]!));
 }

@@ -38,6 +38,7 @@ const INTERNAL_WRITES = new Set<number>([
   INTERNAL_OP.missedDelete,
   INTERNAL_OP.syncExtent,
   INTERNAL_OP.endJoining,
+  INTERNAL_OP.healBlock,
 ]);
 
 const laneOfOpcode = Uint8Array.from({ length: 256 }, (_, opcode) => {
@@ -289,7 +290,7 @@ function columnOf(op: Operation): number {
 
 /** Bytes that an operation reads or writes. A packet of a stream of unknown length counts as a whole block, though it may turn out to be a hole. */
 function bytesOf(op: Operation): number {
-  if (isWriteOp(op.opcode)) return op.size;
+  if (isWriteOp(op.opcode) || op.opcode === INTERNAL_OP.healBlock) return op.size;
   if (!isReadOp(op.opcode) && op.opcode !== INTERNAL_OP.readBlock) return 0;
   return op.size === 0 ? BLOCK_BYTES : Math.min(op.size, BLOCK_BYTES);
 }

@@ -126,7 +126,8 @@ export class ExtentCheck implements OperationHandler {
     this.watch.begin(store, row);
     // A write that is in the batch already would not be seen to start.
     const handle = table.handles[row]!;
-    if (handle !== NONE && this.files.handles[handle]!.isBeingWritten) this.watch.touch(store, row);
+    const written = handle !== NONE && this.files.handles[handle]!.isBeingWritten;
+    if (written || store.healingRow === row) this.watch.touch(store, row);
     store.ownFdUsers += 1;
     this.phase = 'submitted';
     if (kind === 'broken') this.writeEntry(CLEAN_KIND.broken);
@@ -236,7 +237,10 @@ export class ExtentCheck implements OperationHandler {
   /** A block differs for good. What is our own and was not clean is what a crash has left: the slot is the wrong part. */
   private different(crc: number): void {
     const store = this.store!;
-    const crashed = !store.table.has(this.row, EXTENT_FLAG.trusted) && this.extentId >= store.ownFrom;
+    const crashed =
+      !store.table.has(this.row, EXTENT_FLAG.trusted) &&
+      this.extentId >= store.ownFrom &&
+      store.unhealed.get(this.extentId) !== this.next;
     if (crashed) {
       this.recomputed += 1;
       this.setSlot(this.next, crc);

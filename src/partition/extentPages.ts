@@ -3,9 +3,17 @@
  */
 import { EXTENT_FLAG, NONE } from '../storage/extentTable.js';
 import { isTinyExtent } from '../storage/layout.js';
+import type { Finding } from './checksumFindings.js';
 import type { ExtentStore } from './extentStore.js';
 import { LIST } from './internalOps.js';
-import { EXTENT_RECORD_BYTES, ID_BYTES, writeExtentRecord, writeId } from './internalRecords.js';
+import {
+  EXTENT_RECORD_BYTES,
+  FINDING_BYTES,
+  ID_BYTES,
+  writeExtentRecord,
+  writeFinding,
+  writeId,
+} from './internalRecords.js';
 import { isHidden, isQuiet, quietBefore } from './queries.js';
 
 /** Rows, or ids, that one page looks at: some tens of µs. */
@@ -51,6 +59,14 @@ export function pageOfTiny(store: ExtentStore, ids: Uint8Array, view: DataView, 
     at += EXTENT_RECORD_BYTES;
   }
   return { bytes: at, next: PAGE_END };
+}
+
+/** `findings`, ascending by extent, as many as fit. */
+export function pageOfFindings(findings: readonly Finding[], view: DataView): Page {
+  const count = Math.min(findings.length, Math.floor(view.byteLength / FINDING_BYTES));
+  for (let i = 0; i < count; i += 1) writeFinding(view, i * FINDING_BYTES, findings[i]!);
+  const next = findings[count]?.extentId ?? PAGE_END;
+  return { bytes: count * FINDING_BYTES, next };
 }
 
 /** Ids that were deleted for good, behind the first `from` of the list. */

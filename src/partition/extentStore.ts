@@ -45,6 +45,12 @@ export class ExtentStore implements OperationLoan {
   /** Writes that wait for an entry there to be gone, and whether a group of them is on its way. */
   readonly dirtyWaiting = new OperationQueue();
   clearing = false;
+  /** Row of the extent of which a block is being written over (`blockHeals.ts`): its writes wait there too. NONE: none is. */
+  healingRow = NONE;
+  /** Extents with an entry that says so although no heal is under way, and the block: one that a crash or a failed disk has interrupted. The slot of that block is what the replicas have agreed upon. */
+  readonly unhealed = new Map<number, number>();
+  /** EXTENT_CLEAN is being begun. */
+  cleanStarting = false;
   /** Length of EXTENT_CRC: slots past it are zero. */
   crcBytes: number;
   /** Offset of the last record in TINYEXTENT_DELETE, as announced to peers (`storage.md` 8.2). After a start the file's length, rounded up to records (W19). */

@@ -45,6 +45,16 @@ export const INTERNAL_OP = {
   readBlock: 0xec,
   /** The partition has all that it lacked when it joined: META says so, durably (create type 0). */
   endJoining: 0xed,
+  /**
+   * Replaces the content of one block of a normal extent by that which most replicas have. In: `extentId`, `extentOffset` at the block's beginning, the new content in the slot, `size` bytes, `crc` its checksum,
+   * `expectedCrc` that of the content that was voted against, which is as long. Answered when it is durable, with its checksum in EXTENT_CRC. `the block has changed since it was voted on`: nothing was written.
+   * What a read finds meanwhile is the one or the other, as a whole.
+   */
+  healBlock: 0xee,
+  /**
+   * Extents with blocks that are not what their checksums say, by id. In: `extentOffset`, the first id that is wanted (0 first). Out: findings in the slot; `extentOffset` the id to go on with, -1 at the end.
+   */
+  listFindings: 0xef,
 } as const;
 
 /** What a page lists. */

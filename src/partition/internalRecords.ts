@@ -58,6 +58,41 @@ export function readIds(body: Uint8Array): number[] {
   return Array.from({ length: body.byteLength / ID_BYTES }, (_, i) => view.getFloat64(i * ID_BYTES, LITTLE));
 }
 
+/** Blocks that a finding names at most; more may differ where it names so many, or none. */
+const FINDING_BLOCKS_MAX = 64;
+/** A finding: extent id as a double, kind and number of blocks as u32, the blocks as u16. */
+export const FINDING_BYTES = 16 + FINDING_BLOCKS_MAX * 2;
+
+/** An extent with blocks that are not what their checksums say, as `INTERNAL_OP.listFindings` tells of it. */
+export interface ListedFinding {
+  readonly extentId: number;
+  readonly kind: 'damaged' | 'suspect';
+  readonly blocks: readonly number[];
+}
+
+/** Puts a finding at `at` of `view`, a slot's. */
+export function writeFinding(view: DataView, at: number, { extentId, kind, blocks }: ListedFinding): void {
+  const count = Math.min(blocks.length, FINDING_BLOCKS_MAX);
+  view.setFloat64(at, extentId, LITTLE);
+  view.setUint32(at + 8, kind === 'damaged' ? 1 : 0, LITTLE);
+  view.setUint32(at + 12, count, LITTLE);
+  for (let i = 0; i < count; i += 1) view.setUint16(at + 16 + i * 2, blocks[i]!, LITTLE);
+}
+
+/** The findings of a page. */
+export function readFindings(body: Uint8Array): ListedFinding[] {
+  const view = viewOf(body);
+  return Array.from({ length: body.byteLength / FINDING_BYTES }, (_, i) => {
+    const at = i * FINDING_BYTES;
+    const count = Math.min(view.getUint32(at + 12, LITTLE), FINDING_BLOCKS_MAX);
+    return {
+      extentId: view.getFloat64(at, LITTLE),
+      kind: view.getUint32(at + 8, LITTLE) === 1 ? 'damaged' : 'suspect',
+      blocks: Array.from({ length: count }, (__, j) => view.getUint16(at + 16 + j * 2, LITTLE)),
+    };
+  });
+}
+
 /** A range of a tiny extent that another replica has deleted. */
 export interface MissedRange {
   readonly extentOffset: number;

@@ -7,7 +7,15 @@ import { TINY_DELETE_RECORD_BYTES } from '../protocol/tinyDelete.js';
 import { EXTENT_FLAG, NONE } from '../storage/extentTable.js';
 import { FILE, isTinyExtent } from '../storage/layout.js';
 import { TINY_STATE } from '../storage/tinyExtents.js';
-import { PAGE_END, type Page, pageOfDeleted, pageOfExtents, pageOfTiny, sizeOf } from './extentPages.js';
+import {
+  PAGE_END,
+  type Page,
+  pageOfDeleted,
+  pageOfExtents,
+  pageOfFindings,
+  pageOfTiny,
+  sizeOf,
+} from './extentPages.js';
 import { INTERNAL_OP, LIST } from './internalOps.js';
 import {
   MISSED_RANGE_BYTES,
@@ -63,6 +71,12 @@ export class InternalRequests {
         return this.finishDeletes(op);
       case INTERNAL_OP.readBlock:
         return this.access(op);
+      case INTERNAL_OP.healBlock:
+        return this.changing(op, !isTinyExtent(op.extentId), () => this.access(op));
+      case INTERNAL_OP.listFindings:
+        return this.paged(op, (view) => {
+          return pageOfFindings(this.stores.checksums.findings.listOf(store, op.extentOffset), view);
+        });
       case INTERNAL_OP.endJoining:
         return this.endJoining(op);
       default:

@@ -17,6 +17,8 @@ export const REQUEST_I32 = {
   bufferBytes: 6,
   connection: 7,
   generation: 14,
+  /** Of a request of the node's own threads, which has no connection: `Operation.expectedCrc`. */
+  expectedCrc: 14,
   /** ms since the process's epoch (see `issuedAt`). */
   issuedAtMs: 15,
 } as const;
@@ -139,6 +141,8 @@ export interface AttachedPartition {
   peers: { id: number; addr: string }[];
   /** Row in the worker's PartitionTable. */
   row: number;
+  /** 1: it joins a group that has data, and is not complete yet. */
+  createType: number;
 }
 
 export type CommandAnswer =

@@ -24,6 +24,8 @@ export class Operation {
   /** CRC field of the packet and, for write ops, CRC-32 of the body as received (computed before dispatch). */
   crc = 0;
   bodyCrc = 0;
+  /** Internal requests only: checksum of the content that is to be replaced (`INTERNAL_OP.healBlock`). */
+  expectedCrc = 0;
   /** Size field: body bytes, or bytes wanted by a read. */
   size = 0;
   /** Slab slot: where the body is, and where a reply body or error text goes. */

@@ -14,9 +14,10 @@
 import assert from 'node:assert';
 import { ACTION, ERROR_TEXT, extentFileMissing } from '../protocol/errors.js';
 import { actionOf, changesExtent, isInternalOp, OP } from '../protocol/opcodes.js';
-import { EXTENT_FLAG, NONE } from '../storage/extentTable.js';
+import { NONE } from '../storage/extentTable.js';
 import { AppendPath } from './appendPath.js';
 import { ApplyTurns } from './applyTurns.js';
+import { BlockHeals } from './blockHeals.js';
 import { BlockLooks } from './blockLooks.js';
 import { ChecksumJob } from './checksumJob.js';
 import { CreatePath } from './createPath.js';
@@ -25,6 +26,7 @@ import { DirectReads } from './directReads.js';
 import { DirtyRecord } from './dirtyRecord.js';
 import { type ExtentHandle, HANDLE_STATE } from './extentHandle.js';
 import type { ExtentStore } from './extentStore.js';
+import { ExtentSyncs } from './extentSyncs.js';
 import { GroupCommit } from './groupCommit.js';
 import { INTERNAL_OP } from './internalOps.js';
 import type { MissedRange } from './internalRecords.js';
@@ -53,6 +55,8 @@ export class StoreGroup {
   private readonly streams: TinyStreams;
   private readonly holes: TinyHoles;
   private readonly looks: BlockLooks;
+  private readonly heals: BlockHeals;
+  private readonly syncs: ExtentSyncs;
   /** Background work on checksums, and what it has found. */
   readonly checksums: ChecksumJob;
   /** Committed entries of raft on their way. */
@@ -105,14 +109,20 @@ export class StoreGroup {
     this.deletes = new DeletePath(host, this.files, eraser, open, ownFdReleased);
     this.holes = new TinyHoles(host, this.files, eraser);
     this.looks = new BlockLooks(host, this.files, ownFdReleased);
+    this.heals = new BlockHeals(
+      ...([host, this.files, this.commits, findings, check.watch] as const),
+      (store, op) => this.accessExtent(store, op),
+      ownFdReleased,
+    );
+    this.syncs = new ExtentSyncs(host, this.files, this.commits, open);
     this.streams = new TinyStreams(host, this.files, open, ownFdReleased);
     this.tinyAppends = new TinyAppends(host, (store, op) => this.accessExtent(store, op));
   }
 
   /** Operations that wait for something else than the batch: an id, a file, a read, a sync. */
   get parkedOperations(): number {
-    const { creates, reads, commits, tinyAppends, deletes, streams, holes, looks, dirty } = this;
-    const paths = [creates, reads, commits, tinyAppends, deletes, streams, holes, looks, dirty];
+    const { creates, reads, commits, tinyAppends, deletes, streams, holes, looks, heals, dirty } = this;
+    const paths = [creates, reads, commits, tinyAppends, deletes, streams, holes, looks, heals, dirty];
     return paths.reduce((sum, { parked }) => sum + parked, this.waiting);
   }
 
@@ -128,6 +138,8 @@ export class StoreGroup {
     this.applies.advance(this.hasRoom);
     this.commits.advance();
     this.drain();
+    // Before the writes that wait for its end.
+    this.heals.advance(this.hasRoom);
     this.dirty.advance(this.hasRoom);
     this.tinyAppends.advance(this.hasRoom);
     this.deletes.advance(this.hasRoom);
@@ -180,7 +192,7 @@ export class StoreGroup {
     }
     const refusal = this.reads.check(store, op);
     if (refusal !== null) return this.host.fail(op, actionOf(op.opcode), refusal);
-    this.withFile(store, op);
+    if (!this.heals.holds(store, op)) this.withFile(store, op);
   }
 
   /** A write to an extent that is not clean on disk, or to none. */
@@ -205,7 +217,7 @@ export class StoreGroup {
     this.deletes.startMissed(store, op, missed);
   }
 
-  /** A hole, or a look at a block, of an extent that is there. */
+  /** A hole, a look at a block, or the healing of one, of an extent that is there. */
   openFor(store: ExtentStore, op: Operation): void {
     this.withFile(store, op);
   }
@@ -215,52 +227,14 @@ export class StoreGroup {
     this.deletes.purge(store, nowMs);
   }
 
-  /**
-   * Ends `op` when all that this process has written to its extent so far is durable, its entry in the folder included: at once when it is, or when the extent is gone.
-   */
+  /** See `ExtentSyncs.sync`. */
   syncExtent(store: ExtentStore, op: Operation): void {
-    const row = this.rowToSync(store, op);
-    if (row === NONE) return;
-    // A file that was closed was synced before.
-    const index = store.table.handles[row]!;
-    const handle = index === NONE ? null : this.files.handles[index]!;
-    if (handle?.isOpen && handle.dirty) this.commits.wait(handle, op);
-    else this.syncEntry(store, row, op);
+    this.syncs.sync(store, op);
   }
 
-  /** The same of the whole extent, whoever has written it: a process that was killed may have left data that is not durable. */
+  /** See `ExtentSyncs.syncWhole`. */
   syncWhole(store: ExtentStore, op: Operation): void {
-    const row = this.rowToSync(store, op);
-    if (row === NONE) return;
-    // What is clean was synced when it became so (`docs/checksums.md`).
-    if (store.table.has(row, EXTENT_FLAG.clean)) this.syncEntry(store, row, op);
-    else this.withFile(store, op);
-  }
-
-  /** Row of an extent that can be synced; NONE when `op` was ended, because there is none, or none that can be. */
-  private rowToSync(store: ExtentStore, op: Operation): number {
-    const { table } = store;
-    const row = table.find(op.extentId);
-    if (store.closed) this.host.fail(op, actionOf(op.opcode), ERROR_TEXT.partitionNotExists);
-    else if (row === NONE || table.has(row, EXTENT_FLAG.deleted)) this.host.finish(op);
-    else if (table.has(row, EXTENT_FLAG.syncFailed))
-      this.host.fail(op, actionOf(op.opcode), ERROR_TEXT.extentBroken);
-    else return row;
-    return NONE;
-  }
-
-  private syncEntry(store: ExtentStore, row: number, op: Operation): void {
-    if (store.table.creations[row]! > store.creationsSynced) this.commits.waitForFolder(store, op);
-    else this.host.finish(op);
-  }
-
-  /** The file of an extent that is to be synced as a whole is open. */
-  private syncOpened(handle: ExtentHandle, op: Operation): void {
-    // Before the first sync of an open file nothing is known of what others have left; writes of the batch are to be covered too.
-    const unknown = handle.syncedWrites === 0 || handle.isBeingWritten;
-    if (!handle.dirty && unknown) handle.writes += 1;
-    if (handle.dirty) this.commits.wait(handle, op);
-    else this.syncEntry(handle.store!, handle.row, op);
+    this.syncs.syncWhole(store, op);
   }
 
   /** Starts the operation when its extent's file is open. */
@@ -348,7 +322,8 @@ export class StoreGroup {
   private startInternal(handle: ExtentHandle, op: Operation): void {
     if (op.opcode === INTERNAL_OP.tinyHole) this.holes.start(handle, op);
     else if (op.opcode === INTERNAL_OP.readBlock) this.looks.start(handle, op);
-    else if (op.opcode === INTERNAL_OP.syncExtent) this.syncOpened(handle, op);
+    else if (op.opcode === INTERNAL_OP.healBlock) this.heals.start(handle, op);
+    else if (op.opcode === INTERNAL_OP.syncExtent) this.syncs.opened(handle, op);
     else this.deletes.startOpened(handle, op);
   }
 

@@ -75,6 +75,14 @@ export function scratchApplyLane(batchCapacity: number, lane: number): number {
   return scratchCheck(batchCapacity, 'scrubFile') + SCRUB_FILE_BYTES + lane * APPLY_LANE_BYTES;
 }
 
+/** What the healing of a block needs: the content that is there, an entry or header of EXTENT_CLEAN, and a slot (`blockHeals.ts`). */
+export const SCRATCH_HEAL_BYTES = BLOCK_BYTES + 2 * SCRATCH_ENTRY_OF_CLEAN_BYTES;
+
+/** Offset of those bytes in the scratch region. */
+export function scratchHeal(batchCapacity: number): number {
+  return scratchApplyLane(batchCapacity, APPLY_LANES);
+}
+
 /** The last bytes of the region: what a probe writes, and what it reads back (`diskProbe.ts`). */
 export const SCRATCH_PROBE_BYTES = 64;
 
@@ -104,5 +112,5 @@ export function scratchEraseOffset(batchCapacity: number): number {
 
 /** Bytes the scratch region must have for a batch of `batchCapacity` entries. */
 export function scratchBytes(batchCapacity: number): number {
-  return scratchApplyLane(batchCapacity, APPLY_LANES) + SCRATCH_ERASE_BYTES + SCRATCH_PROBE_BYTES;
+  return scratchHeal(batchCapacity) + SCRATCH_HEAL_BYTES + SCRATCH_ERASE_BYTES + SCRATCH_PROBE_BYTES;
 }

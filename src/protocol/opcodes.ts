@@ -31,7 +31,7 @@ export const UNKNOWN_OPCODE_ACTION = 'unknown opcode';
 /**
  * Opcodes from here to 0xef never travel: requests of this node's own threads to its workers (`partition/internalOps.ts`). Whoever sends one over the wire is refused as with any unknown opcode.
  */
-export const INTERNAL_OPCODE_FIRST = 0xe0;
+export const INTERNAL_OPCODE_FIRST = 0xd0;
 const INTERNAL_OPCODE_LAST = 0xef;
 /** Their errors go where those of a notification go. */
 const INTERNAL_ACTION = 'ActionRepair:';

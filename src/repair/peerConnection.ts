@@ -92,6 +92,11 @@ export class PeerConnection {
     return this.#failure;
   }
 
+  /** Another question may follow on it: it is whole, and nobody has left anything of an answer behind. */
+  get isReusable(): boolean {
+    return this.#failure === null && this.#queue.length === 0 && this.#framer.pendingBytes === 0;
+  }
+
   /** Sends a whole packet. What goes wrong shows at `next`. */
   send(packet: Uint8Array): void {
     if (this.#failure === null) this.#socket.write(packet);

@@ -8,6 +8,7 @@ import { encodeRequest, hasRequestId, RequestIds } from '../protocol/packet.js';
 import {
   decodeMaxExtentIdAndSize,
   decodeUint64Body,
+  newPacketToGetAppliedId,
   newPacketToGetMaxExtentIdAndPartitionSize,
   newPacketToGetPartitionSize,
 } from '../protocol/queries.js';
@@ -86,6 +87,16 @@ export class PeerReplicas {
     const both = decodeMaxExtentIdAndSize(body);
     if (both === null) throw new Error(`${address}: sizes of ${body.byteLength} bytes`);
     return both;
+  }
+
+  /** 0x10: what raft has applied there. */
+  async appliedId(address: string, partitionId: number): Promise<number> {
+    const reqId = this.nextReqId();
+    const request = newPacketToGetAppliedId(reqId, partitionId);
+    const { body } = await this.#ask(address, reqId, partitionId, request);
+    const id = decodeUint64Body(body);
+    if (id === null) throw new Error(`${address}: an applied id of ${body.byteLength} bytes`);
+    return id;
   }
 
   /** One question with one packet as its answer. */

@@ -36,13 +36,19 @@ interface Entry {
 }
 
 export class RepairSchedule {
-  readonly #limits: ScheduleLimits;
+  #limits: ScheduleLimits;
   readonly #entries = new Map<number, Entry>();
   readonly #runningOn = new Map<number, number>();
   #running = 0;
 
   constructor(limits: ScheduleLimits) {
-    assert(limits.perDiskMax > 0 && limits.inAllMax > 0, 'somebody must be allowed a round');
+    checkLimits(limits);
+    this.#limits = limits;
+  }
+
+  /** Other bounds from now on; rounds that run go on. */
+  setLimits(limits: ScheduleLimits): void {
+    checkLimits(limits);
     this.#limits = limits;
   }
 
@@ -134,4 +140,8 @@ export class RepairSchedule {
   #hasRoom(disk: number): boolean {
     return (this.#runningOn.get(disk) ?? 0) < this.#limits.perDiskMax;
   }
+}
+
+function checkLimits({ perDiskMax, inAllMax }: ScheduleLimits): void {
+  assert(perDiskMax > 0 && inAllMax > 0, 'somebody must be allowed a round');
 }

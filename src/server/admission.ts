@@ -35,6 +35,8 @@ const SERVED = new Set<number>([
   OP.getPartitionSize,
   OP.getMaxExtentIdAndPartitionSize,
 ]);
+/** Carried out by the repair thread (`repairer.ts`): its body, megabytes of JSON, does not go through a slot. */
+const REPAIR_TASK = OP.notifyReplicasToRepair;
 
 const served = Uint8Array.from({ length: 256 }, (_, op) => (SERVED.has(op) ? 1 : 0));
 
@@ -75,7 +77,8 @@ export class Admission {
     if (header.extentType > 1) return this.#refuse('ActionPreparePkt', ERROR_TEXT.incorrectStoreType);
     this.checkCrc = isWriteOp(opcode);
     if (!facts.partitionKnown) return this.#refuse('ActionPreparePkt', ERROR_TEXT.partitionNotExists);
-    if (served[opcode] === 0) return this.#refuse(UNKNOWN_OPCODE_ACTION, `${UNKNOWN_OPCODE_ACTION}${opcode}`);
+    if (served[opcode] === 0 && opcode !== REPAIR_TASK)
+      return this.#refuse(UNKNOWN_OPCODE_ACTION, `${UNKNOWN_OPCODE_ACTION}${opcode}`);
     if (facts.followersMessage !== '') return this.#refuse(ACTION.prepare, facts.followersMessage);
     // Before followers are told. The worker looks again, at what it knows itself.
     if (facts.partitionFull && (isWriteOp(opcode) || opcode === OP.createExtent)) {
@@ -88,6 +91,10 @@ export class Admission {
       return this.#refuse(actionOf(opcode), parameterMismatch(header.extentOffset, header.size));
     }
     if (facts.diskMessage !== '') return this.#refuse(actionOf(opcode), facts.diskMessage);
+    if (opcode === REPAIR_TASK) {
+      this.verdict = VERDICT.control;
+      return;
+    }
     if (!isReadOp(opcode)) {
       this.verdict = VERDICT.route;
       return;

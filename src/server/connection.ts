@@ -136,7 +136,7 @@ export class Connection {
     if (!this.#direct) this.#abandonRequest();
     this.#state = STATE.discard;
     this.#carry = null;
-    this.#heap = null;
+    this.#heap = this.#net.local.dropBody(this.#heap);
   }
 
   /** The socket is closed. */
@@ -240,9 +240,11 @@ export class Connection {
       if (this.#bodyBytes === 0) this.#refuse();
       return;
     }
-    this.#heap = Buffer.alloc(admission.bodyBytes);
-    this.#state = STATE.control;
-    if (this.#bodyBytes === 0) this.#toControl();
+    this.#heap = net.local.takeBody(header.opcode, admission.bodyBytes);
+    this.#state = this.#heap === null ? STATE.skip : STATE.control;
+    if (this.#bodyBytes > 0) return;
+    if (this.#heap === null) this.#refuse();
+    else this.#toControl();
   }
 
   #decide(): Route | undefined {

@@ -5,14 +5,16 @@ import type { NodeConfig } from '../config/config.js';
 import { limitsOf } from '../config/diskLimits.js';
 import type { MetricsSource } from '../http/metricsSource.js';
 import { OPERATION_NAMES } from '../protocol/operationNames.js';
+import { type RepairMemory, repairCounterNames } from '../repair/messages.js';
 import { createByteRing } from '../shm/byteRing.js';
+import { type CountersMemory, createCounters } from '../shm/counters.js';
 import { createDiskWork } from '../shm/diskWork.js';
 import { createDoorbell, createLoopWord } from '../shm/doorbell.js';
 import { createLimitTable, type LimitTableMemory } from '../shm/limitTable.js';
 import { createOperationTable, type OperationTableMemory } from '../shm/operationTable.js';
 import { createPoisonTable, type PoisonMemory } from '../shm/poison.js';
 import { createRing, type RingMemory } from '../shm/ring.js';
-import { createSlab, Slab, type SlabClass, type SlabMemory } from '../shm/slab.js';
+import { createSlab, Slab, type SlabClass } from '../shm/slab.js';
 import { createDiskTable, createPartitionTable, type TableMemory } from '../shm/tables.js';
 import type { DiskWorkerData, RequestPort } from '../workers/workerData.js';
 import type { NodeFigures } from './nodeFigures.js';
@@ -35,23 +37,6 @@ const REPAIR_REQUESTS_MAX = 256;
 /** Slots of the repair thread: small questions, and pieces of fetches or pages of lists. */
 const REPAIR_SLOTS = 64;
 
-/** What the repair thread gets: a slab of its own, and a pair of rings to each worker. Plain data and shared memory only: it crosses a thread border. */
-export interface RepairMemory {
-  slab: SlabMemory;
-  /** Its doorbell, and the word for the id of its event loop: it puts it there before it arms the doorbell for the first time (`workers/port.ts`). */
-  doorbell: Int32Array;
-  loop: Int32Array;
-  /** One a worker, in order of index. `doorbell`: the worker's. */
-  ports: {
-    index: number;
-    disk: number;
-    requests: RingMemory;
-    replies: RingMemory;
-    requestsMax: number;
-    doorbell: Int32Array;
-  }[];
-}
-
 /** What main keeps of it; the workers get theirs as `DiskWorkerData`. */
 export interface NodeMemory {
   slab: Slab;
@@ -67,6 +52,8 @@ export interface NodeMemory {
   /** One a worker, in order of index. */
   workers: DiskWorkerData[];
   repair: RepairMemory;
+  /** What the repair thread counts. */
+  repairCounters: CountersMemory;
 }
 
 /** Lays out memory for one network thread, woken through `doorbell` and `loopId`, for the repair thread, and for the workers of all disks. */
@@ -134,6 +121,7 @@ export function layOutMemory(
     ...{ slab, slabClasses: slabMemory.classes, poison, diskTable, workerTable, limitTable, lone },
     operations: createOperationTable(OPERATION_NAMES.length),
     ...{ workers, repair },
+    repairCounters: createCounters(repairCounterNames(config.disks.length)),
   };
 }
 
@@ -177,11 +165,12 @@ export function metricsSource(
   memory: NodeMemory,
   figures: NodeFigures,
 ): Omit<MetricsSource, 'cluster' | 'startedAtMs'> {
-  const { operations, slabClasses, diskTable, workerTable, limitTable, workers } = memory;
+  const { operations, slabClasses, diskTable, workerTable, limitTable, workers, repairCounters } = memory;
   return {
     ...{ operations, slabClasses, diskTable, workerTable, limitTable },
     figures: figures.memory,
     loopLag: figures.loopLag,
+    repair: repairCounters,
     diskPaths: config.disks.map(({ path }) => path),
     workers: workers.map(({ disk, partitions, work, ports: [port] }) => {
       const { requests, replies } = port!;

@@ -11,6 +11,9 @@ import type { FaultRequest } from '../http/messages.js';
 import type { MetricsSource } from '../http/metricsSource.js';
 import { native } from '../native/addon.js';
 import { type AttachedPartition, DISK_HELD } from '../partition/messages.js';
+import { OP } from '../protocol/opcodes.js';
+import type { RepairMemory } from '../repair/messages.js';
+import type { CountersMemory } from '../shm/counters.js';
 import { createDoorbell, DoorbellSleeper, SEQUENCE } from '../shm/doorbell.js';
 import { OperationTable } from '../shm/operationTable.js';
 import { PoisonTable } from '../shm/poison.js';
@@ -25,9 +28,10 @@ import { LimitControl } from './limitControl.js';
 import type { ConnectionLimits, SocketOwner } from './networkParts.js';
 import { NetworkThread } from './networkThread.js';
 import { NodeFigures } from './nodeFigures.js';
-import { layOutMemory, metricsSource, type RepairMemory } from './nodeMemory.js';
+import { layOutMemory, metricsSource } from './nodeMemory.js';
 import { NodeState } from './nodeState.js';
 import { type OperationListener, Operations } from './operations.js';
+import { notified, type Repairer } from './repairer.js';
 import { WorkerHandle, type WorkerListener } from './workerHandle.js';
 import { backgroundShare, WorkerPort } from './workerPort.js';
 
@@ -65,6 +69,7 @@ export class NodeServer implements WorkerListener {
   readonly metrics: Omit<MetricsSource, 'cluster' | 'startedAtMs'>;
   /** For the repair thread. Held here, because an I/O thread may write into its slab when whoever has used it is gone. */
   readonly repair: RepairMemory;
+  readonly repairCounters: CountersMemory;
   readonly #config: NodeConfig;
   readonly #log: Logger;
   readonly #followerLog: RateLimitedLog;
@@ -78,6 +83,7 @@ export class NodeServer implements WorkerListener {
   readonly #operations: Operations;
   readonly #figures: NodeFigures;
   readonly #alarmCount: () => number;
+  #repairer: Repairer | null = null;
   #changed: () => void = () => {};
 
   constructor(options: NodeServerOptions) {
@@ -91,13 +97,11 @@ export class NodeServer implements WorkerListener {
     const memory = layOutMemory(config, options.cores, options.connectionsMax, this.#doorbell, this.#loopId);
     const { slab, workers, lone } = memory;
     this.repair = memory.repair;
+    this.repairCounters = memory.repairCounters;
     const background = backgroundShare(config.slabSlots128k, workers.length);
     const ports = createPorts(workers, background);
-    this.#operations = new Operations(
-      new OperationTable(memory.operations),
-      log,
-      options.operationEnded ?? null,
-    );
+    const operationTable = new OperationTable(memory.operations);
+    this.#operations = new Operations(operationTable, log, options.operationEnded ?? null);
     this.#figures = new NodeFigures(memory.slabClasses, config.disks.length, workers.length);
     this.#alarmCount = () => options.alarmCount();
     this.metrics = metricsSource(config, memory, this.#figures);
@@ -115,10 +119,14 @@ export class NodeServer implements WorkerListener {
       forwarding: {
         ...FOLLOWER_LIMITS,
         errnoText: (errno) => native.errnoText(errno),
-        lost: (follower, _loss, reason) =>
-          this.#followerLog.write('warn', follower, 'connection to a follower lost', { follower, reason }),
+        lost: (follower, _loss, reason) => this.#followerLost(follower, reason),
       },
-      admin: { handle: (opcode, id, body) => admin.handle(opcode, id, body) },
+      admin: {
+        handle: (opcode, ...rest) =>
+          opcode === OP.notifyReplicasToRepair
+            ? notified(this.#repairer, ...rest)
+            : admin.handle(opcode, ...rest),
+      },
       crc32: (data, seed) => native.crc32(data, seed),
       copyMany: native.copyMany,
       spinForReplies: (seen, ns) => native.spinWhileEqual(this.#doorbell, SEQUENCE, seen, ns),
@@ -161,6 +169,13 @@ export class NodeServer implements WorkerListener {
     if (held !== undefined) throw new Error(held.failure);
   }
 
+  /** Who carries out notifications, and hears of partitions and of workers that are gone; of the partitions that are here at once. */
+  repairWith(repairer: Repairer): void {
+    this.#repairer = repairer;
+    this.state.watch(repairer);
+    for (const { index, failure } of this.#handles) if (failure !== '') repairer.workerGone(index, failure);
+  }
+
   /** Waits, at most `timeoutMs`, until every request taken on was answered. Limits of disks do not hold any more. */
   async drain(timeoutMs: number): Promise<void> {
     this.limits.lift();
@@ -196,6 +211,10 @@ export class NodeServer implements WorkerListener {
     return { ok: true, value: null };
   }
 
+  #followerLost(follower: string, reason: string): void {
+    this.#followerLog.write('warn', follower, 'connection to a follower lost', { follower, reason });
+  }
+
   // WorkerListener.
 
   attached(handle: WorkerHandle, payload: unknown): void {
@@ -221,6 +240,7 @@ export class NodeServer implements WorkerListener {
   failed(handle: WorkerHandle, reason: string): void {
     handle.port.refusal = 'disk has broken';
     this.#log.error({ disk: this.#config.disks[handle.disk]!.path, reason }, 'disk cannot be served');
+    this.#repairer?.workerGone(handle.index, reason);
     // A disk that another node has is no bad disk, and ends the start.
     if (!reason.endsWith(DISK_HELD)) this.#alarms.outOfService(handle.port.diskPath, reason);
     this.#changed();
@@ -253,6 +273,7 @@ export class NodeServer implements WorkerListener {
   died(handle: WorkerHandle, reason: string): void {
     const disk = this.#config.disks[handle.disk]!.path;
     handle.port.refusal = 'disk has broken';
+    this.#repairer?.workerGone(handle.index, handle.port.refusal);
     const connections = this.network.failPort(handle.port, handle.port.refusal);
     this.#log.error(
       { disk, reason, connections },

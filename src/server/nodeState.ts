@@ -13,8 +13,10 @@ import type {
 } from '../control/nodeView.js';
 import { type AttachedPartition, COMMAND, type CommandAnswer } from '../partition/messages.js';
 import { diskNotExist, partitionNotFound } from '../protocol/errors.js';
+import type { RepairPartition } from '../repair/messages.js';
 import { DiskTable, PARTITION_FLAG, PartitionTable, type TableMemory } from '../shm/tables.js';
 import type { NetworkThread } from './networkThread.js';
+import type { PartitionWatcher } from './repairer.js';
 import type { WorkerHandle } from './workerHandle.js';
 
 interface Registered {
@@ -40,6 +42,7 @@ export class NodeState implements NodeView {
   /** Sum of sizes and number of the partitions on each disk: disks are asked for often, and partitions may be 60,000. */
   readonly #allocated: { bytes: number; count: number }[];
   readonly #connectionCount: () => number;
+  #watcher: PartitionWatcher | null = null;
 
   /** `tables`: one partition table a worker, by worker index. */
   constructor(
@@ -59,6 +62,12 @@ export class NodeState implements NodeView {
     this.#allocated = disks.map(() => ({ bytes: 0, count: 0 }));
   }
 
+  /** Tells `watcher` of the partitions that are here, and from now on of all that comes to pass with them. */
+  watch(watcher: PartitionWatcher): void {
+    this.#watcher = watcher;
+    for (const { info, handle } of this.#partitions.values()) watcher.attached(repairPartition(info, handle));
+  }
+
   /** A worker has loaded or created a partition. Returns why it cannot be taken, or null. */
   attach(handle: WorkerHandle, info: AttachedPartition): string | null {
     const present = this.#partitions.get(info.id);
@@ -70,6 +79,7 @@ export class NodeState implements NodeView {
     if (present === undefined) sum.count += 1;
     this.#partitions.set(info.id, { info, handle, replicas: present?.replicas ?? info.hosts });
     this.#route(info, handle);
+    if (present === undefined) this.#watcher?.attached(repairPartition(info, handle));
     return null;
   }
 
@@ -110,7 +120,9 @@ export class NodeState implements NodeView {
   /** The owner is told too; nobody waits for its answer. */
   setReplicas(id: number, replicas: readonly string[]): void {
     const registered = this.#partitions.get(id);
-    if (registered === undefined || isSameList(registered.replicas, replicas)) return;
+    if (registered === undefined) return;
+    this.#watcher?.hosts(id, replicas);
+    if (isSameList(registered.replicas, replicas)) return;
     registered.replicas = [...replicas];
     void registered.handle.ask(COMMAND.setReplicas, { partitionId: id, replicas });
   }
@@ -135,12 +147,14 @@ export class NodeState implements NodeView {
     const registered = this.#partitions.get(id);
     if (registered === undefined) return { ok: true, value: null };
     this.#net.routes.delete(id);
+    this.#watcher?.detached(id);
     const answer = await registered.handle.ask(COMMAND.deletePartition, { id });
     if (answer.ok) {
       this.#forget(id);
       return { ok: true, value: null };
     }
     this.#route(registered.info, registered.handle);
+    this.#watcher?.attached(repairPartition(registered.info, registered.handle));
     return answer;
   }
 
@@ -204,6 +218,13 @@ export class NodeState implements NodeView {
     if (handles.some(isOut)) return -1;
     return this.#diskTable.availableBytes(row) === 0 ? 1 : 2;
   }
+}
+
+function repairPartition(
+  { id, hosts, createType }: AttachedPartition,
+  handle: WorkerHandle,
+): RepairPartition {
+  return { id, hosts, createType, worker: handle.index, disk: handle.disk };
 }
 
 function isSameList(one: readonly string[], other: readonly string[]): boolean {

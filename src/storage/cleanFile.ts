@@ -19,7 +19,7 @@ const ENTRIES_AT = 64;
 export const CLEAN_ID_MAX = 2 ** 26;
 
 /** What an entry says of its extent. */
-export const CLEAN_KIND = { clean: 1, damaged: 2, broken: 3 } as const;
+export const CLEAN_KIND = { clean: 1, damaged: 2, broken: 3, healing: 4 } as const;
 export type CleanKind = (typeof CLEAN_KIND)[keyof typeof CLEAN_KIND];
 
 const MAGIC = new TextEncoder().encode('EXTENTDC');
@@ -102,11 +102,21 @@ function headerCheck(bytes: Uint8Array): number {
   return native.crc32(bytes.subarray(16, CLEAN_HEADER_BYTES), first);
 }
 
-/** One entry. Sizes in bytes, `mtimeMs` whole ms. */
+/** One entry. Sizes in bytes, `mtimeMs` whole ms; of kind `healing` a `healingMark` stands in its place. */
 export interface CleanEntry {
   kind: CleanKind;
   sizeBytes: number;
   mtimeMs: number;
+}
+
+/** Stands for mtime in an entry of kind `healing`: which block is written over, and the checksum of what belongs there. */
+export function healingMark(block: number, crc: number): number {
+  return block * 2 ** 32 + crc;
+}
+
+/** The block that an entry of kind `healing` names. */
+export function healingBlock({ mtimeMs }: CleanEntry): number {
+  return Math.floor(mtimeMs / 2 ** 32);
 }
 
 /** Writes the entry of an extent at `offset` of `bytes`. */
@@ -135,7 +145,7 @@ export function decodeCleanEntry(
   const view = viewOf(bytes);
   const word = view.getUint32(offset + 4);
   const kind = word >>> SIZE_BITS;
-  if (kind < CLEAN_KIND.clean || kind > CLEAN_KIND.broken) return null;
+  if (kind < CLEAN_KIND.clean || kind > CLEAN_KIND.healing) return null;
   if (view.getUint32(offset) !== entryCheck(bytes, offset, stamp, extentId)) return null;
   const mtimeMs = view.getUint32(offset + 8) * 2 ** 32 + view.getUint32(offset + 12);
   return { kind: kind as CleanKind, sizeBytes: word % 2 ** SIZE_BITS, mtimeMs };

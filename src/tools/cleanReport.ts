@@ -47,7 +47,8 @@ export function readCleanView(disk: Disk, path: string, entries: readonly Folder
     readCleanEntries(disk, fd, header.stamp, ids, (id, { kind, sizeBytes, mtimeMs }) => {
       const file = files.get(id)!;
       const same = file.sizeBytes === sizeBytes && Math.floor(file.mtimeMs) === mtimeMs;
-      if (!same && kind !== CLEAN_KIND.broken) return;
+      const lasting = kind === CLEAN_KIND.broken || kind === CLEAN_KIND.healing;
+      if (!same && !lasting) return;
       const state = kind === CLEAN_KIND.broken ? 'broken' : kind === CLEAN_KIND.clean ? 'clean' : 'damaged';
       states.set(id, state);
       report[state] += 1;

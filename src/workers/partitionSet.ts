@@ -215,6 +215,6 @@ export class PartitionSet {
 }
 
 function describe({ partition, row }: Entry): AttachedPartition {
-  const { id, volume, sizeBytes, path, hosts, peers } = partition;
-  return { id, volume, sizeBytes, path, hosts, peers, row };
+  const { id, volume, sizeBytes, path, hosts, peers, createType } = partition;
+  return { id, volume, sizeBytes, path, hosts, peers, row, createType };
 }

@@ -59,6 +59,7 @@ export function fillOperation(op: Operation, { requests, internal }: Port, at: n
   op.bufferBytes = i32[i + REQUEST_I32.bufferBytes]!;
   op.connection = i32[i + REQUEST_I32.connection]!;
   op.generation = i32[i + REQUEST_I32.generation]!;
+  op.expectedCrc = internal ? i32[i + REQUEST_I32.expectedCrc]! >>> 0 : 0;
   op.partitionId = f64[f + REQUEST_F64.partitionId]!;
   op.extentId = f64[f + REQUEST_F64.extentId]!;
   op.extentOffset = f64[f + REQUEST_F64.extentOffset]!;

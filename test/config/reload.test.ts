@@ -105,13 +105,18 @@ const OTHER: Readonly<Record<string, object>> = {
   'extentd.limits.background.writeOpsPerSecond': {
     extentd: { limits: { background: { writeOpsPerSecond: 1 } } },
   },
+  'extentd.repair.enabled': { extentd: { repair: { enabled: false } } },
+  'extentd.repair.roundsPerDisk': { extentd: { repair: { roundsPerDisk: 1 } } },
+  'extentd.repair.rounds': { extentd: { repair: { rounds: 1 } } },
+  'extentd.repair.fetchesPerRound': { extentd: { repair: { fetchesPerRound: 1 } } },
+  'extentd.repair.bytesPerSecond': { extentd: { repair: { bytesPerSecond: 1 } } },
   'extentd.limits.background.readsAtOnce': { extentd: { limits: { background: { readsAtOnce: 1 } } } },
   'extentd.limits.background.writesAtOnce': { extentd: { limits: { background: { writesAtOnce: 1 } } } },
 };
 
 /** Keys that a running node takes over; every other one wants a restart. */
 const LIVE =
-  /^(masterAddr|rack|cell|zoneName|logLevel|consulAddr|extentd\.(limits\..*|access\..*|tls\..*|log\.\w+(Max|Bytes)|ump\..*|stallMs|loadTimeoutMs|probe\.timeoutMs|checksums\..*|scrub\..*|allowLostPartitions))$/;
+  /^(masterAddr|rack|cell|zoneName|logLevel|consulAddr|extentd\.(limits\..*|access\..*|tls\..*|log\.\w+(Max|Bytes)|ump\..*|stallMs|loadTimeoutMs|probe\.timeoutMs|checksums\..*|repair\..*|scrub\..*|allowLostPartitions))$/;
 
 t.test('every key is live or needs a restart, and the file says which', async (t) => {
   const seen: string[] = [];

@@ -10,13 +10,14 @@ import { ROOT, SimRig } from '../partition/simRig.js';
 import { checkTrustedSlots } from '../partition/trustedSlots.js';
 import type { SimDisk } from '../sim/simDisk.js';
 import type { SimFolder } from '../sim/simFolder.js';
-import { type Crash, holds, type PartitionPromises } from './promises.js';
+import { type Crash, holds, type PartitionPromises, type SentHeal } from './promises.js';
 
 /** The one reason to refuse a partition that a crash in the middle of its creation may leave. */
 const NO_META = /^open .*\/META: no such file or directory$/;
 
 export interface CrashPoint {
   partitions: ReadonlyMap<number, PartitionPromises>;
+  heals: readonly SentHeal[];
   crash: Crash;
   /** A clean stop came before. */
   stopped: boolean;
@@ -44,6 +45,7 @@ export class ImageCheck {
       if (point.crash === 'kill' || point.stopped) this.checkCreated(rig, id, promises);
       for (const extentId of promises.writes.keys()) this.checkExtent(rig, id, extentId, promises, point);
     }
+    this.checkHeals(rig, point.heals);
     const used = new Map([...point.partitions].map(([id, promises]) => [id, new Set(promises.handedOut())]));
     this.createIn(rig, used);
     // Every other image crashes a second time, with the create acknowledged.
@@ -125,6 +127,22 @@ export class ImageCheck {
     if (crash === 'kill') checkSlots(rig, partitionId, extentId);
   }
 
+  /**
+   * A block that was being healed is what it was, or what it was to be, or cannot be read; and so it stays when everything has come to rest and was compared. A heal that was acknowledged is there.
+   */
+  private checkHeals(rig: SimRig, heals: readonly SentHeal[]): void {
+    for (const again of [false, true]) {
+      for (const heal of heals) checkHeal(rig, heal);
+      if (heals.length === 0 || again) continue;
+      rig.simClock.advance(601_000);
+      for (let tick = 0; tick < 4; tick += 1) {
+        rig.stores.tick();
+        rig.run();
+      }
+      checkTrustedSlots(rig);
+    }
+  }
+
   /** One create in each partition, whose id nobody has had. */
   private createIn(rig: SimRig, used: Map<number, Set<number>>): void {
     for (const partitionId of rig.partitions.keys()) {
@@ -175,4 +193,19 @@ function checkSlots(rig: SimRig, partitionId: number, extentId: number): void {
     const actual = crc32(bytes.subarray(block * BLOCK_BYTES, (block + 1) * BLOCK_BYTES));
     if (slot !== 0 && slot !== actual) throw new Error(`slot ${block} of extent ${extentId} is wrong`);
   }
+}
+
+function checkHeal(rig: SimRig, heal: SentHeal): void {
+  const { partitionId, extentId, at, before, after, writtenOver, sent } = heal;
+  const read = rig.sendRead(extentId, at, before.length, { partitionId });
+  rig.run();
+  const where = `the block at ${at} of extent ${extentId}`;
+  if (!read.ok) {
+    const refused = /is damaged/.test(read.error) && !sent.ok && !writtenOver;
+    if (!refused) throw new Error(`${where} cannot be read: ${read.error}`);
+    return;
+  }
+  const contents = sent.ok ? [after] : [before, after];
+  const whole = writtenOver || contents.some((content) => Buffer.compare(content, read.body) === 0);
+  if (!whole) throw new Error(`${where} is neither what it was nor what it was healed to`);
 }

@@ -6,6 +6,19 @@ import type { Sent } from '../partition/storeRig.js';
 /** What is lost: nothing that was written (`kill`), or whatever was not synced (`power`). */
 export type Crash = 'kill' | 'power';
 
+/** A block that gets another content by a heal (docs/repair.md). */
+export interface SentHeal {
+  sent: Sent;
+  partitionId: number;
+  extentId: number;
+  /** Offset of the block, its content before, and after. */
+  at: number;
+  before: Uint8Array;
+  after: Uint8Array;
+  /** Somebody has written to the block since: any content, but it is readable. */
+  writtenOver: boolean;
+}
+
 export interface SentWrite {
   sent: Sent;
   at: number;

@@ -135,7 +135,7 @@ export class FaultRuns {
     when: string,
     result: FaultRun,
   ): void {
-    const point = { partitions: promises, stopped };
+    const point = { partitions: promises, heals: [], stopped };
     const seed = this.runs;
     const power = sim.withRoot(sim.rootFolder, seed).powerLoss(seed).rootFolder;
     const images: { crash: 'kill' | 'power'; image: SimFolder }[] = [{ crash: 'power', image: power }];

@@ -4,7 +4,9 @@
  *
  * Where the same steps find the same disk they do the same, so that passes of a failpoint can be numbered.
  */
+
 import { basename } from 'node:path';
+import { crc32 } from 'node:zlib';
 import { INTERNAL_OP } from '../../src/partition/internalOps.js';
 import { MISSED_RANGE_BYTES, writeMissedRange } from '../../src/partition/internalRecords.js';
 import type { Operation } from '../../src/partition/operation.js';
@@ -340,6 +342,14 @@ export class FaultScenario {
     own('hole', { opcode: INTERNAL_OP.tinyHole, extentId: 64, extentOffset: end, size: 12_288 });
     own('sync of a hole', { opcode: INTERNAL_OP.syncExtent, extentId: 64 });
     own('look at a block', { opcode: INTERNAL_OP.readBlock, extentId: OLD.blocks, size: BLOCK_BYTES });
+    const [healed] = this.create(7, 1);
+    if (healed === undefined) return;
+    this.write('a block to be healed', 7, healed, 0, BLOCK_BYTES, false);
+    this.go();
+    // The same bytes again, so that all promises hold.
+    const { sent, body } = writes.get(healed)!.at(-1)!;
+    const heal = { extentId: healed, crc: crc32(body), expectedCrc: crc32(body) };
+    if (sent.ok) own('heal', { opcode: INTERNAL_OP.healBlock, ...heal }, Uint8Array.from(body));
   }
 
   private delete(): void {

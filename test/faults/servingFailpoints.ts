@@ -7,9 +7,9 @@ import { all, type Failpoint, OWN, of, one } from './failpointRows.js';
 export const BATCH: readonly Failpoint[] = [
   one(
     'batch.pwrite:extent',
-    'data of an append',
+    'data of an append, or of a block that is healed',
     'unavailable',
-    'the append and those behind it in the batch fail; the size is what was written',
+    'the append and those behind it in the batch fail, the size is what was written; a block that was being healed is damaged until it is healed again',
   ),
   one(
     'batch.pwrite:tiny',
@@ -25,7 +25,7 @@ export const BATCH: readonly Failpoint[] = [
   ),
   one(
     'batch.pwrite:EXTENT_CRC (checksums)',
-    'new checksums after their data, or computed later',
+    'new checksums after their data, or computed later; that of a block before it is healed',
     'unavailable',
     'the slots count as wrong until they are compared; the write stands',
   ),
@@ -55,9 +55,9 @@ export const BATCH: readonly Failpoint[] = [
   ),
   one(
     'batch.pwrite:EXTENT_CLEAN (entries)',
-    'an extent is clean, damaged or broken',
+    'an extent is clean, damaged or broken, or a block is being healed',
     'unavailable',
-    'it is compared again later',
+    'it is compared, or healed, again later',
   ),
   one(
     'batch.pread:EXTENT_CRC',
@@ -92,9 +92,9 @@ export const SUBMITTED: readonly Failpoint[] = [
   ),
   one(
     'submitPread:extent',
-    'read that the page cache did not have; the checksum job',
+    'read that the page cache did not have; the checksum job; a block before it is healed',
     'unavailable',
-    'the read fails; the job looks at the extent again later',
+    'the read, or the heal, fails; the job looks at the extent again later',
   ),
   one('submitPread:tiny', 'repair read of a tiny extent', 'unavailable', 'the packet fails'),
   one('submitPread:TINYEXTENT_DELETE', 'records for a peer', 'unavailable', 'the packet fails'),

@@ -69,6 +69,7 @@ export async function startApi(
     identity: { address: '127.0.0.1:17310', cluster: 'peer01', nodeId: 5 },
     limits: new FakeLimits(),
     checksums: new FakeChecksums(),
+    repair: { view: async () => ({ ok: false, message: 'no repair in this test' }) },
     stats: () => buildHeartbeat(view.disks(), view.partitions(), { rack: 'rack-01', cell: '', zoneName: '' }),
     ...change,
   });

@@ -1,6 +1,7 @@
 /** Memory that metrics are made of, as a node lays it out, with owners' ends for tests; and a reader of the text format that checks its grammar. */
 import { figureIndexes, figureNames, type MetricsSource } from '../../src/http/metricsSource.js';
 import { OPERATION_NAMES } from '../../src/protocol/operationNames.js';
+import { repairCounterNames } from '../../src/repair/messages.js';
 import { Counters, createCounters } from '../../src/shm/counters.js';
 import { createDiskWork, DiskWork } from '../../src/shm/diskWork.js';
 import { createHistogram, SharedHistogram } from '../../src/shm/histogram.js';
@@ -44,6 +45,7 @@ export class MetricsRig {
       operations: createOperationTable(OPERATION_NAMES.length),
       figures: createCounters(figureNames(classes, count, count)),
       loopLag: createHistogram(),
+      repair: createCounters(repairCounterNames(count)),
       slabClasses: SLAB_CLASSES,
       diskPaths,
       diskTable: createDiskTable(count),

@@ -43,6 +43,7 @@ t.test(
       },
       limits: { view: () => [], change: async () => ({ ok: true, value: [] }) },
       checksums: { view: async () => [], scrub: async () => ({ ok: true, value: [] }) },
+      repair: { view: async () => ({ ok: false, message: 'not asked' }) },
     });
     readiness = { ready: true, reason: '' };
     await expect('/readyz', 200, 'ready\n');

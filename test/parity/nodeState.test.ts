@@ -49,6 +49,7 @@ function attached(id: number, row: number, sizeBytes: number): AttachedPartition
     hosts: ['10.0.0.1:17310'],
     peers: [{ id: 2, addr: '10.0.0.1:17310' }],
     row,
+    createType: 0,
   };
 }
 

@@ -335,6 +335,7 @@ t.test('internal requests are background work, whatever they ask, and have no co
   const writes = [
     ...[OP.write, OP.createExtent, INTERNAL_OP.tinyHole, INTERNAL_OP.createExtent],
     ...[INTERNAL_OP.missedDelete, INTERNAL_OP.syncExtent, INTERNAL_OP.endJoining],
+    INTERNAL_OP.healBlock,
   ];
   for (const ops of [reads, writes]) {
     const tags = ops.map((opcode) => rig.come(opcode, own));

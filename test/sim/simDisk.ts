@@ -67,6 +67,11 @@ export class SimDisk extends SimFiles implements Disk {
     return true;
   }
 
+  /** What hangs goes on. */
+  releaseHung(): void {
+    this.work.push(...this.hung.splice(0));
+  }
+
   /** Submitted work of a kind that has not happened yet. */
   waitingFor(call: SimCall): number {
     return this.work.filter((work) => work.call === call).length;

@@ -19,7 +19,16 @@ export const ALLOWED_IMPORTS: Readonly<Record<string, readonly string[]>> = {
   'src/raft': ['src/protocol', 'src/storage'],
   // Of raft it knows the shapes of an entry's end and of a state machine.
   'src/partition': ['src/protocol', 'src/config', 'src/storage', 'src/raft/types.ts'],
-  'src/repair': ['src/protocol', 'src/config', 'src/storage', 'src/raft', 'src/partition'],
+  // Its thread speaks to workers over rings, and to peers over sockets.
+  'src/repair': [
+    'src/protocol',
+    'src/config',
+    'src/shm',
+    'src/native',
+    'src/storage',
+    'src/raft',
+    'src/partition',
+  ],
   // The worker owns partitions and hands them their disk; it never reaches into a store or an extent.
   'src/workers': [
     'src/protocol',
@@ -42,7 +51,7 @@ export const ALLOWED_IMPORTS: Readonly<Record<string, readonly string[]>> = {
   ],
   'src/control': ['src/protocol', 'src/config'],
   // The metrics are read from shared memory; the rest is asked of main.
-  'src/http': ['src/protocol', 'src/config', 'src/shm', 'src/control/nodeView.ts'],
+  'src/http': ['src/protocol', 'src/config', 'src/shm', 'src/control/nodeView.ts', 'src/repair/messages.ts'],
   'src/server': [
     'src/protocol',
     'src/config',
@@ -53,6 +62,7 @@ export const ALLOWED_IMPORTS: Readonly<Record<string, readonly string[]>> = {
     'src/control/nodeView.ts',
     'src/http/messages.ts',
     'src/http/metricsSource.ts',
+    'src/repair/messages.ts',
     'src/workers/workerData.ts',
     'src/workers/thread.ts',
     'src/workers/spin.ts',
@@ -73,6 +83,14 @@ export const ALLOWED_IMPORTS: Readonly<Record<string, readonly string[]>> = {
   ],
   'src/dataNode.ts': ['src'],
   'src/nodeHttp.ts': ['src/config', 'src/http'],
+  'src/nodeRepair.ts': [
+    'src/config',
+    'src/control/nodeView.ts',
+    'src/http/messages.ts',
+    'src/repair',
+    'src/server/nodeServer.ts',
+    'src/telemetry',
+  ],
   'src/program.ts': ['src'],
   'src/main.ts': ['src/cli', 'src/program.ts'],
   // The generator speaks to any node: it shares the codec and the rings with ours, nothing of the node itself.

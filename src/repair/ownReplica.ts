@@ -1,0 +1,156 @@
+/**
+ * This node's replica of one partition as its worker answers questions about it (`partition/internalOps.ts`): each question a method, bodies as values. What is done with the answers is decided elsewhere.
+ */
+import assert from 'node:assert';
+import { INTERNAL_OP, LIST } from '../partition/internalOps.js';
+import {
+  MISSED_RANGE_BYTES,
+  type MissedRange,
+  type PartitionInfo,
+  readExtentRecords,
+  readIds,
+  readPartitionInfo,
+  writeMissedRange,
+} from '../partition/internalRecords.js';
+import type { ExtentInfo } from '../protocol/extentInfo.js';
+import { OP } from '../protocol/opcodes.js';
+import { decodeUint64Body } from '../protocol/queries.js';
+import { BLOCK_BYTES, isTinyExtent } from '../storage/layout.js';
+import type { WorkerAnswer, WorkerPorts, WorkerQuestion } from './workerPorts.js';
+
+/** Instead of a cursor: there are no more pages. */
+const PAGE_END = -1;
+
+export class OwnReplica {
+  readonly partitionId: number;
+  readonly #ports: WorkerPorts;
+  readonly #worker: number;
+
+  constructor(ports: WorkerPorts, worker: number, partitionId: number) {
+    this.#ports = ports;
+    this.#worker = worker;
+    this.partitionId = partitionId;
+  }
+
+  /** All extents of a kind that are not deleted: `LIST.quiet` or `LIST.all`. */
+  async extents(list: typeof LIST.quiet | typeof LIST.all): Promise<ExtentInfo[]> {
+    const pages = await this.#pages({ opcode: INTERNAL_OP.listExtents, extentType: list });
+    return pages.flatMap(readExtentRecords);
+  }
+
+  /** The tiny extents that are named. */
+  async tinyExtents(ids: readonly number[]): Promise<ExtentInfo[]> {
+    const question = { opcode: INTERNAL_OP.listExtents, extentType: LIST.tiny, body: Uint8Array.from(ids) };
+    return readExtentRecords((await this.#ask(question)).body);
+  }
+
+  /** Ids that were deleted here for good. */
+  async deletedIds(): Promise<Set<number>> {
+    const pages = await this.#pages({ opcode: INTERNAL_OP.listDeleted });
+    return new Set(pages.flatMap(readIds));
+  }
+
+  async describe(): Promise<PartitionInfo> {
+    return readPartitionInfo((await this.#ask({ opcode: INTERNAL_OP.describe })).body);
+  }
+
+  /** Bytes of the extents up to `extentIdMax`, as OpGetPartitionSize has them. */
+  async sizeUpTo(extentIdMax: number): Promise<number> {
+    const { body } = await this.#ask({ opcode: OP.getPartitionSize, extentType: 0, extentId: extentIdMax });
+    const size = decodeUint64Body(body);
+    assert(size !== null, 'a worker answers a size');
+    return size;
+  }
+
+  /** Tiny extents for a round. */
+  async takeTiny(): Promise<number[]> {
+    return [...(await this.#ask({ opcode: INTERNAL_OP.takeTiny })).body];
+  }
+
+  async giveBackTiny(good: readonly number[], bad: readonly number[]): Promise<void> {
+    const body = Uint8Array.from([...good.flatMap((id) => [id, 1]), ...bad.flatMap((id) => [id, 0])]);
+    await this.#ask({ opcode: INTERNAL_OP.giveBackTiny, body });
+  }
+
+  async forgetRounds(): Promise<void> {
+    await this.#ask({ opcode: INTERNAL_OP.forgetRounds });
+  }
+
+  /** Creates a normal extent unless it exists. */
+  async createExtent(extentId: number): Promise<void> {
+    await this.#ask({ opcode: INTERNAL_OP.createExtent, extentId });
+  }
+
+  /** Its size, of a tiny one the watermark; -1: there is none. */
+  async extentSize(extentId: number): Promise<number> {
+    return (await this.#ask({ opcode: INTERNAL_OP.extentSize, extentId })).extentOffset;
+  }
+
+  /** Appends a piece whose checksum is `crc`, which the worker compares. */
+  async append(extentId: number, extentOffset: number, body: Uint8Array, crc: number): Promise<void> {
+    const extentType = isTinyExtent(extentId) ? 0 : 1;
+    await this.#ask({ opcode: OP.write, extentType, extentId, extentOffset, body, crc });
+  }
+
+  /** A hole at the end of a tiny extent. */
+  async appendHole(extentId: number, extentOffset: number, bytes: number): Promise<void> {
+    await this.#ask({
+      opcode: INTERNAL_OP.tinyHole,
+      ...{ extentType: 0, extentId, extentOffset, size: bytes },
+    });
+  }
+
+  /** Resolves when all that the extent has so far is durable. */
+  async sync(extentId: number): Promise<void> {
+    await this.#ask({ opcode: INTERNAL_OP.syncExtent, extentId });
+  }
+
+  /** `bytes` of the tiny delete file from `offset`, zeros behind its end. */
+  async tinyDeleteRecords(offset: number, bytes: number): Promise<Uint8Array> {
+    const records = new Uint8Array(bytes);
+    let at = 0;
+    while (at < bytes) {
+      const { body } = await this.#ask({
+        ...{ opcode: OP.readTinyDeleteRecord, extentType: 0, extentOffset: offset + at },
+        ...{ size: bytes - at, answerBytes: BLOCK_BYTES },
+      });
+      assert(body.byteLength > 0 && body.byteLength <= bytes - at, 'a worker answers what was asked for');
+      records.set(body, at);
+      at += body.byteLength;
+    }
+    return records;
+  }
+
+  /** Carries out a tiny delete of another replica. */
+  async missedDelete(extentId: number, range: MissedRange): Promise<void> {
+    const body = new Uint8Array(MISSED_RANGE_BYTES);
+    writeMissedRange(new DataView(body.buffer), 0, range);
+    await this.#ask({ opcode: INTERNAL_OP.missedDelete, extentType: 0, extentId, body });
+  }
+
+  /** All records of the first host up to `bytes` were carried out. */
+  async finishDeletes(bytes: number): Promise<void> {
+    await this.#ask({ opcode: INTERNAL_OP.finishDeletes, extentOffset: bytes });
+  }
+
+  async endJoining(): Promise<void> {
+    await this.#ask({ opcode: INTERNAL_OP.endJoining });
+  }
+
+  #ask(question: Omit<WorkerQuestion, 'partitionId'>): Promise<WorkerAnswer> {
+    return this.#ports.ask(this.#worker, { ...question, partitionId: this.partitionId });
+  }
+
+  async #pages(question: Omit<WorkerQuestion, 'partitionId'>): Promise<Uint8Array[]> {
+    const pages: Uint8Array[] = [];
+    for (let next = 0; next !== PAGE_END; ) {
+      const { body, extentOffset } = await this.#ask({
+        ...question,
+        ...{ extentOffset: next, answerBytes: BLOCK_BYTES },
+      });
+      if (body.byteLength > 0) pages.push(body);
+      next = extentOffset;
+    }
+    return pages;
+  }
+}
