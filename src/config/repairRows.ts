@@ -10,7 +10,7 @@ export const REPAIR_ROWS: readonly Setting[] = [
     kind: 'boolean',
     unit: '-',
     effect:
-      'Run rounds of repair for the partitions of which this node is the first host; tasks of other nodes are carried out in any case.',
+      'Run rounds of repair for the partitions of which this node is the first host, and heal damaged blocks of its replicas; tasks of other nodes are carried out in any case.',
   },
   {
     key: 'repair.roundsPerDisk',

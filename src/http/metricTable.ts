@@ -117,7 +117,13 @@ export const METRICS = {
     'extentd_repair_failures_total',
     'counter',
     ['what'],
-    'What failed: rounds, notifications to members, fetches of extents, syncs of tiny deletes.',
+    'What failed: rounds, notifications to members, fetches of extents, syncs of tiny deletes, votes on blocks that differ.',
+  ),
+  repairHealed: row(
+    'extentd_repair_healed_total',
+    'counter',
+    ['what'],
+    'Blocks that got the content that most replicas have, and stored checksums that were wrong over a right block.',
   ),
   repairAbsent: row(
     'extentd_repair_absent_members',

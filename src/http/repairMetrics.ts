@@ -21,7 +21,12 @@ export function repairOf(page: MetricsText, { repair, diskPaths }: MetricsSource
     .sample(value('failedRounds'), 'round')
     .sample(value('failedNotifications'), 'notification')
     .sample(value('failedFetches'), 'fetch')
-    .sample(value('failedDeletes'), 'tinyDeletes');
+    .sample(value('failedDeletes'), 'tinyDeletes')
+    .sample(value('undecidedBlocks'), 'verdict');
+  page
+    .family(METRICS.repairHealed)
+    .sample(value('healedBlocks'), 'block')
+    .sample(value('correctedChecksums'), 'checksum');
   page.family(METRICS.repairAbsent).sample(value('absentMembers'));
   page
     .family(METRICS.repairTiny)

@@ -1,7 +1,7 @@
 /**
  * Carries out the fetch of one extent: asks how long it is here, streams what is missing from its source, hands the pieces to the worker, and has them synced. What a packet means is judged in `fetch.ts`.
  *
- * Pieces are written in order, a few of them at one time: a worker executes what is asked about one extent in the order in which it was asked. A piece that does not fit the extent's end meets a forwarded append that was
+ * Pieces are written in order, a few of them at one time: a worker executes appends to one extent in the order in which they were asked for. A piece that does not fit the extent's end meets a forwarded append that was
  * faster: then the length is asked for again, and the fetch goes on behind it or is done.
  */
 import { ERROR_TEXT } from '../protocol/errors.js';
@@ -141,13 +141,16 @@ export class ExtentFetching {
         if (piece.kind === 'failed') throw new Error(piece.reason);
         outcome.packets += 1;
         await pace.take(packet.body.byteLength);
+        // A hole is made in several steps: what is before it must be there, and what follows has no end to be at before.
+        const alone = piece.kind === 'hole';
+        while (alone && writes.length > 0) await writes.shift();
         const write = this.#write(piece, packet);
         // Whoever waits for it may come late.
         write.catch((error: Error) => {
           failure ??= error;
         });
         writes.push(write);
-        if (writes.length >= PIECES_AT_ONCE) await writes.shift();
+        while (writes.length >= (alone ? 1 : PIECES_AT_ONCE)) await writes.shift();
       }
       for (const write of writes) await write;
     } catch (error) {

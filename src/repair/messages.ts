@@ -84,6 +84,8 @@ export type RepairEvent =
       readonly fields: Readonly<Record<string, string | number>>;
     }
   | { readonly type: 'view'; readonly number: number; readonly view: RepairView }
+  /** For an operator. */
+  | { readonly type: 'alarm'; readonly text: string }
   | { readonly type: 'stopped' };
 
 /** What a partition is to this node, as far as repair goes. `unknown`: the master has not told its hosts lately. */
@@ -158,6 +160,10 @@ export const REPAIR_COUNTER = {
   tinyAvailable: 10,
   tinyBroken: 11,
   joining: 12,
+  /** Blocks that got what most replicas have, stored checksums that were the wrong part, and blocks of which nobody can say what is right. */
+  healedBlocks: 13,
+  correctedChecksums: 14,
+  undecidedBlocks: 15,
 } as const;
 
 /** Index of a disk's gauge: seconds since the beginning of the oldest last round of its partitions. */

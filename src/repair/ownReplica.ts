@@ -4,10 +4,12 @@
 import assert from 'node:assert';
 import { INTERNAL_OP, LIST } from '../partition/internalOps.js';
 import {
+  type ListedFinding,
   MISSED_RANGE_BYTES,
   type MissedRange,
   type PartitionInfo,
   readExtentRecords,
+  readFindings,
   readIds,
   readPartitionInfo,
   writeMissedRange,
@@ -16,12 +18,13 @@ import type { ExtentInfo } from '../protocol/extentInfo.js';
 import { OP } from '../protocol/opcodes.js';
 import { decodeUint64Body } from '../protocol/queries.js';
 import { BLOCK_BYTES, isTinyExtent } from '../storage/layout.js';
+import type { HealReplica, OwnBlock } from './healer.js';
 import type { WorkerAnswer, WorkerPorts, WorkerQuestion } from './workerPorts.js';
 
 /** Instead of a cursor: there are no more pages. */
 const PAGE_END = -1;
 
-export class OwnReplica {
+export class OwnReplica implements HealReplica {
   readonly partitionId: number;
   readonly #ports: WorkerPorts;
   readonly #worker: number;
@@ -131,6 +134,37 @@ export class OwnReplica {
   /** All records of the first host up to `bytes` were carried out. */
   async finishDeletes(bytes: number): Promise<void> {
     await this.#ask({ opcode: INTERNAL_OP.finishDeletes, extentOffset: bytes });
+  }
+
+  /** Extents with blocks that are not what their checksums say. */
+  async findings(): Promise<ListedFinding[]> {
+    const pages = await this.#pages({ opcode: INTERNAL_OP.listFindings });
+    return pages.flatMap(readFindings);
+  }
+
+  async readBlock(extentId: number, block: number): Promise<OwnBlock> {
+    const { body, crc, remainingBytes, holeBytes } = await this.#ask({
+      ...{ opcode: INTERNAL_OP.readBlock, extentId, extentOffset: block * BLOCK_BYTES },
+      ...{ size: BLOCK_BYTES, answerBytes: BLOCK_BYTES },
+    });
+    return { body, crc, stored: remainingBytes, storedIsSure: holeBytes === 1 };
+  }
+
+  /** Replaces a block whose checksum is `expectedCrc` by `body`, whose is `crc`. */
+  async healBlock(
+    extentId: number,
+    block: number,
+    body: Uint8Array,
+    crc: number,
+    expectedCrc: number,
+  ): Promise<void> {
+    const extentOffset = block * BLOCK_BYTES;
+    await this.#ask({ opcode: INTERNAL_OP.healBlock, extentId, extentOffset, body, crc, expectedCrc });
+  }
+
+  /** Not known: no group of raft is served here. */
+  appliedId(): Promise<null> {
+    return Promise.resolve(null);
   }
 
   async endJoining(): Promise<void> {

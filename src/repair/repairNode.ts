@@ -5,6 +5,7 @@
 import type { Counters } from '../shm/counters.js';
 import { DiskRoom } from './diskRoom.js';
 import { Gate } from './gate.js';
+import { HealJob } from './healJob.js';
 import { LocalReplica, type LocalReplicaParts } from './localReplica.js';
 import {
   oldestRoundAt,
@@ -58,6 +59,7 @@ export class RepairNode {
   readonly #looks: NodeJS.Timeout;
   #settings: RepairSettings;
   #wakeTimer: NodeJS.Timeout | null = null;
+  readonly #heals: HealJob;
   readonly #joinTimers = new Map<ServedPartition, NodeJS.Timeout>();
 
   constructor(parts: RepairNodeParts) {
@@ -70,6 +72,14 @@ export class RepairNode {
     this.#rooms = diskPaths.map(() => new DiskRoom());
     this.#taskGates = diskPaths.map(() => new Gate(settings.roundsPerDisk));
     this.#schedule = new RepairSchedule(limitsOf(settings));
+    this.#heals = new HealJob({
+      ...{ ownAddress: parts.address, peers: this.#peers, disks: diskPaths.length, nowMs, log: this.#log },
+      partitions: () => this.#partitions.values(),
+      isEnabled: () => this.#settings.enabled,
+      crc32: (data) => parts.crc32(data),
+      count: (counter, by) => parts.counters.add(counter, by),
+      alarm: (text) => parts.post({ type: 'alarm', text }),
+    });
     this.#looks = setInterval(() => this.#look(), LOOK_MS);
   }
 
@@ -237,6 +247,7 @@ export class RepairNode {
     counters.set(REPAIR_COUNTER.tinyBroken, sums.broken);
     counters.set(REPAIR_COUNTER.joining, sums.joining);
     for (const [disk, seconds] of oldest.entries()) counters.set(oldestRoundAt(disk), seconds);
+    this.#heals.look();
     this.#runDue();
   }
 
@@ -270,6 +281,7 @@ export class RepairNode {
     clearInterval(this.#looks);
     for (const timer of this.#joinTimers.values()) clearTimeout(timer);
     this.#sources.close();
+    this.#heals.stop();
     ports.close();
     const untilMs = nowMs() + STOP_MS;
     while (ports.open > 0 && nowMs() < untilMs) await new Promise((resolve) => setTimeout(resolve, 5));

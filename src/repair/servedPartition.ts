@@ -15,6 +15,7 @@ import {
   type RoundView,
   type TaskView,
 } from './messages.js';
+import type { OwnReplica } from './ownReplica.js';
 import type { PeerReplicas } from './peerReplica.js';
 import { type RoundReport, runRound } from './round.js';
 import type { RoundKind } from './schedule.js';
@@ -74,6 +75,11 @@ export class ServedPartition {
     const { replica, peers } = parts;
     this.#joining = new Joining({ partitionId: id, replica, peers });
     if (createType === 1) this.#joinText = 'the first host was not asked yet';
+  }
+
+  /** This node's replica of it. */
+  get own(): OwnReplica {
+    return this.#parts.replica.own;
   }
 
   get isJoining(): boolean {

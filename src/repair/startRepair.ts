@@ -27,7 +27,7 @@ export interface RepairOptions extends RepairThreadData {
     message: string,
     fields: Readonly<Record<string, string | number>>,
   ): void;
-  /** The thread has died. */
+  /** The thread has died, or tells something for an operator. */
   alarm(text: string): void;
   /** The module that runs as the thread; default: the real one. */
   entry?: URL;
@@ -150,6 +150,8 @@ export class RepairThread {
         return this.#options.log(event.level, event.key, event.message, event.fields);
       case 'view':
         return this.#views.get(event.number)?.(event.view);
+      case 'alarm':
+        return this.#options.alarm(event.text);
       case 'stopped':
         return this.#stopped();
     }

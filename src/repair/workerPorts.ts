@@ -25,6 +25,8 @@ export interface WorkerQuestion {
   /** Default: the body's length. */
   readonly size?: number;
   readonly crc?: number;
+  /** Of the content to be replaced (`INTERNAL_OP.healBlock`). */
+  readonly expectedCrc?: number;
   readonly body?: Uint8Array;
   /** Room for the answer, bytes. */
   readonly answerBytes?: number;
@@ -36,6 +38,7 @@ export interface WorkerAnswer {
   readonly extentId: number;
   readonly extentOffset: number;
   readonly remainingBytes: number;
+  readonly holeBytes: number;
   readonly body: Uint8Array;
 }
 
@@ -224,7 +227,7 @@ export class WorkerPorts {
     i32[i + REQUEST_I32.size] = question.size ?? body.byteLength;
     i32[i + REQUEST_I32.bufferBytes] = this.#slab.capacity(slot);
     i32[i + REQUEST_I32.connection] = 0;
-    i32[i + REQUEST_I32.generation] = 0;
+    i32[i + REQUEST_I32.expectedCrc] = question.expectedCrc ?? 0;
     i32[i + REQUEST_I32.issuedAtMs] = issuedAt(this.#parts.wallMs());
     f64[f + REQUEST_F64.bufferOffset] = offset;
     f64[f + REQUEST_F64.partitionId] = question.partitionId;
@@ -275,6 +278,7 @@ export class WorkerPorts {
       extentId: f64[f + REPLY_F64.extentId]!,
       extentOffset: f64[f + REPLY_F64.extentOffset]!,
       remainingBytes: f64[f + REPLY_F64.remainingBytes]!,
+      holeBytes: f64[f + REPLY_F64.holeBytes]!,
       body,
     });
   }

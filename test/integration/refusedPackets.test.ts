@@ -338,7 +338,7 @@ refused(
   intraGroupNetErr,
   `ActionDataPartitionTryToLeader_partition ${UNKNOWN_PARTITION} not exsit`,
 );
-for (const opcode of [0x08, 0x0a, 0x0f, 0x10, 0x12]) {
+for (const opcode of [0x0a, 0x0f, 0x10, 0x12]) {
   refused(
     'an op that is not served yet',
     { opcode, extentType: 1, partitionId: 1, extentId: extent, body },

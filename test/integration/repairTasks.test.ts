@@ -85,6 +85,11 @@ t.test(
       [1025, 0, 300 * KiB + 17],
       [1026, 70_001, 200 * KiB - 70_001],
     ]);
+    t.equal(
+      peer.asked.filter(({ opcode }) => opcode === OP.tinyExtentRepairRead).length,
+      1,
+      'asked once, holes or not',
+    );
     t.match(await viewOf(member), {
       partitions: [
         {
@@ -187,7 +192,7 @@ t.test(
 );
 
 t.test(
-  'a source that dies in the middle: what came stays, and another source goes on behind it',
+  'pains 6: a source that dies in the middle: what came stays, and another source goes on behind it',
   async (t) => {
     const [first, second] = [await FakePeer.start(t), await FakePeer.start(t)];
     const member = await startMember(t, [first.address, second.address]);

@@ -23,6 +23,7 @@ export interface Taken {
   extentOffset: number;
   size: number;
   crc: number;
+  expectedCrc: number;
   body: Buffer;
   tag: number;
   /** Bytes of its slot. */
@@ -35,6 +36,8 @@ export interface Given {
   text?: string;
   extentOffset?: number;
   remainingBytes?: number;
+  holeBytes?: number;
+  crc?: number;
 }
 
 /** Memory for so many workers, each on a disk of its own. */
@@ -96,6 +99,7 @@ export class FakeWorker {
           opcode: kind & 0xff,
           extentType: (kind >> 8) & 0xff,
           crc: i32[i + REQUEST_I32.crc]! >>> 0,
+          expectedCrc: i32[i + REQUEST_I32.expectedCrc]! >>> 0,
         },
         partitionId: f64[f + REQUEST_F64.partitionId]!,
         extentId: f64[f + REQUEST_F64.extentId]!,
@@ -110,7 +114,7 @@ export class FakeWorker {
   /** Answers a question that was taken. */
   answer(
     taken: Taken,
-    { body = new Uint8Array(0), text, extentOffset, remainingBytes = 0 }: Given = {},
+    { body = new Uint8Array(0), text, extentOffset, remainingBytes = 0, holeBytes = 0, crc = 0 }: Given = {},
   ): void {
     this.open.splice(this.open.indexOf(taken), 1);
     const bytes = text === undefined ? body : Buffer.from(text);
@@ -120,10 +124,11 @@ export class FakeWorker {
     i32[at * DESCRIPTOR_I32 + REPLY_I32.tag] = taken.tag;
     i32[at * DESCRIPTOR_I32 + REPLY_I32.resultCode] = text === undefined ? RESULT.ok : RESULT.argMismatchErr;
     i32[at * DESCRIPTOR_I32 + REPLY_I32.bodyBytes] = bytes.length;
-    i32[at * DESCRIPTOR_I32 + REPLY_I32.crc] = 0;
+    i32[at * DESCRIPTOR_I32 + REPLY_I32.crc] = crc;
     f64[at * DESCRIPTOR_F64 + REPLY_F64.extentId] = taken.extentId;
     f64[at * DESCRIPTOR_F64 + REPLY_F64.extentOffset] = extentOffset ?? taken.extentOffset;
     f64[at * DESCRIPTOR_F64 + REPLY_F64.remainingBytes] = remainingBytes;
+    f64[at * DESCRIPTOR_F64 + REPLY_F64.holeBytes] = holeBytes;
     this.#replies.publish();
     this.#bell.ring();
   }
