@@ -2,6 +2,7 @@
  * A partition's replica on another node, as repair asks it (`repair.md` 7): lists, sizes, notifications. Each question has a connection of its own, as in the reference; streams of extents and delete records are
  * read by who carries them out.
  */
+import { setMaxListeners } from 'node:events';
 import { decodeExtentList, type ExtentInfo, encodeTinyIds } from '../protocol/extentInfo.js';
 import { OP } from '../protocol/opcodes.js';
 import { encodeRequest, hasRequestId, RequestIds } from '../protocol/packet.js';
@@ -26,6 +27,8 @@ export class PeerReplicas {
 
   /** @param signal aborts everything that is under way. */
   constructor(signal: AbortSignal, limits = PEER_LIMITS) {
+    // One listener for each question under way, taken off with its answer: many at one time are no leak.
+    setMaxListeners(0, signal);
     this.#signal = signal;
     this.#limits = limits;
   }

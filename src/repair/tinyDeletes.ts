@@ -12,7 +12,7 @@ import {
   TINY_DELETE_RECORD_BYTES,
   type TinyDeleteRecord,
 } from '../protocol/tinyDelete.js';
-import { isTinyExtent } from '../storage/layout.js';
+import { isTinyExtent, PAGE_BYTES } from '../storage/layout.js';
 
 /** A record to be carried out; `at`: byte offset of its slot, -1 for the end of the file. */
 export interface MissedDelete {
@@ -30,13 +30,18 @@ export function missedDeletes(theirs: Uint8Array, ours: Uint8Array, offset: numb
   const missed: MissedDelete[] = [];
   for (let at = 0; at < theirs.byteLength; at += TINY_DELETE_RECORD_BYTES) {
     const record = readTinyDeleteRecord(view, at);
-    // Empty slots, and what no store has written.
-    if (record === null || !isTinyExtent(record.extentId)) continue;
+    if (record === null || !makesSense(record)) continue;
     const own = ours.subarray(at, at + TINY_DELETE_RECORD_BYTES);
     if (Buffer.compare(theirs.subarray(at, at + TINY_DELETE_RECORD_BYTES), own) === 0) continue;
     missed.push({ record, at: own.every((byte) => byte === 0) ? offset + at : -1 });
   }
   return missed;
+}
+
+/** Else it is an empty slot, half a record that a loss of power has left, or nothing that a store has written. A worker refuses those, and one must not keep all behind it from being carried out. */
+function makesSense({ extentId, extentOffset, sizeBytes }: TinyDeleteRecord): boolean {
+  const isRange = sizeBytes > 0 && Number.isSafeInteger(extentOffset + sizeBytes);
+  return isTinyExtent(extentId) && isRange && extentOffset % PAGE_BYTES === 0;
 }
 
 /** What is known of the syncs of one partition in this life. */

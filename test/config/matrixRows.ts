@@ -96,6 +96,10 @@ export const INTEGERS: readonly (readonly [
   ['checksums.bytesPerSecond', 'checksumBytesPerSecond', 0, 17_179_869_184, 33_554_432],
   ['scrub.bytesPerSecond', 'scrubBytesPerSecond', 0, 17_179_869_184, 8_388_608],
   ['scrub.intervalHours', 'scrubIntervalHours', 0, 100_000, 720],
+  ['repair.roundsPerDisk', 'repairRoundsPerDisk', 1, 64, 2],
+  ['repair.rounds', 'repairRounds', 1, 1_024, 32],
+  ['repair.fetchesPerRound', 'repairFetchesPerRound', 1, 64, 17],
+  ['repair.bytesPerSecond', 'repairBytesPerSecond', 0, 1_099_511_627_776, 0],
   ['log.fileBytesMax', 'logFileBytesMax', 1_048_576, 1_099_511_627_776, 21_474_836_480],
   ['log.oldBytesMax', 'logOldBytesMax', 0, 70_368_744_177_664, 0],
   ['log.headRoomBytes', 'logHeadRoomBytes', 0, 70_368_744_177_664, 0],
@@ -125,6 +129,7 @@ export const BOOLEANS: readonly (readonly [key: string, field: string, standard:
   ['strictAppend', 'strictAppend', true],
   ['allowLostPartitions', 'allowLostPartitions', false],
   ['faultInjection', 'faultInjection', false],
+  ['repair.enabled', 'repairEnabled', true],
 ];
 
 /** Key, field, words that are accepted, the default first. */
@@ -207,6 +212,7 @@ export const GROUPS = [
   'probe',
   'checksums',
   'scrub',
+  'repair',
   'tls',
   'access',
   'log',

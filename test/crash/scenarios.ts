@@ -184,6 +184,8 @@ export interface HuntOptions {
   onSeed?: (hunt: Hunt, seed: number) => void;
   /** Name of the scenario to begin with; the others keep their order. */
   first?: string;
+  /** 1 unless given: hunts beside each other see different images. */
+  firstSeed?: number;
 }
 
 /** Runs scenarios under one seed after the other until `images` distinct images were seen, or something is found. */
@@ -191,11 +193,11 @@ export function hunt(
   images: number,
   perMoment: number,
   makeDisk: MakeDisk = (options) => new WatchedDisk(options),
-  { onSeed, first }: HuntOptions = {},
+  { onSeed, first, firstSeed = 1 }: HuntOptions = {},
 ): Hunt {
   const result = new Hunt(perMoment);
   const scenarios = SCENARIOS.toSorted((a, b) => Number(b.name === first) - Number(a.name === first));
-  for (let seed = 1; result.seen.size < images && result.problems.length === 0; seed += 1) {
+  for (let seed = firstSeed; result.seen.size < images && result.problems.length === 0; seed += 1) {
     for (const { name, settings, run } of scenarios) {
       if (result.problems.length === 0) run(new Run(result, name, seed, makeDisk, settings ?? {}));
     }

@@ -35,6 +35,7 @@ import { CHANGE_TYPE, ENTRY_TYPE, encodeConfigurationChange } from '../../src/pr
 import { CORE_LIMITS, type CoreLimits } from '../../src/raft/groupState.js';
 import { heartbeatRequests, hostedGroups, onHeartbeat } from '../../src/raft/heartbeats.js';
 import { emptyMessage } from '../../src/raft/outbox.js';
+import type { ScriptPlayer } from '../support/goldenScripts.js';
 import { GROUP, ScriptNode } from './scriptNode.js';
 import { messageText, statusTexts } from './scriptText.js';
 
@@ -42,38 +43,19 @@ const DELIVERIES_MAX = 10_000;
 const isLocal = (group: number): boolean => group === GROUP;
 const NO_BYTES = new Uint8Array(0);
 
-/** Runs a script; returns it with what it prints now. Throws on a command that it does not know. */
-export function runScript(text: string): string {
-  const script = new Script();
-  const blocks = text.trimEnd().split(/\n\n+/);
-  return `${blocks.map((block) => script.block(block)).join('\n\n')}\n`;
-}
-
-class Script {
+export class RaftScript implements ScriptPlayer {
   readonly #nodes = new Map<number, ScriptNode>();
   #underWay: RaftMessage[] = [];
   #blocked = new Set<string>();
-  #lines: string[] = [];
+  lines: string[] = [];
 
-  /** Comments and commands as they stand, and the output below. */
-  block(text: string): string {
-    const lines = text.split('\n');
-    const end = lines.indexOf('----');
-    const head = end < 0 ? lines : lines.slice(0, end);
-    const commands = head.filter((line) => !line.startsWith('#') && line !== '');
-    if (commands.length === 0) return head.join('\n');
-    this.#lines = [];
-    for (const command of commands) this.#run(command);
-    return [...head, '----', ...this.#lines].join('\n');
-  }
-
-  #run(line: string): void {
+  run(line: string): void {
     const words = line.split(' ');
     if (words[0] === 'silently') {
-      const before = this.#lines;
-      this.#lines = [];
-      this.#run(words.slice(1).join(' '));
-      this.#lines = before;
+      const before = this.lines;
+      this.lines = [];
+      this.run(words.slice(1).join(' '));
+      this.lines = before;
       return;
     }
     const [name = '', ...args] = words;
@@ -83,7 +65,7 @@ class Script {
       command(args);
     } catch (error) {
       if (!(error instanceof Error) || error.name !== 'AssertionError') throw error;
-      this.#lines.push(`assertion failed: ${error.message}`);
+      this.lines.push(`assertion failed: ${error.message}`);
     }
   }
 
@@ -116,7 +98,7 @@ class Script {
     campaign: ([id, forced]) => this.#do(id, (node) => node.core.campaign(forced === 'forced')),
     deliver: (args) => (args.length === 0 ? this.#deliverAll() : this.#deliver(this.#take(args))),
     drop: (args) => {
-      for (const message of this.#take(args)) this.#lines.push(`lost: ${messageText(message)}`);
+      for (const message of this.#take(args)) this.lines.push(`lost: ${messageText(message)}`);
     },
     repeat: ([from, to]) => this.#underWay.push(...this.#between(Number(from), Number(to))),
     block: ([from, to]) => this.#blocked.add(`${from} ${to}`),
@@ -135,25 +117,25 @@ class Script {
     lose: ([id, index]) => this.#node(id).loseBehind(Number(index)),
     evict: ([id]) => this.#node(id).evict(),
     load: ([id]) => this.#node(id).load(),
-    compact: ([id, index]) => this.#do(id, (node) => this.#lines.push(node.compact(Number(index)))),
+    compact: ([id, index]) => this.#do(id, (node) => this.lines.push(node.compact(Number(index)))),
     sent: ([id, to, how]) => this.#do(id, (node) => node.core.snapshotSent(Number(to), how === 'ok')),
     reconnected: ([id, to]) => this.#do(id, (node) => node.core.reconnected(Number(to))),
     send: ([from, to, type, ...fields]) => this.#send(Number(from), Number(to), type, fields),
     header: ([from, to, ...numbers]) => this.#header(Number(from), Number(to), numbers.map(Number)),
     status: (ids) => {
-      for (const id of ids) this.#lines.push(...statusTexts(this.#node(id).core));
+      for (const id of ids) this.lines.push(...statusTexts(this.#node(id).core));
     },
     waits: ([id]) => {
       const range = this.#node(id).core.wantsLog;
-      this.#lines.push(range === null ? 'nobody waits' : `waits for ${range.from} to ${range.to}`);
+      this.lines.push(range === null ? 'nobody waits' : `waits for ${range.from} to ${range.to}`);
     },
     down: ([id]) => {
       const down = this.#node(id).core.downReplicas();
-      this.#lines.push(
+      this.lines.push(
         `down: ${down.map(({ nodeId, downTicks }) => `${nodeId} for ${downTicks} ticks`).join(', ')}`,
       );
     },
-    lease: ([id]) => this.#lines.push(`${this.#node(id).core.leaseTicksLeft()} ticks of the lease are left`),
+    lease: ([id]) => this.lines.push(`${this.#node(id).core.leaseTicksLeft()} ticks of the lease are left`),
   };
 
   #start(args: readonly string[]): void {
@@ -168,7 +150,7 @@ class Script {
 
   #add(id: number, peers: readonly number[], limits: Partial<CoreLimits>): void {
     const events = {
-      say: (line: string) => this.#lines.push(line),
+      say: (line: string) => this.lines.push(line),
       send: (message: RaftMessage) => this.#post(message),
     };
     this.#nodes.set(id, new ScriptNode(id, peers, limits, events));
@@ -242,9 +224,9 @@ class Script {
   /** Of several ticks, says at which something happened. */
   #tick(id: string | undefined, count: number): void {
     for (let tick = 1; tick <= count; tick += 1) {
-      const before = this.#lines.length;
+      const before = this.lines.length;
       this.#do(id, (node) => node.core.tick());
-      if (count > 1 && this.#lines.length > before) this.#lines.splice(before, 0, `at tick ${tick}:`);
+      if (count > 1 && this.lines.length > before) this.lines.splice(before, 0, `at tick ${tick}:`);
     }
   }
 
@@ -271,7 +253,7 @@ class Script {
   }
 
   #tellRefusal(proposed: { ok: true } | { ok: false; message: string }): void {
-    if (!proposed.ok) this.#lines.push(`refused: ${proposed.message}`);
+    if (!proposed.ok) this.lines.push(`refused: ${proposed.message}`);
   }
 
   #send(from: number, to: number, type: string | undefined, fields: readonly string[]): void {

@@ -212,3 +212,18 @@ t.test('addresses: names, IPv4, IPv6 in brackets; anything else is none', async 
     t.equal(parsePeerAddress(text), null, text);
   await t.rejects(PeerConnection.dial('a:0', new AbortController().signal), /no address/);
 });
+
+t.test('many questions at one time are no warning on stderr', async (t) => {
+  const warnings: string[] = [];
+  const onWarning = ({ message }: Error): void => void warnings.push(message);
+  process.on('warning', onWarning);
+  t.teardown(() => process.off('warning', onWarning));
+  const body = encodeUint64Body(5);
+  const { address } = await peer(t, (socket, header) => socket.write(reply(header, body)));
+  const peers = new PeerReplicas(new AbortController().signal, LIMITS);
+  const sizes = await Promise.all(Array.from({ length: 20 }, () => peers.sizeUpTo(address, 7, 2_000)));
+  t.same(new Set(sizes), new Set([5]));
+  // Warnings are told in a later turn.
+  await new Promise((resolve) => setImmediate(resolve));
+  t.same(warnings, []);
+});

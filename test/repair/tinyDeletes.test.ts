@@ -51,6 +51,15 @@ t.test('pains 10: slots that no store has written are passed over', async (t) =>
   t.same(placed(huge, new Uint8Array(0)), []);
 });
 
+t.test(
+  'pains 10: half a record, as a loss of power leaves it, keeps no other from being carried out',
+  async (t) => {
+    const halves = file([1, 4096, 0], [1, 0, 0], [0, 4096, 10], [2, 4096, 4096]);
+    t.same(placed(halves, new Uint8Array(0)), [[2, 72]]);
+    t.same(placed(file([1, 100, 4096], [3, Number.MAX_SAFE_INTEGER - 4095, 8192]), new Uint8Array(0)), []);
+  },
+);
+
 const slot = fc.oneof(
   fc.constant(null),
   fc.tuple(fc.integer({ min: 1, max: 3 }), fc.constantFrom(0, 4096), fc.constant(4096)),

@@ -20,17 +20,11 @@
  */
 import { FollowerQueue } from '../../src/server/followerQueue.js';
 import { EFFECT, OUTCOME, Replication } from '../../src/server/replication.js';
+import type { ScriptPlayer } from '../support/goldenScripts.js';
 
 const REPLY_MS = 5_000;
 const TAGS = 64;
 const ASSIGNS = ['create', 'tiny', 'tinydelete'];
-
-/** Runs a script; returns it with what it prints now. Throws on a command that it does not know. */
-export function runScript(text: string): string {
-  const script = new Script();
-  const blocks = text.trimEnd().split(/\n\n+/);
-  return `${blocks.map((block) => script.block(block)).join('\n\n')}\n`;
-}
 
 interface Link {
   name: string;
@@ -49,32 +43,20 @@ interface Packet {
   failed: boolean;
 }
 
-class Script {
+export class ReplicationScript implements ScriptPlayer {
   #replication = new Replication(TAGS);
   #links: Link[] = [];
   #queue: Packet[] = [];
   #ended = false;
   #nowMs = 0;
-  #lines: string[] = [];
+  lines: string[] = [];
 
-  /** Comments and commands as they stand, and the output below. */
-  block(text: string): string {
-    const lines = text.split('\n');
-    const end = lines.indexOf('----');
-    const head = end < 0 ? lines : lines.slice(0, end);
-    const commands = head.filter((line) => !line.startsWith('#') && line !== '');
-    if (commands.length === 0) return head.join('\n');
-    this.#lines = [];
-    for (const command of commands) this.#run(command);
-    return [...head, '----', ...this.#lines].join('\n');
-  }
-
-  #run(line: string): void {
+  run(line: string): void {
     try {
       this.#command(line.split(' '));
     } catch (error) {
       if (!(error instanceof Error) || error.name !== 'AssertionError') throw error;
-      this.#lines.push(`assertion failed: ${error.message}`);
+      this.lines.push(`assertion failed: ${error.message}`);
     }
     this.#answer();
   }
@@ -236,6 +218,6 @@ class Script {
   }
 
   #say(line: string): void {
-    this.#lines.push(line);
+    this.lines.push(line);
   }
 }

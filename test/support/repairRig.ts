@@ -49,11 +49,12 @@ export function member(node: RunningNode, client: PacketClient): Member {
   };
 }
 
-/** OpCreateDataPartition with these hosts. */
+/** OpCreateDataPartition with these hosts, for the last one unless another is named. */
 export function create(
   partitionId: number,
   hosts: readonly string[],
   createType: 0 | 1 = 0,
+  host: string = hosts.at(-1)!,
 ): Parameters<PacketClient['ask']>[0] {
   const request = createRequest.encode({
     ...{ partitionType: '', partitionId, sizeBytes: GiB, volume: 'repaired', isRandomWrite: false },
@@ -61,7 +62,7 @@ export function create(
     ...{ hosts: [...hosts], createType },
   });
   const value = JSON.parse(request) as JsonValue;
-  const task = newAdminTask(OP.createDataPartition, hosts.at(-1)!, partitionId, 1_700_000_000, value);
+  const task = newAdminTask(OP.createDataPartition, host, partitionId, 1_700_000_000, value);
   return { opcode: OP.createDataPartition, partitionId, body: encodeAdminTask(task) };
 }
 

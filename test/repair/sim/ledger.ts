@@ -1,0 +1,267 @@
+/**
+ * What clients of a simulated run were told, and the checks that hold the replicas to it (docs/durability.md, "With replicas").
+ *
+ * Acknowledged bytes are on every replica that lives, at that moment and for good. What a loss of power may take is found on the disk that loses it: pages that no sync has covered. From the first such page on, an extent
+ * is in doubt: replicas may differ there, and only the run's keeper, a node that never loses anything, must have all that was acknowledged.
+ */
+import { isTinyExtent, PAGE_BYTES, roundUpToPage, TINY_EXTENT_LAST } from '../../../src/storage/layout.js';
+import { Random } from '../../sim/random.js';
+import type { SimNode } from './simNode.js';
+import { Broken, type World } from './world.js';
+
+const POOL_BYTES = 1 << 20;
+const pool = new Uint8Array(POOL_BYTES);
+const zeros = new Uint8Array(POOL_BYTES);
+const poolRandom = new Random(77);
+for (let i = 0; i < POOL_BYTES; i += 1) pool[i] = 1 + poolRandom.below(255);
+
+/** Bytes that an append brings: part of a pool, so that nobody has to keep them. */
+export function bytesOf(from: number, length: number): Uint8Array {
+  return pool.subarray(from, from + length);
+}
+
+export function chooseBytes(random: Random, length: number): number {
+  return random.below(POOL_BYTES - length);
+}
+
+/** An append that was acknowledged. */
+export interface Range {
+  readonly extentId: number;
+  readonly at: number;
+  readonly length: number;
+  readonly from: number;
+  readonly synced: boolean;
+  /** Of a tiny extent: somebody has asked for its removal; it was acknowledged. */
+  removal: 'none' | 'asked' | 'done';
+}
+
+export interface Extent {
+  readonly id: number;
+  readonly ranges: Range[];
+  /** When a client has appended to it last. */
+  sentMs: number;
+  removal: 'none' | 'asked' | 'done';
+}
+
+export class Ledger {
+  /** Normal extents whose creation was acknowledged, and appends to tiny ones. */
+  readonly extents = new Map<number, Extent>();
+  readonly tiny: Range[] = [];
+  readonly #world: World;
+  readonly #nodes: readonly SimNode[];
+  readonly #keeper: SimNode;
+  /** By extent: where doubt begins. */
+  readonly #doubt = new Map<number, number>();
+  /** Replicas that were shorter than a tiny range when its removal was asked for. */
+  readonly #behind = new Set<string>();
+  /** By node and extent: the shortest that somebody has cut it to. */
+  readonly #cuts = new Map<string, number>();
+  /** Deleted extents whose files a loss of power may have brought back. */
+  readonly #mayReturn = new Set<number>();
+
+  constructor(world: World, nodes: readonly SimNode[], keeper: SimNode) {
+    this.#world = world;
+    this.#nodes = nodes;
+    this.#keeper = keeper;
+  }
+
+  // What was acknowledged.
+
+  /** `sentMs`: when the client asked. */
+  created(id: number, sentMs: number): Extent {
+    const known = this.extents.get(id);
+    if (known !== undefined) throw new Broken(`extent ${id} was given out twice`);
+    const extent: Extent = { id, ranges: [], sentMs: this.#world.nowMs, removal: 'none' };
+    this.extents.set(id, extent);
+    // A name that was not synced goes with the power.
+    for (const node of this.#livingSince(sentMs))
+      if (node.file(id) === undefined && node.lostPowerMs < sentMs)
+        throw new Broken(`extent ${id} is acknowledged, and not on ${node.name}`);
+    return extent;
+  }
+
+  /** `sentMs`: when the client asked. */
+  appended(range: Range, sentMs: number): void {
+    if (isTinyExtent(range.extentId)) {
+      const { extentId, at, length } = range;
+      const twice = this.tiny.find(
+        (other) => other.extentId === extentId && at < other.at + other.length && other.at < at + length,
+      );
+      if (twice !== undefined && !this.#inDoubt(extentId, at))
+        throw new Broken(`a range of tiny extent ${extentId} at ${at} was given out twice`);
+      this.tiny.push(range);
+    } else this.extents.get(range.extentId)!.ranges.push(range);
+    for (const node of this.#livingSince(sentMs)) this.#mustHold(node, range, 'is acknowledged, and not');
+  }
+
+  removed(removed: Extent | Range): void {
+    removed.removal = 'done';
+    for (const node of this.#living()) {
+      // A range that reaches behind the end of a short extent counts as gone there; what is left of it goes with a whole sync, within a day.
+      if (!('ranges' in removed) && this.#isShort(node, removed))
+        this.#doubtFrom(removed.extentId, removed.at);
+      else if (!this.#behind.has(behindKey(node, removed))) this.#mustBeGone(node, removed);
+    }
+  }
+
+  /** A delete is sent. A replica whose tiny extent ends before the range counts it as done (`wire.md` 9.4); what a fetch brings there meanwhile goes with the next sync of deletes. */
+  removing(removed: Extent | Range): void {
+    if ('ranges' in removed) return;
+    for (const node of this.#nodes)
+      if (roundUpToPage(node.file(removed.extentId)?.size ?? 0) < removed.at + removed.length)
+        this.#behind.add(behindKey(node, removed));
+  }
+
+  /** Somebody has cut this tiny extent below the end of the range, or a loss of power has. It may have been as short when the delete came. */
+  #isShort(node: SimNode, { extentId, at, length }: Range): boolean {
+    const cutTo = this.#cuts.get(`${node.name} ${extentId}`) ?? Number.POSITIVE_INFINITY;
+    const sizeBytes = Math.min(cutTo, node.file(extentId)?.size ?? 0);
+    return roundUpToPage(sizeBytes) < at + length;
+  }
+
+  // What is lost.
+
+  /** Somebody cuts an extent of a node that is down. */
+  cut(node: SimNode, extentId: number, sizeBytes: number): void {
+    const key = `${node.name} ${extentId}`;
+    this.#cuts.set(key, Math.min(this.#cuts.get(key) ?? Number.POSITIVE_INFINITY, sizeBytes));
+  }
+
+  /** Before this node's disk loses its power. */
+  losesPower(node: SimNode): void {
+    const { folder } = node;
+    if (folder === undefined) return;
+    for (const [name, file] of folder.entries) {
+      const id = Number(name);
+      if (!Number.isInteger(id) || file.kind !== 'file') continue;
+      const [first] = file.unsyncedPages();
+      if (first !== undefined) this.#doubtFrom(id, first * PAGE_BYTES);
+    }
+    if (folder.unsyncedChanges === 0) return;
+    for (const extent of this.extents.values()) if (extent.removal !== 'none') this.#mayReturn.add(extent.id);
+  }
+
+  #doubtFrom(extentId: number, at: number): void {
+    this.#doubt.set(extentId, Math.min(this.#doubt.get(extentId) ?? Number.POSITIVE_INFINITY, at));
+  }
+
+  // At the end.
+
+  /** Why the replicas are not equal by length yet; null: they are. */
+  unequalLengths(): string | null {
+    const sizes = this.#nodes.map((node) => sizesOf(node));
+    for (const ids of sizes)
+      for (const id of ids.keys()) {
+        if (this.#mayReturn.has(id)) continue;
+        const each = sizes.map((one) => one.get(id) ?? -1);
+        if (Math.max(...each) > 0 && each.some((size) => size !== each[0]))
+          return `extent ${id} has ${each.join(', ')} bytes`;
+      }
+    return null;
+  }
+
+  /** After the end of all faults and repairs: throws where a promise is broken. */
+  checkAll(): void {
+    for (const node of this.#nodes) {
+      for (const extent of this.extents.values()) {
+        if (this.#mayReturn.has(extent.id)) continue;
+        if (extent.removal === 'done') this.#mustBeGone(node, extent);
+        else if (extent.removal === 'none')
+          for (const range of extent.ranges) this.#mustHold(node, range, 'is not any more');
+      }
+      for (const range of this.tiny) {
+        if (range.removal === 'done') this.#mustBeGone(node, range);
+        else if (range.removal === 'none') this.#mustHold(node, range, 'is not any more');
+      }
+    }
+    this.#mustBeEqual();
+  }
+
+  #mustBeEqual(): void {
+    const [first, ...others] = this.#nodes;
+    for (const id of sizesOf(first!).keys()) {
+      if (this.#mayReturn.has(id)) continue;
+      const one = contentOf(first!, id);
+      const until = Math.min(one.byteLength, this.#doubt.get(id) ?? Number.POSITIVE_INFINITY);
+      for (const other of others) {
+        const two = contentOf(other, id);
+        const at = differsAt(one.subarray(0, until), two.subarray(0, until));
+        if (at >= 0) throw new Broken(`extent ${id} differs at ${at} on ${first!.name} and ${other.name}`);
+      }
+    }
+  }
+
+  #living(): SimNode[] {
+    return this.#nodes.filter(({ life }) => life !== null);
+  }
+
+  /** Without those that have got another disk since: a follower may answer, lose what it has done, and start again before the primary answers the client. */
+  #livingSince(sentMs: number): SimNode[] {
+    return this.#living().filter(({ newDiskMs }) => newDiskMs < sentMs);
+  }
+
+  #inDoubt(extentId: number, end: number): boolean {
+    return (this.#doubt.get(extentId) ?? Number.POSITIVE_INFINITY) < end;
+  }
+
+  #mustHold(node: SimNode, { extentId, at, length, from }: Range, what: string): void {
+    if (node !== this.#keeper && this.#inDoubt(extentId, at + length)) return;
+    const file = node.file(extentId);
+    const found = new Uint8Array(length);
+    file?.read(at, found);
+    const wrong = differsAt(found, bytesOf(from, length));
+    if (wrong >= 0)
+      throw new Broken(
+        `extent ${extentId}, ${length} bytes at ${at}: ${what} on ${node.name} from byte ${wrong} on (${file?.size ?? 'no'} bytes there)`,
+      );
+  }
+
+  #mustBeGone(node: SimNode, removed: Extent | Range): void {
+    if ('ranges' in removed) {
+      if (this.#mayReturn.has(removed.id) || node.file(removed.id) === undefined) return;
+      throw new Broken(`extent ${removed.id} was deleted, and is on ${node.name}`);
+    }
+    const { extentId, at, length } = removed;
+    if (this.#inDoubt(extentId, at + roundUpToPage(length))) return;
+    const found = new Uint8Array(length);
+    node.file(extentId)?.read(at, found);
+    if (Buffer.compare(found, zeros.subarray(0, length)) !== 0)
+      throw new Broken(
+        `${length} bytes at ${at} of tiny extent ${extentId} were deleted, and are on ${node.name}`,
+      );
+  }
+}
+
+function behindKey(node: SimNode, removed: Extent | Range): string {
+  return 'ranges' in removed
+    ? `${node.name} ${removed.id}`
+    : `${node.name} ${removed.extentId} ${removed.at}`;
+}
+
+/** Sizes of all extents on a node's disk by id, of tiny ones the watermarks. */
+function sizesOf(node: SimNode): Map<number, number> {
+  const sizes = new Map<number, number>();
+  const { folder } = node;
+  if (folder === undefined) return sizes;
+  for (const [name, file] of folder.entries) {
+    const id = Number(name);
+    if (!Number.isInteger(id) || id < 1 || file.kind !== 'file') continue;
+    sizes.set(id, id <= TINY_EXTENT_LAST ? roundUpToPage(file.size) : file.size);
+  }
+  return sizes;
+}
+
+/** Its bytes, of a tiny one up to the watermark. */
+function contentOf(node: SimNode, id: number): Uint8Array {
+  const file = node.file(id);
+  if (file === undefined) return new Uint8Array(0);
+  const content = new Uint8Array(isTinyExtent(id) ? roundUpToPage(file.size) : file.size);
+  file.read(0, content);
+  return content;
+}
+
+function differsAt(one: Uint8Array, two: Uint8Array): number {
+  if (Buffer.compare(one, two) === 0) return -1;
+  const at = one.findIndex((byte, i) => byte !== two[i]);
+  return at < 0 ? one.byteLength : at;
+}

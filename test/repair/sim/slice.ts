@@ -1,0 +1,39 @@
+/** The seeds that CI runs, in slices: test files beside each other take one each. A slice fails at its first run that shows a bug, and when too little of anything was hit to believe that it would have shown one. */
+import type { Test } from 'tap';
+import { RunFailed, type RunReport, runSeed } from './run.js';
+import { HIT_NAMES, type Hits, noHits } from './world.js';
+
+/** Seeds of one slice. */
+export const SLICE_SEEDS = 125;
+/** What a slice comes to at least; less than half of what it does. */
+const FLOORS: Hits = {
+  ...{ kills: 120, powerLosses: 8, killsInRounds: 8, pauses: 25, newDisks: 5, truncated: 25 },
+  ...{ tornFetches: 4, lostInFlight: 20, garbage: 4, deletesInRounds: 50, appendsInRounds: 50 },
+  ...{ rounds: 400, tasks: 800, fetchedExtents: 500, missedDeletes: 120, joined: 5 },
+  ...{ acknowledged: 2000, failed: 500, acknowledgedDeletes: 300, tinyAppends: 300 },
+};
+
+/** Runs slice `number`, from 0, and holds it to its floors. */
+export async function runSlice(t: Test, number: number): Promise<void> {
+  const sums = noHits();
+  const first = number * SLICE_SEEDS + 1;
+  for (let seed = first; seed < first + SLICE_SEEDS; seed += 1) {
+    const report = await runOrTell(t, seed);
+    if (report === null) return;
+    for (const name of HIT_NAMES) sums[name] += report.hits[name];
+  }
+  for (const name of HIT_NAMES)
+    t.ok(sums[name] >= FLOORS[name], `${name}: ${sums[name]}, at least ${FLOORS[name]}`);
+}
+
+/** One run. Null when it shows a bug: the test has failed then, with the end of its trace. */
+async function runOrTell(t: Test, seed: number): Promise<RunReport | null> {
+  try {
+    return await runSeed(seed);
+  } catch (error) {
+    if (!(error instanceof RunFailed)) throw error;
+    for (const line of error.lines.slice(-100)) t.comment(line);
+    t.fail(error.message);
+    return null;
+  }
+}

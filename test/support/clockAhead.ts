@@ -1,0 +1,25 @@
+/**
+ * Puts the wall clock of a process ahead while it runs: preloaded into every thread of a node (`--import`), it adds the milliseconds that stand in a file. For what takes minutes of being left alone, as extents
+ * do before other replicas are told of them. Monotonic clocks and timers stay as they are, as when an operator sets the clock.
+ */
+import { readFileSync } from 'node:fs';
+
+/** Names the file. */
+export const CLOCK_VARIABLE = 'EXTENTD_TEST_CLOCK';
+/** The file is looked into this often, ms. */
+const LOOK_MS = 20;
+
+const path = process.env[CLOCK_VARIABLE];
+if (path !== undefined) {
+  const wallMs = Date.now.bind(Date);
+  let aheadMs = 0;
+  let lookMs = 0;
+  Date.now = () => {
+    const now = wallMs();
+    if (now >= lookMs) {
+      lookMs = now + LOOK_MS;
+      aheadMs = Number(readFileSync(path, 'utf8'));
+    }
+    return now + aheadMs;
+  };
+}

@@ -1,0 +1,157 @@
+/** What happens to three nodes under load when one of them is killed and comes back, told once for all tests of it: what differs is what else happens to its disk. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Test } from 'tap';
+import { Ledger } from './ledger.js';
+import { testFolder } from './nodeProcess.js';
+import { sums, Trio } from './trio.js';
+import { until, untilAnswer } from './until.js';
+
+const NODES = [0, 1, 2];
+/** The node that is killed: a follower in both partitions, whose first hosts are the other two. */
+export const VICTIM = 2;
+export const PARTITIONS = [1, 2];
+
+export interface Scene {
+  readonly t: Test;
+  readonly trio: Trio;
+  readonly ledgers: readonly Ledger[];
+}
+
+/** What happens beside the kill. */
+export interface Story {
+  /** Under load. */
+  before?(scene: Scene): Promise<void>;
+  /** The victim's replicas are new ones: deletes of ranges that they never had are not recorded there. */
+  losesDeletes?: boolean;
+  /** To the victim's disk, while it is down. */
+  damage?(scene: Scene): void;
+  /** When it is back. */
+  back?(scene: Scene): Promise<void>;
+  /** When rounds have run. */
+  repaired?(scene: Scene): Promise<void>;
+}
+
+/** More of everything is acknowledged in each partition. */
+export async function moreIsAcknowledged(
+  ledgers: readonly Ledger[],
+  kinds: readonly ('normal' | 'tiny')[],
+): Promise<void> {
+  const before = ledgers.map(({ acknowledged }) => ({ ...acknowledged }));
+  for (const ledger of ledgers) ledger.allowMore();
+  await until(
+    `more is acknowledged: ${kinds}`,
+    () =>
+      ledgers.every(({ acknowledged }, i) =>
+        kinds.every((kind) => acknowledged[kind] > before[i]![kind] + 20),
+      ),
+    30_000,
+  );
+}
+
+/** Deletes some of what was acknowledged, of each kind. */
+async function deleteSome(t: Test, ledger: Ledger): Promise<void> {
+  t.ok(await ledger.deleteExtent(ledger.nextExtentWith(1)), 'an extent is deleted');
+  const left = ledger.tiny.filter(({ deleted }) => deleted === 'no');
+  for (const append of left.slice(0, 5)) t.ok(await ledger.deleteTiny(append), 'a tiny append is deleted');
+}
+
+/** A delete that not all replicas can carry out, as long as one of them is down. */
+async function deleteInVain(t: Test, ledger: Ledger): Promise<() => Promise<void>> {
+  const id = ledger.nextExtentWith(1);
+  t.notOk(await ledger.deleteExtent(id), 'no delete is acknowledged');
+  const append = ledger.tiny.find(({ deleted }) => deleted === 'no')!;
+  t.notOk(await ledger.deleteTiny(append));
+  // Whoever deletes asks until it is done.
+  return async () => {
+    await untilAnswer('the deletes', async () => {
+      const isDone = (await ledger.deleteExtent(id)) && (await ledger.deleteTiny(append));
+      return isDone ? true : null;
+    });
+  };
+}
+
+/** Equal sizes and content on all nodes, and everything that the ledger has. */
+async function expectEqual(
+  { t, trio, ledgers }: Scene,
+  when: string,
+  recorders: readonly number[],
+): Promise<void> {
+  for (const ledger of ledgers) {
+    const { partitionId } = ledger;
+    const isGone = (): boolean =>
+      NODES.every((node) => [...ledger.deleted].every((id) => !trio.extents(node, partitionId).has(id)));
+    await until('files of deleted extents are gone', isGone);
+    const replicas = NODES.map((node) => trio.extents(node, partitionId));
+    const [first, ...others] = replicas.map(sums);
+    for (const [i, other] of others.entries())
+      t.strictSame(other, first, `${when}: partition ${partitionId} of node ${i + 2} is that of node 1`);
+    for (const [i, replica] of replicas.entries())
+      t.equal(ledger.faultOf(replica), null, `${when}: partition ${partitionId} of node ${i + 1}`);
+    const [records, ...otherRecords] = recorders.map((node) => tinyDeletes(trio, node, partitionId));
+    for (const other of otherRecords) t.strictSame(other, records, `${when}: the same tiny deletes`);
+  }
+}
+
+/** Ranges by their place, in no order: a replica that has missed some has them behind those that it got. */
+function tinyDeletes(trio: Trio, node: number, partitionId: number): string[] {
+  const bytes = readFileSync(join(trio.folder(node, partitionId), 'TINYEXTENT_DELETE'));
+  const records = Array.from({ length: bytes.length / 24 }, (_, i) =>
+    [0, 8, 16].map((at) => bytes.readBigUInt64BE(i * 24 + at)).join(' '),
+  );
+  return [...new Set(records)].sort();
+}
+
+/** Load, a kill, a return, repair, load again; in the end everything that was acknowledged is on every replica, and all are equal. */
+export async function killUnderLoad(t: Test, story: Story): Promise<void> {
+  const trio = await Trio.start(t, testFolder(t), PARTITIONS.length);
+  const ledgers = PARTITIONS.map((id) => new Ledger(trio, id));
+  const scene = { t, trio, ledgers };
+  const recorders = story.losesDeletes ? NODES.filter((node) => node !== VICTIM) : NODES;
+  for (const ledger of ledgers) ledger.start();
+  await moreIsAcknowledged(ledgers, ['normal', 'tiny']);
+  for (const ledger of ledgers) await deleteSome(t, ledger);
+  await moreIsAcknowledged(ledgers, ['normal', 'tiny']);
+
+  await story.before?.(scene);
+  await trio.kill(VICTIM);
+  const failed = ledgers.map((ledger) => ({ ...ledger.failed }));
+  await until('clients have noticed', () =>
+    ledgers.every(
+      (ledger, i) => ledger.failed.normal > failed[i]!.normal && ledger.failed.tiny > failed[i]!.tiny,
+    ),
+  );
+  const retries = await Promise.all(ledgers.map((ledger) => deleteInVain(t, ledger)));
+  story.damage?.(scene);
+  await trio.bringBack(VICTIM);
+  await story.back?.(scene);
+  // Nobody waits for repair to write to new extents.
+  await moreIsAcknowledged(ledgers, ['normal']);
+  await Promise.all(ledgers.map((ledger) => ledger.stop()));
+  for (const retry of retries) await retry();
+
+  trio.passTime();
+  const report = { absent: [], failedTasks: [], failedFetches: [], nonsense: 0 };
+  for (const { partitionId } of ledgers) {
+    const view = await trio.runRoundsUntil('replicas are equal', partitionId, ({ lastTiny }) => {
+      const [first, ...others] = NODES.map((node) => JSON.stringify(sums(trio.extents(node, partitionId))));
+      return others.every((other) => other === first) && lastTiny!.report!.good > 0;
+    });
+    t.match(view, { lastNormal: { failure: '', report }, lastTiny: { failure: '', report } });
+  }
+  await story.repaired?.(scene);
+  await expectEqual(scene, 'after repair', recorders);
+
+  const failedBefore = ledgers.map(({ failed }) => ({ ...failed }));
+  for (const ledger of ledgers) ledger.start();
+  await moreIsAcknowledged(ledgers, ['normal', 'tiny']);
+  for (const ledger of ledgers) await deleteSome(t, ledger);
+  await Promise.all(ledgers.map((ledger) => ledger.stop()));
+  t.strictSame(
+    ledgers.map(({ failed }) => failed),
+    failedBefore,
+    'nothing fails any more',
+  );
+  await expectEqual(scene, 'at the end', recorders);
+  t.strictSame(await trio.stop(), [0, 0], 'all end well');
+}
