@@ -3,7 +3,12 @@
  *
  * One link for each pair of client connection and follower address, made when a packet first names the address, closed with the connection (`docs/replication.md`). Used by `forwarding.ts` alone.
  */
-import { HEADER_BYTES, writeRemainingFollowers, writeReplyFields } from '../protocol/header.js';
+import {
+  HEADER_BYTES,
+  HEADER_OFFSET,
+  writeRemainingFollowers,
+  writeReplyFields,
+} from '../protocol/header.js';
 import { FollowerLink, type LinkOwner, LOSS, type Loss, type Staging } from './followerLink.js';
 import { MoveList } from './moveList.js';
 import type { NetworkBuffers } from './networkBuffers.js';
@@ -222,7 +227,7 @@ export class FollowerLinks implements LinkOwner, Staging {
 
   /** What a forwarded header has otherwise than that of the request (`wire.md` 7.2). */
   #patch(view: DataView, at: number, tag: number): void {
-    const crc = this.pending.headerView.getUint32(this.pending.headerOffset(tag) + 5);
+    const crc = this.pending.headerView.getUint32(this.pending.headerOffset(tag) + HEADER_OFFSET.crc);
     writeRemainingFollowers(view, at, 0);
     writeReplyFields(view, at, 0, crc, this.pending.forwardBytes[tag]!, 0);
   }

@@ -20,7 +20,7 @@ t.test('addresses as text, IPv4 over IPv6 as IPv4', async (t) => {
 
 t.test(
   'access.admin over IPv6',
-  { skip: !hasIPv6 },
+  { skip: !hasIPv6 && 'this host has no IPv6' },
   onEachServer(async (t, server) => {
     const listeners = [{ address: '::1', port: 0, prof: true, exporter: false }];
     const inside = await startThread(t, server, { listeners, access: ['::1/128'] });
@@ -32,7 +32,7 @@ t.test(
 
 t.test(
   'a socket on all addresses shows IPv4 peers as such',
-  { skip: !hasIPv6 },
+  { skip: !hasIPv6 && 'this host has no IPv6' },
   onEachServer(async (t, server) => {
     const listeners = [{ address: '::', port: 0, prof: true, exporter: false }];
     const http = await startThread(t, server, { listeners, access: ['127.0.0.0/8'] });
