@@ -6,12 +6,7 @@ import type { NewPartition } from '../../src/partition/diskLoad.js';
 import { DiskProbe } from '../../src/partition/diskProbe.js';
 import { EVENT } from '../../src/partition/messages.js';
 import { RaftApply } from '../../src/partition/raftApply.js';
-import { ByteRingConsumer, createByteRing } from '../../src/shm/byteRing.js';
-import { createDiskWork } from '../../src/shm/diskWork.js';
-import { createDoorbell } from '../../src/shm/doorbell.js';
-import { createLimitTable } from '../../src/shm/limitTable.js';
-import { createPoisonTable } from '../../src/shm/poison.js';
-import { createDiskTable, createPartitionTable } from '../../src/shm/tables.js';
+import { ByteRingConsumer } from '../../src/shm/byteRing.js';
 import { isDiskError } from '../../src/storage/diskErrors.js';
 import type { Disk } from '../../src/storage/io.js';
 import { EventQueue } from '../../src/workers/eventQueue.js';
@@ -19,6 +14,7 @@ import { PartitionSet } from '../../src/workers/partitionSet.js';
 import type { DiskWorkerData } from '../../src/workers/workerData.js';
 import { StoreRig } from '../partition/storeRig.js';
 import type { SimClock } from '../sim/simClock.js';
+import { loneWorkerMemory } from '../support/loneWorker.js';
 import { FailpointDisk } from './failpointDisk.js';
 
 /** Few, so that files are closed to make room. */
@@ -191,16 +187,8 @@ export class FaultRig extends StoreRig {
 
 function workerData(root: string): DiskWorkerData {
   return {
-    ...{ index: 0, disk: 0, member: 0, members: 1, root, ports: [], doorbell: createDoorbell() },
-    lone: new Int32Array(new SharedArrayBuffer(4)),
-    commands: createByteRing(65_536),
-    events: createByteRing(65_536),
-    partitions: createPartitionTable(16),
-    disks: createDiskTable(1),
-    workers: createDiskTable(1),
-    limits: createLimitTable(1),
-    work: createDiskWork(),
-    poison: createPoisonTable(16),
+    ...loneWorkerMemory(),
+    ...{ root, ports: [] },
     settings: {
       ...{ ioThreads: 2, openExtentsMax: OPEN_EXTENTS_MAX, strictAppend: true },
       ...{ durability: 'asked', spinUs: 0, cores: 1, writes: 'auto' },

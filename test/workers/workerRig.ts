@@ -21,17 +21,16 @@ import {
   SETTLE_F64,
   SETTLE_I32,
 } from '../../src/partition/messages.js';
-import { ByteRingConsumer, ByteRingProducer, createByteRing } from '../../src/shm/byteRing.js';
-import { createDiskWork } from '../../src/shm/diskWork.js';
+import { ByteRingConsumer, ByteRingProducer } from '../../src/shm/byteRing.js';
 import { createDoorbell, createLoopWord } from '../../src/shm/doorbell.js';
 import { DESCRIPTOR_F64, DESCRIPTOR_I32 } from '../../src/shm/layout.js';
-import { createLimitTable } from '../../src/shm/limitTable.js';
-import { createPoisonTable, PoisonTable } from '../../src/shm/poison.js';
+import { PoisonTable } from '../../src/shm/poison.js';
 import { createRing, RingConsumer, RingProducer } from '../../src/shm/ring.js';
-import { createDiskTable, createPartitionTable, DiskTable } from '../../src/shm/tables.js';
+import { DiskTable } from '../../src/shm/tables.js';
 import { DiskWorker } from '../../src/workers/diskWorker.js';
 import type { WriteMode } from '../../src/workers/ioMode.js';
 import type { DiskWorkerData } from '../../src/workers/workerData.js';
+import { loneWorkerMemory } from '../support/loneWorker.js';
 
 const REQUESTS_MAX = 64;
 const SLOT_BYTES = 8192;
@@ -141,16 +140,8 @@ export function workerData({ root, writes, limits }: RunOptions): DiskWorkerData
     internal,
   }));
   return {
-    ...{ index: 0, disk: 0, member: 0, members: 1, root, ports, doorbell: createDoorbell() },
-    lone: new Int32Array(new SharedArrayBuffer(4)),
-    commands: createByteRing(65_536),
-    events: createByteRing(65_536),
-    partitions: createPartitionTable(16),
-    disks: createDiskTable(1),
-    workers: createDiskTable(1),
-    limits: createLimitTable(1),
-    work: createDiskWork(),
-    poison: createPoisonTable(16),
+    ...loneWorkerMemory(),
+    ...{ root, ports },
     settings: {
       ...{ ioThreads: 2, openExtentsMax: 16, strictAppend: true, spinUs: 0, cores: 1 },
       ...{ durability: 'asked' as const, directReadBytes: 0 },

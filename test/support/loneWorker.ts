@@ -1,0 +1,24 @@
+/** What a disk worker shares with main, for tests that run one worker of one disk on their own thread; all of it empty. */
+import { createByteRing } from '../../src/shm/byteRing.js';
+import { createDiskWork } from '../../src/shm/diskWork.js';
+import { createDoorbell } from '../../src/shm/doorbell.js';
+import { createLimitTable } from '../../src/shm/limitTable.js';
+import { createPoisonTable } from '../../src/shm/poison.js';
+import { createDiskTable, createPartitionTable } from '../../src/shm/tables.js';
+import type { DiskWorkerData } from '../../src/workers/workerData.js';
+
+/** Everything but its root, its ports and its settings. */
+export function loneWorkerMemory(): Omit<DiskWorkerData, 'root' | 'ports' | 'settings'> {
+  return {
+    ...{ index: 0, disk: 0, member: 0, members: 1, doorbell: createDoorbell() },
+    lone: new Int32Array(new SharedArrayBuffer(4)),
+    commands: createByteRing(65_536),
+    events: createByteRing(65_536),
+    partitions: createPartitionTable(16),
+    disks: createDiskTable(1),
+    workers: createDiskTable(1),
+    limits: createLimitTable(1),
+    work: createDiskWork(),
+    poison: createPoisonTable(16),
+  };
+}
