@@ -120,6 +120,7 @@ async function load(roots: readonly string[]): Promise<Loaded> {
     loaded: () => {},
     bodyPiece: () => {},
     log: () => {},
+    damaged: () => {},
     stopped: () => {},
   };
   const cpu = process.cpuUsage();

@@ -210,6 +210,12 @@ export const METRICS = {
     ['disk'],
     'Operations at the disk worker that were answered with an error.',
   ),
+  diskWaits: row(
+    'extentd_disk_reads_waited_for_heal_total',
+    'counter',
+    ['disk', 'outcome'],
+    'Reads that have met a damaged block and waited for it to be healed, and got it, or an error.',
+  ),
 
   volumePartitions: row(
     'extentd_volume_partitions',

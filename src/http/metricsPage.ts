@@ -197,6 +197,11 @@ export class MetricsPage {
         'write',
       );
     }
+    page.family(METRICS.diskWaits);
+    for (const [disk, path] of this.#source.diskPaths.entries()) {
+      page.sample(counted(DISK_WORK.waitsServed)(disk, this.#workers[disk]!), path, 'healed');
+      page.sample(counted(DISK_WORK.waitsGivenUp)(disk, this.#workers[disk]!), path, 'failed');
+    }
     page.family(METRICS.diskBytes);
     for (const [disk, path] of this.#source.diskPaths.entries()) {
       page.sample(counted(DISK_WORK.readBytes)(disk, this.#workers[disk]!), path, 'read');

@@ -27,6 +27,7 @@ import type { ExtentStore } from './extentStore.js';
 import type { GroupCommit } from './groupCommit.js';
 import { INTERNAL_OP } from './internalOps.js';
 import { EAGAIN, ioErrorText, reportDiskError } from './ioErrors.js';
+import type { BlockPlace } from './messages.js';
 import type { OpenExtents } from './openExtents.js';
 import { Operation, type OperationHandler, type OperationOwner } from './operation.js';
 import type { RowWatch } from './rowWatch.js';
@@ -64,6 +65,7 @@ export class BlockHeals implements OperationHandler, OperationOwner {
   private readonly findings: ChecksumFindings;
   private readonly watch: RowWatch;
   private readonly resume: (store: ExtentStore, op: Operation) => void;
+  private readonly healed: (place: BlockPlace) => void;
   private readonly ownFdReleased: (store: ExtentStore) => void;
   private readonly cleanFile: CleanFileStart;
   /** Stands in the batch, and waits for the extent's sync, for the heal of the moment. */
@@ -78,7 +80,7 @@ export class BlockHeals implements OperationHandler, OperationOwner {
   private readonly readers = new OperationQueue();
   private readersStore: ExtentStore | null = null;
 
-  /** @param resume starts a read that has waited. */
+  /** @param resume starts a read that has waited. @param healed hears of blocks that were healed. */
   constructor(
     host: StoreHost,
     files: OpenExtents,
@@ -86,6 +88,7 @@ export class BlockHeals implements OperationHandler, OperationOwner {
     findings: ChecksumFindings,
     watch: RowWatch,
     resume: (store: ExtentStore, op: Operation) => void,
+    healed: (place: BlockPlace) => void,
     ownFdReleased: (store: ExtentStore) => void,
   ) {
     this.host = host;
@@ -94,6 +97,7 @@ export class BlockHeals implements OperationHandler, OperationOwner {
     this.findings = findings;
     this.watch = watch;
     this.resume = resume;
+    this.healed = healed;
     this.ownFdReleased = ownFdReleased;
     this.carrier.opcode = INTERNAL_OP.healBlock;
     this.carrier.handler = this;
@@ -324,11 +328,12 @@ export class BlockHeals implements OperationHandler, OperationOwner {
   }
 
   private end(heal: Heal, problem: string | null): void {
-    const { handle, store, op } = heal;
+    const { handle, store, op, block } = heal;
     this.current = null;
     store.healingRow = NONE;
     store.ownFdUsers -= 1;
     this.parked -= 1;
+    if (problem === null) this.healed({ partitionId: store.partitionId, extentId: op.extentId, block });
     if (problem === null) this.host.finish(op);
     else this.host.fail(op, actionOf(op.opcode), problem);
     this.files.release(handle);

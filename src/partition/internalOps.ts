@@ -9,6 +9,10 @@
 
 export const INTERNAL_OP = {
   /**
+   * A block that reads wait for (`EVENT.damaged`) has been judged. In: `extentId`, `extentOffset` at the block's beginning, `size` a `JUDGED` (`waitingBlocks.ts`). Answered at once, whether anybody waits or not.
+   */
+  blockJudged: 0xdf,
+  /**
    * A page of extents. In: `extentType` is a `LIST`, `extentOffset` the row to begin with (0 first); for `LIST.tiny` the slot has the wanted ids, a byte each, `size` of them. Out: records in the slot;
    * `extentOffset` the row to go on with, -1 at the end. A page may have no record and not be the last. What lives during all pages is in exactly one; what comes or goes meanwhile may be in none.
    */

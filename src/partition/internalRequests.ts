@@ -5,7 +5,7 @@ import { ERROR_TEXT, parameterMismatch, unknownOpcode } from '../protocol/errors
 import { actionOf, UNKNOWN_OPCODE_ACTION } from '../protocol/opcodes.js';
 import { TINY_DELETE_RECORD_BYTES } from '../protocol/tinyDelete.js';
 import { EXTENT_FLAG, NONE } from '../storage/extentTable.js';
-import { FILE, isTinyExtent } from '../storage/layout.js';
+import { BLOCK_BYTES, FILE, isTinyExtent } from '../storage/layout.js';
 import { TINY_STATE } from '../storage/tinyExtents.js';
 import {
   PAGE_END,
@@ -29,6 +29,7 @@ import type { Operation } from './operation.js';
 import type { Partition } from './partition.js';
 import { sizeSum } from './queries.js';
 import type { StoreGroup } from './storeGroup.js';
+import { JUDGED } from './waitingBlocks.js';
 
 export class InternalRequests {
   private readonly partition: Partition;
@@ -77,6 +78,8 @@ export class InternalRequests {
         return this.paged(op, (view) => {
           return pageOfFindings(this.stores.checksums.findings.listOf(store, op.extentOffset), view);
         });
+      case INTERNAL_OP.blockJudged:
+        return this.blockJudged(op);
       case INTERNAL_OP.endJoining:
         return this.endJoining(op);
       default:
@@ -195,6 +198,15 @@ export class InternalRequests {
     if (!sane || extentOffset % TINY_DELETE_RECORD_BYTES !== 0) return this.refuse(op);
     store.tinyDeleteOffset = Math.max(store.tinyDeleteOffset, extentOffset);
     host.finish(op);
+  }
+
+  private blockJudged(op: Operation): void {
+    const { extentId, extentOffset } = op;
+    const judged = Object.values(JUDGED).find((each) => each === op.size);
+    if (extentOffset < 0 || extentOffset % BLOCK_BYTES !== 0 || judged === undefined) return this.refuse(op);
+    const place = { partitionId: this.partition.id, extentId, block: extentOffset / BLOCK_BYTES };
+    this.stores.waits.judged(place, judged);
+    this.partition.host.finish(op);
   }
 
   private endJoining(op: Operation): void {

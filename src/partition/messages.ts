@@ -129,7 +129,17 @@ export const EVENT = {
   stopped: 8,
   /** Answer to command `a` that is taken as it is: its value is the bytes. In pieces, as `answer`. */
   answerBytes: 9,
+  /** Reads wait for a block to be healed: BlockPlace. */
+  damaged: 10,
 } as const;
+
+/** A block of a normal extent. */
+export interface BlockPlace {
+  readonly partitionId: number;
+  readonly extentId: number;
+  /** Number of the block. */
+  readonly block: number;
+}
 
 /** What main must know of a partition to route and report it. Numbers that change live in the shared tables. */
 export interface AttachedPartition {

@@ -4,7 +4,7 @@
  *
  * First a read that does not wait for the disk, in the batch; what is not in the page cache goes to the I/O threads. The bound is the file's end, not the
  * recorded size. A whole block whose checksum may be known is compared with it (`docs/checksums.md`): its slot is read just before it, in the same batch, so that
- * no write lies between them. What differs is read again on an I/O thread before it is believed. Small reads of quiet extents may go past the page cache (`directReads.ts`).
+ * no write lies between them. What differs is read again on an I/O thread before it is believed, and may then wait for the block to be healed (`waitingReads.ts`). Small reads of quiet extents may go past the page cache (`directReads.ts`).
  */
 import assert from 'node:assert';
 import { blockChecksumMismatch, ERROR_TEXT, parameterMismatch } from '../protocol/errors.js';
@@ -22,6 +22,7 @@ import type { OpenExtents } from './openExtents.js';
 import type { Operation, OperationHandler } from './operation.js';
 import { SCRATCH_ENTRY_BYTES, SCRATCH_ZERO_BYTES, type StoreHost } from './storeHost.js';
 import { zeroRest } from './tinyStreams.js';
+import type { WaitingReads } from './waitingReads.js';
 import { wholeBlockOf } from './wholeBlock.js';
 
 /** Of a batch entry that reads data: no slot was read with it. */
@@ -34,6 +35,7 @@ export class ReadPath implements OperationHandler {
   private readonly findings: ChecksumFindings;
   private readonly blocking: BlockingReads;
   private readonly direct: DirectReads;
+  private readonly waits: WaitingReads;
   private readonly scratch: DataView;
   private readonly entryHandles: (ExtentHandle | null)[];
   /** By entry that reads data: the entry that has read its slot, or NO_SLOT. */
@@ -44,6 +46,7 @@ export class ReadPath implements OperationHandler {
     files: OpenExtents,
     findings: ChecksumFindings,
     direct: DirectReads,
+    waits: WaitingReads,
     ownFdReleased: (store: ExtentStore) => void,
   ) {
     this.host = host;
@@ -51,6 +54,7 @@ export class ReadPath implements OperationHandler {
     this.bits = files.slotBits;
     this.findings = findings;
     this.direct = direct;
+    this.waits = waits;
     this.blocking = new BlockingReads(
       host,
       files.slotBits,
@@ -132,8 +136,7 @@ export class ReadPath implements OperationHandler {
 
   private ended(handle: ExtentHandle, op: Operation, result: number, crc: number, differs: boolean): void {
     if (differs && this.isDamaged(handle, op)) {
-      const message = blockChecksumMismatch(handle.store!.partitionId, op.extentId, wholeBlockOf(op));
-      this.host.fail(op, actionOf(op.opcode), message);
+      this.endDamaged(handle.store!, op);
     } else if (result === op.size) {
       op.replyBytes = op.size;
       op.replyCrc = crc;
@@ -151,6 +154,13 @@ export class ReadPath implements OperationHandler {
       this.host.fail(op, actionOf(op.opcode), ioErrorText(this.host, 'read', handle.path, result));
     }
     this.files.release(handle);
+  }
+
+  /** Its block may be healed while it waits. */
+  private endDamaged(store: ExtentStore, op: Operation): void {
+    if (this.waits.keep(store, op)) return;
+    const message = blockChecksumMismatch(store.partitionId, op.extentId, wholeBlockOf(op));
+    this.host.fail(op, actionOf(op.opcode), message);
   }
 
   /** A block differs from its slot: whether the block is to blame. The extent is compared as a whole soon. */

@@ -31,6 +31,7 @@ import { GroupCommit } from './groupCommit.js';
 import { INTERNAL_OP } from './internalOps.js';
 import type { MissedRange } from './internalRecords.js';
 import { EAGAIN, ENOENT, reportDiskError } from './ioErrors.js';
+import type { BlockPlace } from './messages.js';
 import { OpenExtents } from './openExtents.js';
 import type { Operation } from './operation.js';
 import { RangeEraser } from './rangeEraser.js';
@@ -40,6 +41,7 @@ import { SCRATCH_ENTRY_BYTES, SCRATCH_ZERO_BYTES, type StoreHost, scratchBytes }
 import { TinyAppends } from './tinyAppends.js';
 import { TinyHoles } from './tinyHoles.js';
 import { TinyStreams } from './tinyStreams.js';
+import { WaitingReads } from './waitingReads.js';
 
 /** Entries that one operation may add. `execute` needs as much room in the batch. */
 export const ENTRIES_PER_OPERATION = 8;
@@ -57,6 +59,8 @@ export class StoreGroup {
   private readonly looks: BlockLooks;
   private readonly heals: BlockHeals;
   private readonly syncs: ExtentSyncs;
+  /** Reads that wait for a heal. */
+  readonly waits: WaitingReads;
   /** Background work on checksums, and what it has found. */
   readonly checksums: ChecksumJob;
   /** Committed entries of raft on their way. */
@@ -104,25 +108,27 @@ export class StoreGroup {
     this.applies = new ApplyTurns(host);
     this.dirty = new DirtyRecord(host, (store, op) => this.startWrite(store, op), ownFdReleased);
     this.appends = new AppendPath(host, this.files, this.slots, this.commits, check.watch);
-    this.reads = new ReadPath(host, this.files, findings, direct, ownFdReleased);
+    const access = (store: ExtentStore, op: Operation): void => this.accessExtent(store, op);
+    this.waits = new WaitingReads(host, access);
+    this.reads = new ReadPath(host, this.files, findings, direct, this.waits, ownFdReleased);
     const eraser = new RangeEraser(host);
     this.deletes = new DeletePath(host, this.files, eraser, open, ownFdReleased);
     this.holes = new TinyHoles(host, this.files, eraser);
     this.looks = new BlockLooks(host, this.files, ownFdReleased);
     this.heals = new BlockHeals(
       ...([host, this.files, this.commits, findings, check.watch] as const),
-      (store, op) => this.accessExtent(store, op),
-      ownFdReleased,
+      ...([access, (place: BlockPlace) => this.waits.healed(place), ownFdReleased] as const),
     );
     this.syncs = new ExtentSyncs(host, this.files, this.commits, open);
     this.streams = new TinyStreams(host, this.files, open, ownFdReleased);
-    this.tinyAppends = new TinyAppends(host, (store, op) => this.accessExtent(store, op));
+    this.tinyAppends = new TinyAppends(host, access);
   }
 
   /** Operations that wait for something else than the batch: an id, a file, a read, a sync. */
   get parkedOperations(): number {
-    const { creates, reads, commits, tinyAppends, deletes, streams, holes, looks, heals, dirty } = this;
-    const paths = [creates, reads, commits, tinyAppends, deletes, streams, holes, looks, heals, dirty];
+    const { creates, reads, waits, commits, tinyAppends, deletes, streams, holes, looks, heals, dirty } =
+      this;
+    const paths = [creates, reads, waits, commits, tinyAppends, deletes, streams, holes, looks, heals, dirty];
     return paths.reduce((sum, { parked }) => sum + parked, this.waiting);
   }
 
@@ -140,6 +146,7 @@ export class StoreGroup {
     this.drain();
     // Before the writes that wait for its end.
     this.heals.advance(this.hasRoom);
+    this.waits.advance(this.hasRoom);
     this.dirty.advance(this.hasRoom);
     this.tinyAppends.advance(this.hasRoom);
     this.deletes.advance(this.hasRoom);
@@ -154,11 +161,12 @@ export class StoreGroup {
 
   /** Ms until `advance` has something to do that no completion and no request will tell of; Infinity when there is nothing. */
   wakeInMs(): number {
-    return this.applies.woken ? 0 : this.checksums.wakeInMs();
+    return this.applies.woken ? 0 : Math.min(this.checksums.wakeInMs(), this.waits.wakeInMs());
   }
 
   /** Nothing of its own begins any more; true when nothing of that is under way. */
   stop(): boolean {
+    this.waits.stop();
     const applied = this.applies.comeToRest();
     return this.checksums.stop() && applied;
   }
@@ -258,6 +266,7 @@ export class StoreGroup {
     this.detach(store);
     this.creates.failWaiting(store, message);
     this.dirty.failWaiting(store, message);
+    this.waits.failWaiting(store, message);
     this.tinyAppends.failWaiting(store, ACTION.prepare, message);
     this.deletes.failWaiting(store, message);
     this.commits.failAll(store.folderWaiting, message);

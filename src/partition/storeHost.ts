@@ -10,7 +10,7 @@ import type { Clock, Disk } from '../storage/io.js';
 import { BLOCK_BYTES, type Status } from '../storage/layout.js';
 import type { DiskLimits } from './diskLimits.js';
 import type { FreeSpace } from './diskSpace.js';
-import type { ChecksumPaces } from './messages.js';
+import type { BlockPlace, ChecksumPaces } from './messages.js';
 import type { OperationHost } from './operation.js';
 import { SCRUB_FILE_BYTES } from './scrubState.js';
 
@@ -33,6 +33,14 @@ export interface DiskHealth {
   readonly space: FreeSpace;
 }
 
+/** Whoever heals damaged blocks, on another thread (docs/repair.md, "Healing"). */
+export interface BlockHealer {
+  /** False: nobody heals now, so nothing may wait for it. */
+  readonly isThere: boolean;
+  /** Reads wait for this block. False: nobody was told, and nothing may wait. */
+  ask(place: BlockPlace): boolean;
+}
+
 /** The surroundings of all stores of one worker. */
 export interface StoreHost extends OperationHost {
   readonly disk: Disk;
@@ -41,6 +49,7 @@ export interface StoreHost extends OperationHost {
   readonly health: DiskHealth;
   /** Limits of the disk. Requests have passed them when they come to a partition; jobs of this node ask `takeBackground` before their own I/O. */
   readonly limits: DiskLimits;
+  readonly healer: BlockHealer;
   /** The buffer regions that operations and I/O entries name, by index. */
   readonly regions: readonly Uint8Array[];
   /** Index of the region that belongs to the stores alone; at least `scratchBytes(disk.batch.capacity)` bytes, zero at first. */

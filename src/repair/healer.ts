@@ -56,6 +56,8 @@ export interface HealerParts {
   readonly ownAddress: string;
   readonly replica: HealReplica;
   readonly peers: HealPeers;
+  /** Resolves when the next block may be looked at. */
+  turn(): Promise<void>;
   /** True: the rest is left to another time. */
   isStopping(): boolean;
 }
@@ -87,6 +89,7 @@ export class Healer {
       later: [] as { block: number; reason: string }[],
     };
     for (const block of blocks) {
+      await this.#parts.turn();
       if (this.#parts.isStopping()) break;
       report.looked += 1;
       try {

@@ -2,6 +2,7 @@
  * What the main thread and the repair thread say to each other, and the memory that both know. Plain data and shared memory only: it crosses a thread border. Imported by both
  * sides of `src/repair`, by `src/server`, which lays the memory out, and by the pages that show repair.
  */
+import type { BlockPlace } from '../partition/messages.js';
 import type { CountersMemory } from '../shm/counters.js';
 import type { RingMemory } from '../shm/ring.js';
 import type { SlabMemory } from '../shm/slab.js';
@@ -13,6 +14,8 @@ export interface RepairMemory {
   /** Its doorbell, and the word for the id of its event loop: it puts it there before it arms the doorbell for the first time (`workers/port.ts`). */
   doorbell: Int32Array;
   loop: Int32Array;
+  /** One word: 1 while damaged blocks that reads wait for are healed (`workers/healRequests.ts`). Written by main alone, which knows when the thread is gone. */
+  healing: Int32Array;
   /** One a worker, in order of index. `doorbell`: the worker's. */
   ports: {
     index: number;
@@ -64,6 +67,8 @@ export type RepairCommand =
   | { readonly type: 'hosts'; readonly id: number; readonly hosts: readonly string[] }
   /** The body of an OpNotifyReplicasToRepair, unparsed. An answer with this number must follow. */
   | { readonly type: 'task'; readonly number: number; readonly id: number; readonly body: Uint8Array }
+  /** Reads wait for a block to be healed. `INTERNAL_OP.blockJudged` must follow. */
+  | { readonly type: 'damaged'; readonly place: BlockPlace }
   | { readonly type: 'settings'; readonly settings: RepairSettings }
   /** A worker is gone, and what is at it never comes back. */
   | { readonly type: 'workerGone'; readonly index: number; readonly reason: string }

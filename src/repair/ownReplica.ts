@@ -14,6 +14,7 @@ import {
   readPartitionInfo,
   writeMissedRange,
 } from '../partition/internalRecords.js';
+import type { Judged } from '../partition/waitingBlocks.js';
 import type { ExtentInfo } from '../protocol/extentInfo.js';
 import { OP } from '../protocol/opcodes.js';
 import { decodeUint64Body } from '../protocol/queries.js';
@@ -160,6 +161,12 @@ export class OwnReplica implements HealReplica {
   ): Promise<void> {
     const extentOffset = block * BLOCK_BYTES;
     await this.#ask({ opcode: INTERNAL_OP.healBlock, extentId, extentOffset, body, crc, expectedCrc });
+  }
+
+  /** A block that reads wait for has been judged. */
+  async blockJudged(extentId: number, block: number, judged: Judged): Promise<void> {
+    const extentOffset = block * BLOCK_BYTES;
+    await this.#ask({ opcode: INTERNAL_OP.blockJudged, extentId, extentOffset, size: judged });
   }
 
   /** Not known: no group of raft is served here. */

@@ -2,6 +2,7 @@
  * The repair thread as a whole: which partitions there are, whose round is next, tasks of other nodes, what joins, and what is told to main. Its sockets, rings and clocks come from outside, so tests run it on their
  * own thread; `thread.ts` runs it in the node.
  */
+import type { BlockPlace } from '../partition/messages.js';
 import type { Counters } from '../shm/counters.js';
 import { DiskRoom } from './diskRoom.js';
 import { Gate } from './gate.js';
@@ -94,6 +95,8 @@ export class RepairNode {
         return this.#hosts(command.id, command.hosts);
       case 'task':
         return void this.#task(command.number, command.id, command.body);
+      case 'damaged':
+        return this.#damaged(command.place);
       case 'settings':
         return this.#change(command.settings);
       case 'workerGone':
@@ -143,6 +146,12 @@ export class RepairNode {
     this.#place(served);
     if (changed) this.#schedule.hasten(id, nowMs());
     this.#runDue();
+  }
+
+  /** Of a partition that is going nobody waits for long: its worker ends what it has of it. */
+  #damaged({ partitionId, extentId, block }: BlockPlace): void {
+    const served = this.#partitions.get(partitionId);
+    if (served !== undefined) this.#heals.ask(served, extentId, block);
   }
 
   /** Puts a partition into the schedule, or takes it out, by its role. */

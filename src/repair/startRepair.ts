@@ -5,6 +5,7 @@
  * slots may still be in the hands of workers; a restart of the node brings repair back.
  */
 import { Worker } from 'node:worker_threads';
+import type { BlockPlace } from '../partition/messages.js';
 import type {
   RepairCommand,
   RepairEvent,
@@ -49,6 +50,7 @@ export class RepairThread {
   constructor(options: RepairOptions) {
     const { memory, counters, diskPaths, address, settings } = options;
     this.#options = options;
+    this.#showHealing(settings.enabled);
     const data: RepairThreadData = { memory, counters, diskPaths, address, settings };
     this.#worker = new Worker(options.entry ?? new URL('./thread.js', import.meta.url), {
       workerData: data,
@@ -80,11 +82,17 @@ export class RepairThread {
     this.#post({ type: 'hosts', id, hosts });
   }
 
+  /** Reads wait for a block to be healed. */
+  damaged(place: BlockPlace): void {
+    this.#post({ type: 'damaged', place });
+  }
+
   workerGone(index: number, reason: string): void {
     this.#post({ type: 'workerGone', index, reason });
   }
 
   change(settings: RepairSettings): void {
+    if (this.#refusal === '') this.#showHealing(settings.enabled);
     this.#post({ type: 'settings', settings });
   }
 
@@ -165,9 +173,15 @@ export class RepairThread {
 
   #refuseAll(refusal: string): void {
     this.#refusal = refusal;
+    this.#showHealing(false);
     for (const resolve of this.#tasks.values()) resolve(refusal);
     this.#tasks.clear();
     for (const resolve of [...this.#views.values()]) resolve(refusal);
+  }
+
+  /** Tells the workers whether reads may wait for heals. */
+  #showHealing(heals: boolean): void {
+    Atomics.store(this.#options.memory.healing, 0, heals ? 1 : 0);
   }
 
   #post(command: RepairCommand): void {

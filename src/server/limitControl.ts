@@ -26,7 +26,7 @@ export class LimitControl {
     this.#limits = disks.map(() => limits);
   }
 
-  /** Requests of the network thread at a worker that wait for its limits. */
+  /** Requests of the network thread at a worker that wait for its limits, or for something else than its disk. */
   waitingAt(worker: number): number {
     return this.#table.waitingFromNetwork(worker);
   }

@@ -102,6 +102,7 @@ export function layOutMemory(
       ports: [network, own],
       doorbell: createDoorbell(),
       lone,
+      healing: repair.healing,
       commands: createByteRing(CONTROL_RING_BYTES),
       events: createByteRing(EVENT_RING_BYTES),
       partitions: createPartitionTable(PARTITIONS_PER_WORKER_MAX),
@@ -135,6 +136,7 @@ function createRepairMemory(): RepairMemory {
       ],
     }),
     ...{ doorbell: createDoorbell(), loop: createLoopWord(-1), ports: [] },
+    healing: new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT)),
   };
 }
 

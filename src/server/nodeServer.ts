@@ -10,7 +10,7 @@ import type { AdminHandler, NodeView, Outcome } from '../control/nodeView.js';
 import type { FaultRequest } from '../http/messages.js';
 import type { MetricsSource } from '../http/metricsSource.js';
 import { native } from '../native/addon.js';
-import { type AttachedPartition, DISK_HELD } from '../partition/messages.js';
+import { type AttachedPartition, type BlockPlace, DISK_HELD } from '../partition/messages.js';
 import { OP } from '../protocol/opcodes.js';
 import type { RepairMemory } from '../repair/messages.js';
 import type { CountersMemory } from '../shm/counters.js';
@@ -264,6 +264,10 @@ export class NodeServer implements WorkerListener {
       ...(dropped > 0 ? { dropped } : {}),
     };
     this.#log[level](context, message);
+  }
+
+  damaged(_handle: WorkerHandle, place: BlockPlace): void {
+    this.#repairer?.damaged(place);
   }
 
   stopped(_handle: WorkerHandle, _clean: boolean): void {

@@ -2,6 +2,7 @@
  * What the data path asks of whoever repairs (`repair/startRepair.ts`): a seam, so that the two rooms know each other's shapes only. Called on the network thread.
  */
 import type { AdminReply } from '../control/nodeView.js';
+import type { BlockPlace } from '../partition/messages.js';
 import { actionOf, OP } from '../protocol/opcodes.js';
 import type { RepairPartition } from '../repair/messages.js';
 
@@ -16,6 +17,8 @@ export interface PartitionWatcher {
 export interface Repairer extends PartitionWatcher {
   /** Carries out the notification in `body`; null when its work is done, else the message of an error. Always resolves. */
   task(id: number, body: Uint8Array): Promise<string | null>;
+  /** Reads wait for a block to be healed. */
+  damaged(place: BlockPlace): void;
   /** A worker answers nothing any more. */
   workerGone(index: number, reason: string): void;
 }

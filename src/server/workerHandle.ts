@@ -2,7 +2,7 @@
  * One disk worker as main controls it: starts the thread, sends commands, takes events, notices its death.
  */
 import { Worker } from 'node:worker_threads';
-import { COMMAND, type CommandAnswer, EVENT } from '../partition/messages.js';
+import { type BlockPlace, COMMAND, type CommandAnswer, EVENT } from '../partition/messages.js';
 import { ByteRingConsumer, ByteRingProducer } from '../shm/byteRing.js';
 import type { DiskWorkerData } from '../workers/workerData.js';
 import type { WorkerPort } from './workerPort.js';
@@ -28,6 +28,8 @@ export interface WorkerListener {
     record: { level: string; message: string; fields: Record<string, string | number> },
     dropped: number,
   ): void;
+  /** Reads wait for a block to be healed. */
+  damaged(handle: WorkerHandle, place: BlockPlace): void;
   stopped(handle: WorkerHandle, clean: boolean): void;
   /** The thread ended without being told to, or threw. */
   died(handle: WorkerHandle, reason: string): void;
@@ -133,6 +135,8 @@ export class WorkerHandle {
         return this.#listener.failed(this, this.failure);
       case EVENT.log:
         return this.#listener.log(this, value as Parameters<WorkerListener['log']>[1], a);
+      case EVENT.damaged:
+        return this.#listener.damaged(this, value as BlockPlace);
       default:
         this.stopped = true;
         return this.#listener.stopped(this, (value as { clean: boolean }).clean);

@@ -12,8 +12,11 @@ export interface DiskWorkMemory {
   readonly writes: HistogramMemory;
 }
 
-/** Indexes of the counters. */
-export const DISK_WORK = { readBytes: 0, writeBytes: 1, otherOps: 2, errors: 3 } as const;
+/** Indexes of the counters. The last two: reads that have waited for a damaged block to be healed, and got it, or an error. */
+export const DISK_WORK = {
+  ...{ readBytes: 0, writeBytes: 1, otherOps: 2, errors: 3 },
+  ...{ waitsServed: 4, waitsGivenUp: 5 },
+} as const;
 
 /** Makes a worker's figures, all zero. */
 export function createDiskWork(): DiskWorkMemory {

@@ -24,10 +24,11 @@ export interface LaneFigures {
 /** Lanes of a row; four cells each are one cache line. */
 export const LIMIT_LANES = 4;
 const LANE_CELLS = 4;
-/** Two lines a row: the lanes, and how many wait in all. */
+/** Two lines a row: the lanes, how many wait in all, and how many reads wait for something else than the disk. */
 const ROW_CELLS = (2 * LINE_BYTES) / Float64Array.BYTES_PER_ELEMENT;
 const WAITING_CELL = LIMIT_LANES * LANE_CELLS;
 const INTERNAL_CELL = WAITING_CELL + 1;
+const HELD_READS_CELL = INTERNAL_CELL + 1;
 
 /** Makes a table of `rows` zero rows. */
 export function createLimitTable(rows: number): LimitTableMemory {
@@ -48,9 +49,14 @@ export class LimitTable {
   waiting(row: number): number {
     return this.cells[this.at(row) + WAITING_CELL]!;
   }
-  /** Those of them that came from the network thread: the disk owes it nothing for them yet. */
+  /** Those of them that came from the network thread, and reads that are held: the disk owes it nothing for them yet. */
   waitingFromNetwork(row: number): number {
-    return this.waiting(row) - this.cells[this.at(row) + INTERNAL_CELL]!;
+    const at = this.at(row);
+    return this.waiting(row) - this.cells[at + INTERNAL_CELL]! + this.cells[at + HELD_READS_CELL]!;
+  }
+  /** Reads that wait for a block to be healed, which is done by other disks. */
+  setHeldReads(row: number, count: number): void {
+    this.cells[this.at(row) + HELD_READS_CELL] = count;
   }
   /** `internal`: how many of all are the node's own. */
   setWaiting(row: number, all: number, internal: number): void {

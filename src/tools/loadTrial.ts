@@ -99,6 +99,7 @@ function trialHost(disk: TrialDisk, warnings: Map<number, string[]>): StoreHost 
     },
     health: { status: 2, space: new FreeSpace() },
     limits: new DiskLimits(UNLIMITED, 1, 0),
+    healer: { isThere: false, ask: noOperation },
     regions: [new Uint8Array(scratchBytes(disk.batch.capacity))],
     scratchRegion: 0,
     entryOperations: [],

@@ -28,6 +28,7 @@ import type { Clock } from '../storage/io.js';
 import { NativeDisk } from '../storage/nativeDisk.js';
 import { CommandReader } from './commands.js';
 import { EventQueue } from './eventQueue.js';
+import { HealRequests } from './healRequests.js';
 import { IoMode } from './ioMode.js';
 import { LimitGate } from './limitGate.js';
 import { OperationPool } from './operationPool.js';
@@ -54,6 +55,7 @@ export class DiskWorker implements StoreHost {
   readonly stores: StoreGroup;
   readonly events: EventQueue;
   readonly limits: DiskLimits;
+  readonly healer: HealRequests;
 
   readonly #data: DiskWorkerData;
   readonly #ports: Port[];
@@ -103,7 +105,9 @@ export class DiskWorker implements StoreHost {
       nowMs: () => this.#monotonicMs(),
       isOver: (op) => this.#isSkipped(op) || isTooOld(op, Date.now(), settings),
       execute: (op) => this.#start(op, Date.now()),
+      heldReads: () => this.stores.waits.parked,
     });
+    this.healer = new HealRequests(data.healing, this.events, (id) => this.#partitions.get(id));
     this.stores = new StoreGroup(this);
     this.#ports = data.ports.map((port) => new Port(port));
     this.#poison = new PoisonTable(data.poison);
@@ -360,6 +364,7 @@ export class DiskWorker implements StoreHost {
     this.#gate.sweep();
     if (this.#data.member === 0) this.#probe.tick();
     this.#workerTable.setProbeMs(this.#data.index, this.#probe.underWayMs);
+    this.#count.waits(this.stores.waits);
     this.#workerTable.setMode(this.#data.index, this.#mode.threaded ? 1 : 0);
     this.#workerTable.setHeartbeatMs(this.#data.index, this.#monotonicMs());
   }

@@ -14,12 +14,16 @@ export interface GateHost {
   isOver(op: Operation): boolean;
   /** Executes a request, or ends one that is over; the batch is not away. */
   execute(op: Operation): void;
+  /** Reads that wait for something else than their disk. */
+  heldReads(): number;
 }
 
 export class LimitGate {
   readonly limits: DiskLimits;
   /** The request that is executed now has waited here and is over: its answer says nothing about the disk. */
   endsUnserved = false;
+  /** As shown last. */
+  private heldReads = 0;
   private readonly table: LimitTable;
   private readonly row: number;
   private readonly host: GateHost;
@@ -73,6 +77,9 @@ export class LimitGate {
   /** Shows the figures, if they have changed. Before a batch runs, so that what main sees waiting is never what the disk is working on. */
   publish(): void {
     const { limits, table, row } = this;
+    const heldReads = this.host.heldReads();
+    if (heldReads !== this.heldReads) table.setHeldReads(row, heldReads);
+    this.heldReads = heldReads;
     if (!limits.changed) return;
     limits.changed = false;
     table.setWaiting(row, limits.waiting, limits.internalWaiting);

@@ -26,6 +26,12 @@ export class WorkCount {
     op.tableRow = -1;
   }
 
+  /** What has become of reads that waited for a heal since the start. About once a second. */
+  waits({ served, gaveUp }: { readonly served: number; readonly gaveUp: number }): void {
+    this.#work.counters.set(DISK_WORK.waitsServed, served);
+    this.#work.counters.set(DISK_WORK.waitsGivenUp, gaveUp);
+  }
+
   /** `op` has ended, well (`bytes`: of the reply's body) or with an error. */
   ended(op: Operation, ok: boolean, bytes: number): void {
     const row = op.tableRow;

@@ -40,6 +40,8 @@ export interface DiskWorkerData {
   doorbell: Int32Array;
   /** One shared word of the node: 1 while at most one request is in flight (`LoneWatch`). */
   lone: Int32Array;
+  /** Another one: 1 while the repair thread heals damaged blocks that reads wait for. */
+  healing: Int32Array;
   commands: ByteRingMemory;
   events: ByteRingMemory;
   partitions: TableMemory;

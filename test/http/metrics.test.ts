@@ -175,6 +175,8 @@ t.test('the node’s own figures and those of each disk', async (t) => {
     [`extentd_disk_bytes_total{${disk},kind="write"}`, 101],
     [`extentd_disk_other_operations_total{${disk}}`, 102],
     [`extentd_disk_failed_operations_total{${disk}}`, 103],
+    [`extentd_disk_reads_waited_for_heal_total{${disk},outcome="healed"}`, 104],
+    [`extentd_disk_reads_waited_for_heal_total{${disk},outcome="failed"}`, 105],
   ];
   for (const [series, value] of wanted) t.equal(samples.get(series), value, series);
 });

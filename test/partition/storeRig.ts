@@ -7,6 +7,7 @@ import { UNLIMITED } from '../../src/config/diskLimits.js';
 import { DiskLimits } from '../../src/partition/diskLimits.js';
 import { createPartition, loadDisk, type NewPartition } from '../../src/partition/diskLoad.js';
 import { FreeSpace } from '../../src/partition/diskSpace.js';
+import type { BlockPlace } from '../../src/partition/messages.js';
 import { endsInside, Operation } from '../../src/partition/operation.js';
 import type { Partition } from '../../src/partition/partition.js';
 import { StoreGroup } from '../../src/partition/storeGroup.js';
@@ -23,7 +24,7 @@ import { BLOCK_BYTES } from '../../src/storage/layout.js';
 export const BATCH_CAPACITY = 64;
 const SLOT_CLASSES: [bytes: number, count: number][] = [
   [4096, 256],
-  [131072, 48],
+  [131072, 72],
   [512 * 1024, 16],
 ];
 /** Their Size is no length of one packet. */
@@ -68,6 +69,15 @@ export class StoreRig implements StoreHost {
   };
   readonly health: DiskHealth = { status: 2, space: new FreeSpace() };
   readonly limits: DiskLimits;
+  /** Nobody heals unless a test says so. */
+  readonly healer = {
+    isThere: false,
+    asked: [] as BlockPlace[],
+    ask(place: BlockPlace): boolean {
+      this.asked.push(place);
+      return this.isThere;
+    },
+  };
   readonly regions: readonly Uint8Array[];
   readonly scratchRegion = 1;
   readonly entryOperations: (Operation | null)[] = new Array(BATCH_CAPACITY).fill(null);

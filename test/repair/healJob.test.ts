@@ -1,9 +1,11 @@
 /** Which partitions and extents are healed, when they are looked at again, and what is told; with other replicas over real sockets and a replica of this node in memory. */
 import { crc32 } from 'node:zlib';
 import t, { type Test } from 'tap';
+import { JUDGED } from '../../src/partition/waitingBlocks.js';
 import type { ExtentInfo } from '../../src/protocol/extentInfo.js';
 import { encodeExtentList } from '../../src/protocol/extentInfo.js';
 import { OP } from '../../src/protocol/opcodes.js';
+import { ASKED_MAX } from '../../src/repair/askedBlocks.js';
 import {
   COMPARE_MS,
   FINDINGS_MS,
@@ -32,6 +34,8 @@ interface Rig {
   /** Blocks that are listed as damaged, by extent, and stored checksums. */
   findings: Map<number, number[]>;
   looks: string[];
+  /** What workers were told of blocks that reads wait for: extent, block, JUDGED. */
+  judged: string[];
   alarms: string[];
   counts: number[];
   now: { ms: number; enabled: boolean };
@@ -46,6 +50,7 @@ async function start(t: Test): Promise<Rig> {
   const extents = new Map<number, Buffer>();
   const findings = new Map<number, number[]>();
   const looks: string[] = [];
+  const judged: string[] = [];
   const alarms: string[] = [];
   const counts: number[] = [];
   const now = { ms: 1, enabled: true };
@@ -71,6 +76,9 @@ async function start(t: Test): Promise<Rig> {
       findings.delete(id);
     },
     appliedId: async () => null,
+    blockJudged: async (id, block, verdict) => {
+      judged.push(`${id}/${block} ${verdict}`);
+    },
   };
   const partition = { id: 7, disk: 0, gone: false, role: 'member' as const, own };
   const served = Object.assign(partition, {
@@ -104,7 +112,7 @@ async function start(t: Test): Promise<Rig> {
     if (lists === before) return;
     await until('the pass has ended', () => !job.isRunning);
   };
-  return { job, peers, partition: served, extents, findings, looks, alarms, counts, now, pass };
+  return { job, peers, partition: served, extents, findings, looks, judged, alarms, counts, now, pass };
 }
 
 function record(id: number, bytes: Uint8Array): ExtentInfo {
@@ -242,4 +250,134 @@ t.test('a stop ends questions that are under way', async (t) => {
   rig.job.look();
   t.notOk(rig.job.isRunning);
   t.same(rig.alarms, []);
+});
+
+/** Nothing that was asked for is under way. */
+async function quiet({ job }: Rig): Promise<void> {
+  await until('the looks have ended', () => !job.isRunning);
+}
+
+t.test('pains 11: a block that reads wait for is healed at once, and its worker told', async (t) => {
+  const rig = await start(t);
+  const content = everywhere(rig, 1025, 3);
+  everywhere(rig, 1026, 1);
+  await rig.pass();
+  rig.extents.get(1025)!.fill(0, BLOCK_BYTES, BLOCK_BYTES + 5);
+  rig.findings.set(1025, [1]);
+  rig.job.ask(rig.partition, 1025, 1);
+  rig.job.ask(rig.partition, 1025, 1);
+  await quiet(rig);
+  t.same(rig.looks, ['1025/1'], 'once');
+  t.ok(rig.extents.get(1025)!.equals(content));
+  t.same(rig.judged, [`1025/1 ${JUDGED.sound}`]);
+  t.equal(rig.counts[REPAIR_COUNTER.healedBlocks], 1);
+  rig.job.ask(rig.partition, 1026, 0);
+  await quiet(rig);
+  t.equal(rig.judged[1], `1026/0 ${JUDGED.sound}`, 'nothing was wrong with it');
+});
+
+t.test('asked for: no verdict and no answer are told, and do not change when the pass looks', async (t) => {
+  const rig = await start(t);
+  everywhere(rig, 1025, 2);
+  rig.findings.set(1025, [0]);
+  rig.extents.get(1025)!.fill(0, 0, 9);
+  rig.peers[1]!.extents.get(1025)!.fill(3, 0, 9);
+  rig.job.ask(rig.partition, 1025, 0);
+  await quiet(rig);
+  t.same(rig.judged, [`1025/0 ${JUDGED.undecided}`]);
+  t.equal(rig.alarms.length, 1);
+  await rig.pass();
+  t.same(rig.looks, ['1025/0', '1025/0'], 'the pass looks all the same');
+  t.equal(rig.alarms.length, 1, 'told once');
+  rig.job.ask(rig.partition, 1025, 0);
+  await quiet(rig);
+  t.equal(rig.looks.length, 3, 'also within the hour of the pass');
+  rig.now.ms += FINDINGS_MS;
+  await rig.pass();
+  t.equal(rig.looks.length, 3, 'which stays');
+  for (const peer of rig.peers)
+    peer.answer = () => [{ header: { resultCode: 0xf3 }, arg: NONE, body: Buffer.from('ActionRead_EOF') }];
+  rig.job.ask(rig.partition, 1025, 1);
+  await quiet(rig);
+  t.equal(rig.judged.at(-1), `1025/1 ${JUDGED.undecided}`);
+});
+
+t.test('asked for where nothing may be healed: told at once, and nothing is read', async (t) => {
+  const rig = await start(t);
+  everywhere(rig, 1025, 1);
+  const { partition, now } = rig;
+  const { hosts } = partition.hostList;
+  const asks: (() => void)[] = [
+    () => Object.assign(partition, { role: 'unknown' }),
+    () => Object.assign(partition, { role: 'joining' }),
+    () => Object.assign(partition.hostList, { hosts: hosts.slice(1) }),
+    () => Object.assign(partition.hostList, { hosts: hosts.slice(0, 2) }),
+    () => Object.assign(now, { enabled: false }),
+    () => Object.assign(partition, { gone: true }),
+  ];
+  for (const change of asks) {
+    Object.assign(partition, { role: 'member', gone: false });
+    partition.hostList.hosts = hosts;
+    now.enabled = true;
+    change();
+    rig.job.ask(partition, 1025, 0);
+    t.notOk(rig.job.isRunning);
+    t.equal(rig.judged.pop(), `1025/0 ${JUDGED.notLooked}`);
+  }
+  t.same(rig.looks, []);
+});
+
+t.test('more than a disk’s looks have room for are told at once', async (t) => {
+  const rig = await start(t);
+  everywhere(rig, 1025, 1);
+  for (let block = 0; block <= ASKED_MAX + 1; block += 1) rig.job.ask(rig.partition, 1025, block);
+  // The first one is being looked at, and a token is gone for each.
+  t.same(
+    rig.judged,
+    [ASKED_MAX, ASKED_MAX + 1].map((block) => `1025/${block} ${JUDGED.notLooked}`),
+  );
+  rig.job.stop();
+  for (const peer of rig.peers) peer.stop();
+  await quiet(rig);
+});
+
+t.test('a pass stands between two blocks while one is looked at that reads wait for', async (t) => {
+  const rig = await start(t);
+  everywhere(rig, 1025, 4);
+  everywhere(rig, 1026, 1);
+  rig.findings.set(1025, []);
+  const peer = rig.peers[0]!;
+  const held: (() => void)[] = [];
+  peer.answer = ((before) => (asked, socket, ordinary) => {
+    if (asked.opcode !== OP.extentRepairRead) return before(asked, socket, ordinary);
+    return (async function* () {
+      await new Promise<void>((resolve) => held.push(resolve));
+      yield* ordinary();
+    })();
+  })(peer.answer);
+  let votes = 0;
+  Object.assign(rig.partition.own, {
+    appliedId: async () => {
+      votes += 1;
+      return null;
+    },
+  });
+  rig.job.look();
+  await until('the pass reads its first block', () => held.length === 1);
+  rig.job.ask(rig.partition, 1026, 0);
+  await until('the other block is read beside it', () => held.length === 2);
+  held[0]!();
+  // Before and after the first block, and before the other one.
+  await until('the first block is judged', () => votes === 3);
+  for (let turns = 0; turns < 3; turns += 1) await new Promise((resolve) => setImmediate(resolve));
+  t.equal(votes, 3, 'the next one is not begun');
+  t.same(rig.looks, ['1025/0', '1026/0']);
+  held[1]!();
+  await until('the pass goes on', () => held.length === 3);
+  t.same(rig.judged, [`1026/0 ${JUDGED.sound}`]);
+  t.equal(rig.looks[2], '1025/1');
+  for (let next = 2; rig.job.isRunning; next += 1) {
+    await until('a read or the end', () => held.length > next || !rig.job.isRunning);
+    held[next]?.();
+  }
 });

@@ -68,7 +68,8 @@ async function start(t: Test, others: number): Promise<Rig> {
       appliedId: () => own.appliedId(),
       ...replica,
     };
-    const healer = new Healer({ ownAddress: OWN, replica: wrapped, peers: blocksOfPeers, isStopping });
+    const turn = (): Promise<void> => Promise.resolve();
+    const healer = new Healer({ ownAddress: OWN, replica: wrapped, peers: blocksOfPeers, turn, isStopping });
     const report = await healer.healExtent(ID, blocks, [OWN, ...peers.map(({ address }) => address)]);
     blocksOfPeers.close();
     return report;

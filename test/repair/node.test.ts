@@ -3,6 +3,7 @@ import { crc32 } from 'node:zlib';
 import t, { type Test } from 'tap';
 import { INTERNAL_OP } from '../../src/partition/internalOps.js';
 import { PARTITION_INFO_BYTES, writePartitionInfo } from '../../src/partition/internalRecords.js';
+import { JUDGED } from '../../src/partition/waitingBlocks.js';
 import { OP } from '../../src/protocol/opcodes.js';
 import {
   oldestRoundAt,
@@ -59,6 +60,7 @@ async function rig(t: Test, change: Partial<RepairSettings> = {}) {
   const counters = new Counters(createCounters(repairCounterNames(1)));
   const events: RepairEvent[] = [];
   const asked: number[] = [];
+  const judged: string[] = [];
   const clock = { ms: 1_000 };
   const node = new RepairNode({
     ...{ ports, counters, diskPaths: ['/d'], address: OWN, settings: { ...SETTINGS, ...change } },
@@ -70,6 +72,8 @@ async function rig(t: Test, change: Partial<RepairSettings> = {}) {
   const timer = setInterval(() => {
     for (const taken of [...workers[0]!.take()]) {
       asked.push(taken.opcode);
+      const { extentId, extentOffset, size } = taken;
+      if (taken.opcode === INTERNAL_OP.blockJudged) judged.push(`${extentId}/${extentOffset} ${size}`);
       workers[0]!.answer(taken, answerOf(taken));
     }
   }, 1);
@@ -86,7 +90,7 @@ async function rig(t: Test, change: Partial<RepairSettings> = {}) {
     type: 'attached',
     partition: { id: 7, worker: 0, disk: 0, hosts: [OWN, peer.address], createType: 0 },
   });
-  return { node, peer, counters, events, asked, clock, view };
+  return { node, peer, counters, events, asked, judged, clock, view };
 }
 
 const notifications = ({ asked }: FakePeer): number =>
@@ -152,6 +156,14 @@ t.test('rounds end with the age of the list, and with repair.enabled; tasks of o
   t.equal(counters.value(REPAIR_COUNTER.normalRounds), 1);
   node.take({ type: 'hosts', id: 7, hosts: [OWN, peer.address] });
   await until('a fresh list', () => counters.value(REPAIR_COUNTER.normalRounds) === 2);
+});
+
+t.test('what reads wait for gets an answer; of a partition that is gone nobody waits', async (t) => {
+  const { node, judged } = await rig(t);
+  node.take({ type: 'damaged', place: { partitionId: 8, extentId: 1, block: 0 } });
+  node.take({ type: 'damaged', place: { partitionId: 7, extentId: 1025, block: 2 } });
+  await until('the answer', () => judged.length > 0);
+  t.same(judged, [`1025/${2 * 131_072} ${JUDGED.notLooked}`], 'its hosts are not known yet');
 });
 
 t.test(

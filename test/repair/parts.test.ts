@@ -124,17 +124,26 @@ t.test(
      parentPort.on('message', ({ type }) => { if (type === 'task') throw new Error('defect'); });`,
     );
     const alarms: string[] = [];
+    const memory = repairMemory(1);
     const settings = { enabled: true, roundsPerDisk: 1, rounds: 1, fetchesPerRound: 1, bytesPerSecond: 0 };
     const thread = new RepairThread({
       ...{
-        memory: repairMemory(1),
+        memory,
         counters: createCounters(repairCounterNames(1)),
         diskPaths: ['/d'],
         address: OWN,
       },
       ...{ settings, log: () => {}, alarm: (text) => alarms.push(text), entry: pathToFileURL(entry) },
     });
+    t.equal(memory.healing[0], 1, 'reads may wait for heals');
+    thread.change({ ...settings, enabled: false });
+    t.equal(memory.healing[0], 0);
+    thread.change(settings);
+    t.equal(memory.healing[0], 1);
     t.equal(await thread.task(7, Buffer.from('{}')), 'repair is not served: its thread has ended');
+    t.equal(memory.healing[0], 0);
+    thread.change(settings);
+    t.equal(memory.healing[0], 0, 'whatever is set');
     t.match(alarms, [/the repair thread died.*defect/s]);
     t.equal(alarms.length, 1);
     t.match(await thread.task(7, Buffer.from('{}')), /has ended/);

@@ -51,6 +51,7 @@ export function repairMemory(workers: number, requestsMax = 8, slots = 8): Repai
     }),
     doorbell: createDoorbell(),
     loop: createLoopWord(-1),
+    healing: new Int32Array(new SharedArrayBuffer(4)),
     ports: Array.from({ length: workers }, (_, index) => ({
       ...{ index, disk: index, requestsMax, doorbell: createDoorbell() },
       ...{ requests: createRing(requestsMax * 2), replies: createRing(requestsMax * 2) },

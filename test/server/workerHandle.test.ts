@@ -48,6 +48,7 @@ function startWorker(t: Test, ioThreads: number): Rig {
       },
     ],
     lone: new Int32Array(new SharedArrayBuffer(4)),
+    healing: new Int32Array(new SharedArrayBuffer(4)),
     commands: createByteRing(65_536),
     events: createByteRing(65_536),
     partitions: createPartitionTable(4),
@@ -77,6 +78,7 @@ function startWorker(t: Test, ioThreads: number): Rig {
     failed: (_handle, reason) => told.push(`failed: ${reason}`),
     bodyPiece: () => told.push('bodyPiece'),
     log: (_handle, { message }) => told.push(`log: ${message}`),
+    damaged: () => told.push('damaged'),
     stopped: (_handle, clean) => told.push(`stopped: ${clean}`),
     died: () => told.push('died'),
   };

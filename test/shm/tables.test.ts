@@ -37,6 +37,8 @@ t.test('each worker’s limits have a row of their own, and each lane its cells'
     t.strictSame(reader.lane(0, lane), { waiting: 0, running: 0, passedOps: 0, passedBytes: 0 });
   }
   t.same([reader.waiting(1), reader.waitingFromNetwork(1)], [99, 90]);
+  table.setHeldReads(1, 5);
+  t.same([reader.waiting(1), reader.waitingFromNetwork(1), reader.waitingFromNetwork(0)], [99, 95, 0]);
   t.throws(() => reader.waiting(2), /no such row/);
 });
 

@@ -12,6 +12,7 @@ export function loneWorkerMemory(): Omit<DiskWorkerData, 'root' | 'ports' | 'set
   return {
     ...{ index: 0, disk: 0, member: 0, members: 1, doorbell: createDoorbell() },
     lone: new Int32Array(new SharedArrayBuffer(4)),
+    healing: new Int32Array(new SharedArrayBuffer(4)),
     commands: createByteRing(65_536),
     events: createByteRing(65_536),
     partitions: createPartitionTable(16),

@@ -6,6 +6,8 @@ import { createDiskWork, DISK_WORK, DiskWork } from '../../src/shm/diskWork.js';
 import { createPartitionTable, PARTITION_COUNT, PartitionTable } from '../../src/shm/tables.js';
 import { WorkCount } from '../../src/workers/workCount.js';
 
+const WORK = [DISK_WORK.readBytes, DISK_WORK.writeBytes, DISK_WORK.otherOps, DISK_WORK.errors];
+
 function rig() {
   const table = new PartitionTable(createPartitionTable(2));
   const work = new DiskWork(createDiskWork());
@@ -14,6 +16,7 @@ function rig() {
   return {
     table,
     count,
+    work,
     row,
     /** Takes an operation at 100 ms and ends it at `endMs`. */
     run(opcode: number, change: Partial<Operation>, endMs: number, ok = true, bytes = 0): void {
@@ -26,7 +29,7 @@ function rig() {
     },
     partition: () => Object.values(PARTITION_COUNT).map((cell) => table.counted(row, cell)),
     disk: () => [
-      ...Object.values(DISK_WORK).map((counter) => work.counters.value(counter)),
+      ...WORK.map((counter) => work.counters.value(counter)),
       ...[work.reads.snapshot(), work.writes.snapshot()].map(({ count, sumUs }) => `${count}: ${sumUs}`),
     ],
   };
@@ -62,6 +65,16 @@ t.test(
     t.strictSame(disk(), [9, 9, 1, 2, '1: 1000', '1: 1000']);
   },
 );
+
+t.test('reads that waited for a heal, as their sums are told', async (t) => {
+  const { count, work } = rig();
+  count.waits({ served: 3, gaveUp: 1 });
+  count.waits({ served: 4, gaveUp: 2 });
+  t.strictSame(
+    [DISK_WORK.waitsServed, DISK_WORK.waitsGivenUp].map((counter) => work.counters.value(counter)),
+    [4, 2],
+  );
+});
 
 t.test('a clock that seems to run back counts as no time', async (t) => {
   const { run, partition } = rig();
