@@ -59,7 +59,7 @@ export class ReadPath implements OperationHandler {
       host,
       files.slotBits,
       this.direct,
-      (handle, op, result, crc, differs) => this.ended(handle, op, result, crc, differs),
+      (handle, op, result, crc, differs) => this.endedBlocking(handle, op, result, crc, differs),
       ownFdReleased,
     );
     const region = host.regions[host.scratchRegion]!;
@@ -132,6 +132,19 @@ export class ReadPath implements OperationHandler {
 
   private slotCell(index: number): number {
     return SCRATCH_ZERO_BYTES + index * SCRATCH_ENTRY_BYTES;
+  }
+
+  /** The checksums of a store that was taken out of service meanwhile are not read any more: none of its blocks is known to be right. */
+  private endedBlocking(
+    handle: ExtentHandle,
+    op: Operation,
+    result: number,
+    crc: number,
+    differs: boolean,
+  ): void {
+    if (!handle.store!.closed || wholeBlockOf(op) < 0) return this.ended(handle, op, result, crc, differs);
+    this.host.fail(op, actionOf(op.opcode), ERROR_TEXT.partitionNotExists);
+    this.files.release(handle);
   }
 
   private ended(handle: ExtentHandle, op: Operation, result: number, crc: number, differs: boolean): void {

@@ -8,9 +8,9 @@ import { INTERNAL_OP } from '../../src/partition/internalOps.js';
 import { JUDGED, WAIT_BOUNDS } from '../../src/partition/waitingBlocks.js';
 import { OP } from '../../src/protocol/opcodes.js';
 import { BLOCK_BYTES } from '../../src/storage/layout.js';
-import { ask, FOLDER, follower, piece, send, storeOf } from './internalRig.js';
+import { ask, FOLDER, follower, HOSTS, piece, send, storeOf } from './internalRig.js';
 import { limits } from './limitRig.js';
-import type { SimRig } from './simRig.js';
+import { ROOT, type SimRig } from './simRig.js';
 import { pattern, type Sent } from './storeRig.js';
 
 const ID = 1025;
@@ -99,7 +99,7 @@ t.test(
     const bad = damage(rig, 0);
     const waits = read(rig, 0);
     rig.simClock.advance(WAIT_BOUNDS.waitMs - 1);
-    t.ok(rig.stores.waits.wakeInMs() <= 1);
+    t.ok(rig.stores.wakeInMs() <= 1, 'the worker wakes for it');
     const later = read(rig, 0);
     t.same([waits.ended, later.ended], [false, false]);
     rig.simClock.advance(1);
@@ -255,7 +255,8 @@ t.test(
 );
 
 t.test('its partition goes while reads wait, or are on their way after the heal', async (t) => {
-  for (let turns = -1; turns < 30; turns += 1) {
+  const ends = new Set<boolean>();
+  for (let turns = -1; turns < 40; turns += 1) {
     const rig = start(turns % 2 === 0);
     const bad = damage(rig, 0);
     const waits = [read(rig, 0), read(rig, 0)];
@@ -271,12 +272,65 @@ t.test('its partition goes while reads wait, or are on their way after the heal'
     rig.run();
     for (const { ok, error, ended, body } of waits) {
       t.ok(ended, `${turns} turns`);
+      ends.add(ok);
       if (ok) t.equal(Buffer.compare(body, GOOD[0]!), 0);
       else t.match(error, /data partition not exists|is damaged/);
     }
     const { waits: all } = rig.stores;
     isQuiet(t, rig, all.served, 2 - all.served);
   }
+  t.equal(ends.size, 2, 'some are served, some are not');
+});
+
+t.test(
+  'a partition that goes takes its own reads along, and a read that finds the damage later is not kept',
+  async (t) => {
+    for (let turns = 0; turns < 12; turns += 1) {
+      const rig = start(turns % 2 === 0);
+      damage(rig, 0);
+      const sent = rig.sendRead(ID, 0, BLOCK_BYTES);
+      for (let i = 0; i < turns; i += 1) {
+        rig.turn();
+        rig.sim.step();
+      }
+      const store = storeOf(rig);
+      rig.partitions.delete(7);
+      rig.stores.retire(store, 'data partition not exists');
+      rig.run();
+      t.notOk(sent.ok);
+      t.ok(sent.ended, `${turns} turns`);
+      t.equal(rig.stores.parkedOperations, 0);
+    }
+  },
+);
+
+t.test('reads of another partition that are to be read again are', async (t) => {
+  const rig = start();
+  const bad = damage(rig, 0);
+  const store = rig.create(ROOT, { partitionId: 8, hosts: HOSTS }).store;
+  const fields = { partitionId: 8, extentId: ID };
+  ask(rig, INTERNAL_OP.createExtent, fields);
+  ask(rig, OP.write, { ...fields, extentOffset: 0 }, GOOD[0]!);
+  const fd = rig.sim.open(`${store.path}/${ID}`, 2, 0);
+  rig.sim.write(fd, bad, 0);
+  const sent = [7, 8].map((partitionId) => read(rig, 0, { partitionId }));
+  t.same(
+    sent.map(({ ended }) => ended),
+    [false, false],
+  );
+  for (const path of [`${FOLDER}/${ID}`, `${store.path}/${ID}`]) {
+    const file = rig.sim.open(path, 2, 0);
+    rig.sim.write(file, GOOD[0]!, 0);
+    rig.sim.close(file);
+  }
+  rig.sim.close(fd);
+  for (const partitionId of [8, 7]) rig.stores.waits.healed({ partitionId, extentId: ID, block: 0 });
+  rig.partitions.delete(8);
+  rig.stores.retire(store, 'data partition not exists');
+  rig.run();
+  isGood(t, sent[0]!, 0);
+  t.match(sent[1]!.error, /data partition not exists/);
+  isQuiet(t, rig, 1, 1);
 });
 
 t.test('a read that waits has no place of its disk’s limits', async (t) => {

@@ -14,6 +14,8 @@ t.test('in order, each once, also while it is being looked at', async (t) => {
   t.ok(blocks.add('a', 5, 0), 'again, after its look');
   t.equal(blocks.next(), 5);
   t.equal(blocks.next(), null);
+  t.ok(blocks.add('a', 6, 0), 'and after all of them');
+  t.equal(blocks.next(), 6);
 });
 
 t.test('no more wait than so many', async (t) => {

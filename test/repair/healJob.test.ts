@@ -295,6 +295,19 @@ t.test('asked for: no verdict and no answer are told, and do not change when the
   rig.now.ms += FINDINGS_MS;
   await rig.pass();
   t.equal(rig.looks.length, 3, 'which stays');
+  const peer = rig.peers[1]!;
+  const { answer } = peer;
+  let reads = 0;
+  everywhere(rig, 1025, 2);
+  rig.extents.get(1025)!.fill(0, 0, 9);
+  peer.answer = (asked, socket, ordinary) => {
+    if (asked.opcode !== OP.extentRepairRead || ++reads < 2) return answer(asked, socket, ordinary);
+    return [{ header: { resultCode: 0xf3 }, arg: NONE, body: Buffer.from('ActionRead_EOF') }];
+  };
+  rig.job.ask(rig.partition, 1025, 0);
+  await quiet(rig);
+  t.equal(reads, 2, 'the second holder has failed');
+  t.equal(rig.judged.at(-1), `1025/0 ${JUDGED.undecided}`);
   for (const peer of rig.peers)
     peer.answer = () => [{ header: { resultCode: 0xf3 }, arg: NONE, body: Buffer.from('ActionRead_EOF') }];
   rig.job.ask(rig.partition, 1025, 1);

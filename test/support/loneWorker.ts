@@ -20,6 +20,6 @@ export function loneWorkerMemory(): Omit<DiskWorkerData, 'root' | 'ports' | 'set
     workers: createDiskTable(1),
     limits: createLimitTable(1),
     work: createDiskWork(),
-    poison: createPoisonTable(16),
+    poison: createPoisonTable(32),
   };
 }
