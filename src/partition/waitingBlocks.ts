@@ -103,8 +103,12 @@ export class WaitingBlocks<R> {
 
   /** Those whose block `goes`, which is shown one of its reads: they wait no longer, and nothing is remembered. */
   takeOut(goes: (place: BlockPlace, read: R) => boolean): Left<R>[] {
-    const left = [...this.#waiting.values()].filter((each) => goes(each, each.reads[0]!));
-    for (const place of left) this.#leave(place);
+    const left: Left<R>[] = [];
+    for (const waiting of this.#waiting.values()) {
+      if (!goes(waiting, waiting.reads[0]!)) continue;
+      left.push(waiting);
+      this.#leave(waiting);
+    }
     return left;
   }
 

@@ -2,7 +2,7 @@
  * Reads of whole blocks that have met damage and wait for the other replicas to heal it, so that their clients get data and not an error (docs/repair.md, "A read that waits"). Owned by the worker's
  * stores; called by `readPath.ts` when a block is found damaged, and never else. Who waits, and until when, is decided in `waitingBlocks.ts`.
  *
- * A read that waits uses nothing but its slot: its file may be closed, its extent deleted, and no place of a limit is taken. Once its block was healed, or somebody says that it may be right, it goes the way of a new read, and is
+ * A read that waits uses nothing but its slot and its place in the ring: its file may be closed, its extent deleted, and no place of a limit is taken. Once its block was healed, or somebody says that it may be right, it goes the way of a new read, and is
  * verified again; a second time it does not wait.
  */
 import { blockChecksumMismatch, ERROR_TEXT } from '../protocol/errors.js';

@@ -90,6 +90,18 @@ async function startAgain({ cluster, first }: Scene, t: Test, config = {}): Prom
   return node;
 }
 
+/** The other replicas take questions for blocks, and do not answer them. */
+function silence({ peers }: Scene): void {
+  for (const peer of peers)
+    peer.answer = ({ opcode }) => (opcode === OP.extentRepairRead ? (async function* () {})() : undefined);
+}
+
+function othersAreAsked({ peers }: Scene): Promise<void> {
+  return until('others are asked for the block', () =>
+    peers.some(({ asked }) => asked.some(({ opcode }) => opcode === OP.extentRepairRead)),
+  );
+}
+
 function waited(metrics: string, outcome: string): number {
   const pattern = `^extentd_disk_reads_waited_for_heal_total\\{.*outcome="${outcome}"\\} (\\d+)$`;
   return Number(new RegExp(pattern, 'm').exec(metrics)![1]);
@@ -136,14 +148,11 @@ t.test(
   async (t) => {
     const scene = await stoppedNode(t);
     flip(join(scene.folder, '1025'), BLOCK + 77);
-    for (const peer of scene.peers)
-      peer.answer = ({ opcode }) => (opcode === OP.extentRepairRead ? (async function* () {})() : undefined);
+    silence(scene);
     const config = JSON.parse(readFileSync(scene.first.configPath, 'utf8'));
-    const node = await startAgain(scene, t, { extentd: { ...config.extentd, stallMs: 200 } });
+    const node = await startAgain(scene, t, { extentd: { ...config.extentd, stallMs: 1_000 } });
     const waits = readBlock(node, 1025, 1);
-    await until('others are asked for the block', () =>
-      scene.peers.some(({ asked }) => asked.some(({ opcode }) => opcode === OP.extentRepairRead)),
-    );
+    await othersAreAsked(scene);
     const [exact, other] = [await readBlock(node, 1025, 0), await readBlock(node, 1026, 1)];
     t.same([exact.resultCode, other.resultCode], [RESULT.ok, RESULT.ok]);
     t.match((await waits).body.toString(), /is damaged: its checksum does not fit/);
@@ -152,3 +161,15 @@ t.test(
     t.notMatch(logOf(node), /disk does not answer/);
   },
 );
+
+t.test('a stop while a read waits: it is answered, and the node ends cleanly', async (t) => {
+  const scene = await stoppedNode(t);
+  flip(join(scene.folder, '1025'), BLOCK + 77);
+  silence(scene);
+  const node = await startAgain(scene, t);
+  const waits = readBlock(node, 1025, 1);
+  await othersAreAsked(scene);
+  t.equal((await node.process.terminate()).code, 0);
+  t.match((await waits).body.toString(), /is damaged: its checksum does not fit/);
+  t.match(logOf(node), /"clean":true/);
+});
