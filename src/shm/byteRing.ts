@@ -103,6 +103,14 @@ export class ByteRingProducer {
     return true;
   }
 
+  /** Whether frames with so many bytes of payload together fit now, in pieces of `payloadBytesMax`. */
+  hasRoomFor(payloadBytes: number): boolean {
+    const frames = Math.ceil(payloadBytes / this.payloadBytesMax);
+    // One of them may be put behind a skip, of less than its own length.
+    const bytes = payloadBytes + this.payloadBytesMax;
+    return this.hasRoom(Math.ceil(bytes / UNIT_BYTES) + (frames + 1) * (HEADER_UNITS + 1));
+  }
+
   private hasRoom(units: number): boolean {
     if (((this.written - this.readSeen) | 0) + units <= this.units) return true;
     this.readSeen = Atomics.load(this.control, READ_INDEX);
