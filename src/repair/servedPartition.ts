@@ -69,7 +69,7 @@ export class ServedPartition {
     this.#parts = parts;
     this.lastRoundMs = parts.nowMs();
     const { replica, peers } = parts;
-    this.#joining = new Joining({ partitionId: id, replica, peers });
+    this.#joining = new Joining({ partitionId: id, replica, peers, nowMs: parts.nowMs });
     if (createType === 1) this.#joinText = 'the first host was not asked yet';
   }
 
