@@ -123,8 +123,7 @@ export class Trio {
   }
 
   /**
-   * Has rounds run until a condition holds. There are several: tiny extents that one makes equal are found equal by the next, and one looks at few of them as long as others are writable. Resolves with what the
-   * last ones have found.
+   * Has rounds run until a condition holds. There may be several: an extent must have been left alone for a minute by the clocks of all nodes. Resolves with what the last ones have found.
    */
   async runRoundsUntil(
     what: string,
