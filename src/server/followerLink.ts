@@ -119,7 +119,11 @@ export class FollowerLink {
     let corked = false;
     while (this.#queue.waits) {
       const tag = this.#queue.waiting;
-      if (!this.#owner.mayBeSent(tag)) break;
+      if (!this.#owner.mayBeSent(tag)) {
+        // What comes behind it on the link may stand before it on the client connection.
+        this.#owner.letGo(this.#queue.passOver());
+        continue;
+      }
       const bytes = forwardBytes[tag]!;
       if (bytes > COPIED_BYTES_MAX) {
         // Several writes: one system call for all of them.
