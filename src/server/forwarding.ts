@@ -39,6 +39,8 @@ export class Forwarding implements LinkListener {
   readonly #links: (readonly FollowerLink[] | null)[];
   readonly #texts: (Uint8Array | null)[];
   readonly #codes: Uint8Array;
+  /** By tag: 1 where a follower's failure, if it is the answer, is told without the request's Arg. */
+  readonly #withoutArg: Uint8Array;
 
   constructor(net: NetworkThread, parts: ForwardingParts) {
     const { capacity } = net.pending;
@@ -47,6 +49,7 @@ export class Forwarding implements LinkListener {
     this.#links = new Array<readonly FollowerLink[] | null>(capacity).fill(null);
     this.#texts = new Array<Uint8Array | null>(capacity).fill(null);
     this.#codes = new Uint8Array(capacity);
+    this.#withoutArg = new Uint8Array(capacity);
     const { pending, buffers, slab } = net;
     const slotOffset = (slot: number): number => slab.payloadOffset(slot);
     const clockMs = (): number => net.clockMs();
@@ -96,7 +99,7 @@ export class Forwarding implements LinkListener {
         pending.state[tag] = TAG.done;
         pending.resultCode[tag] = RESULT_SKIPPED;
       }
-      this.#apply(tag, this.#replication.abandoned(tag));
+      this.#apply(tag, this.#replication.skipped(tag));
       this.letGo(tag);
     } else if (code === RESULT.ok) {
       if (this.#replication.outcome(tag) === OUTCOME.open) {
@@ -125,7 +128,8 @@ export class Forwarding implements LinkListener {
     text.set(piece, offset);
     if (offset + piece.length < text.length) return;
     this.#texts[tag] = null;
-    if (this.#replication.outcome(tag) === OUTCOME.open) {
+    // Also in place of a follower's that was known before: the worker's error comes first (`wire.md` 7.4).
+    if (!this.#replication.isDecided(tag)) {
       pending.resultCode[tag] = this.#codes[tag]!;
       pending.body[tag] = text;
       pending.bodyBytes[tag] = text.length;
@@ -213,7 +217,7 @@ export class Forwarding implements LinkListener {
       pending.body[tag] = body;
       pending.bodyBytes[tag] = body.length;
       // As the reference does: its own execution has taken Arg away by then (`wire.md` 3.4).
-      if (action === ACTION.receiveFromFollower) pending.arg[tag] = null;
+      this.#withoutArg[tag] = action === ACTION.receiveFromFollower ? 1 : 0;
     }
     this.#apply(tag, this.#replication.failedThere(tag));
   }
@@ -230,12 +234,17 @@ export class Forwarding implements LinkListener {
     if ((effects & (EFFECT.settleWhole | EFFECT.settleBroken)) !== 0) {
       this.#settle(tag, (effects & EFFECT.settleWhole) !== 0);
     }
+    if ((effects & EFFECT.fail) !== 0) {
+      assert(pending.state[tag] !== TAG.done, 'a packet that was answered does not fail');
+      pending.state[tag] = TAG.failing;
+      this.#net.fail(this.#connection(tag));
+    }
     if ((effects & EFFECT.answer) === 0) return;
     assert(pending.state[tag] !== TAG.done, 'a packet has one outcome');
     pending.state[tag] = TAG.done;
-    const connection = this.#connection(tag);
-    if (pending.resultCode[tag] !== RESULT.ok) this.#net.fail(connection);
-    this.#net.schedule(connection.replies);
+    if (this.#replication.outcome(tag) === OUTCOME.failedThere && this.#withoutArg[tag] === 1)
+      pending.arg[tag] = null;
+    this.#net.schedule(this.#connection(tag).replies);
   }
 
   #settle(tag: number, whole: boolean): void {

@@ -379,7 +379,8 @@ export class NetworkThread {
   failPort(port: WorkerPort, message: string): number {
     let failed = 0;
     for (const connection of this.#connections) {
-      if (connection === undefined || connection.failed) continue;
+      if (connection === undefined || connection.replies.ended) continue;
+      // Also where a failure stands behind it, or a follower's waits for the worker's: neither is answered before it.
       const tag = connection.replies.firstWaitingAt(port.index);
       if (tag < 0) continue;
       failed++;
