@@ -140,6 +140,13 @@ export class PendingTable {
     return tag;
   }
 
+  /** The tag is for a request to a worker, with a slot. */
+  assign(tag: number, slot: number, worker: number, share: number): void {
+    this.slot[tag] = slot;
+    this.worker[tag] = worker;
+    this.share[tag] = share;
+  }
+
   /** Takes over what a worker's reply, descriptor `at` of its ring, says of a tag. */
   answered(tag: number, { i32, f64 }: RingConsumer, at: number): void {
     const i = at * 16;

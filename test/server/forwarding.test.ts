@@ -268,7 +268,7 @@ t.test(
       held.push(request);
       return null;
     };
-    const options = { work, limits, slots4k: 4 * count, ringSlots: 8_192, replyMs: 30_000 };
+    const options = { work, limits, slots4k: 4 * count, ringSlots: 16_384, replyMs: 30_000 };
     // The second follower is fast: what is staged for it must not get into what the first has not taken.
     await withRig(options, [() => null, ok], async ({ client, arg, node, followers }) => {
       // The first packet makes the connection, which is then not read.
