@@ -33,6 +33,8 @@ interface Packet {
   fields: ClientPacket;
   readonly answered: (answer: Answer) => void;
   error: string;
+  /** It has failed, though its answer may be still to come. */
+  failed: boolean;
   ready: boolean;
   loan: number;
 }
@@ -78,7 +80,6 @@ export class ClientConnection {
   readonly #links: Link[];
   readonly #ended: () => void;
   readonly #open: Packet[] = [];
-  #failed = false;
   #gone = false;
 
   constructor(side: PrimarySide, followers: readonly SimNode[], ended: () => void) {
@@ -88,17 +89,17 @@ export class ClientConnection {
   }
 
   get isUsable(): boolean {
-    return !this.#failed && !this.#gone;
+    return !this.#gone && !this.#open.some(({ failed }) => failed);
   }
 
   /** A packet has come from the client. */
   take(fields: ClientPacket, answered: (answer: Answer) => void): void {
     const { life, replication } = this.#side;
-    if (this.#failed || this.#gone) return;
+    if (!this.isUsable) return;
     const isTiny = fields.extentType === 0;
     const assigns = fields.opcode === OP.createExtent || isTiny;
     const packet: Packet = {
-      ...{ tag: this.#side.nextTag(), fields, answered, error: '', ready: false, loan: 0 },
+      ...{ tag: this.#side.nextTag(), fields, answered, error: '', failed: false, ready: false, loan: 0 },
     };
     this.#open.push(packet);
     const effect = replication.begin(packet.tag, this.#links.length, assigns);
@@ -130,11 +131,13 @@ export class ClientConnection {
     const isDelete = packet.fields.opcode === OP.markDelete;
     packet.fields = { ...packet.fields, extentId, extentOffset, ...(isDelete ? { body } : {}) };
     packet.loan = loan;
-    this.#apply(packet, this.#side.replication.assigned(packet.tag, loan, this.#failed || this.#gone));
+    const behindFailure =
+      this.#gone || this.#open.slice(0, this.#open.indexOf(packet)).some(({ failed }) => failed);
+    this.#apply(packet, this.#side.replication.assigned(packet.tag, loan, behindFailure));
   }
 
   #endedHere(packet: Packet, sent: Sent): void {
-    if (!sent.ok && packet.error === '') packet.error = sent.error;
+    if (!sent.ok && !this.#side.replication.isDecided(packet.tag)) packet.error = sent.error;
     if (sent.ok && packet.fields.opcode === OP.write && packet.fields.extentType === 1)
       packet.fields = { ...packet.fields, extentOffset: sent.extentOffset };
     this.#apply(packet, this.#side.replication.endedHere(packet.tag, sent.ok));
@@ -155,6 +158,7 @@ export class ClientConnection {
       life.partition.settleTinyAppend(packet.fields.extentId, packet.loan, whole);
       life.pump();
     }
+    if ((effect & EFFECT.fail) !== 0) packet.failed = true;
     if ((effect & EFFECT.answer) !== 0) {
       packet.ready = true;
       this.#answerInOrder();
@@ -162,18 +166,13 @@ export class ClientConnection {
   }
 
   #answerInOrder(): void {
-    const { world, replication } = this.#side;
-    while (this.#open[0]?.ready === true && !this.#failed) {
-      const packet = this.#open.shift()!;
-      const ok = replication.outcome(packet.tag) === OUTCOME.acknowledged;
-      const { extentId, extentOffset } = packet.fields;
-      this.#failed = !ok;
-      const answer: Answer = { error: ok ? null : packet.error, extentId, extentOffset };
-      const { answered } = packet;
-      answered(answer);
-      void world;
+    while (this.#open[0]?.ready === true && !this.#gone) {
+      const { tag, fields, error, answered } = this.#open.shift()!;
+      const ok = this.#side.replication.outcome(tag) === OUTCOME.acknowledged;
+      const { extentId, extentOffset } = fields;
+      answered({ error: ok ? null : error, extentId, extentOffset });
+      if (!ok) this.lost();
     }
-    if (this.#failed) this.lost();
   }
 }
 
