@@ -3,7 +3,7 @@
  */
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { RESULT } from '../../src/protocol/resultCodes.js';
 import type { PartitionRepairView, RepairSettings, RepairView } from '../../src/repair/messages.js';
 import { CLOCK_VARIABLE } from './clockAhead.js';
@@ -164,6 +164,12 @@ export class Trio {
     await node.whenReady();
     this.#own.set(index, node);
     place.pid = node.pid;
+  }
+
+  /** Lines of a node's log files. */
+  linesOf(index: number): string[] {
+    const folder = join(dirname(this.#places[index]!.config), 'log', 'dataNode');
+    return readdirSync(folder).flatMap((name) => readFileSync(join(folder, name), 'utf8').split('\n'));
   }
 
   /** The `data` of a page of a node's debug API. */
