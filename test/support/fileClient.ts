@@ -16,7 +16,7 @@ const TRIES_MAX = 32;
 const REPLY_MS = 5_000;
 const CREATE_MS = 10_000;
 /** A packet, and how many a file has: one makes a small file, which goes to a tiny extent. */
-const PACKET_BYTES = 60_000;
+const PACKET_BYTES = 30_000;
 const PACKETS_MAX = 12;
 const READ_BYTES = 131_072;
 
@@ -97,7 +97,7 @@ export class FileClient {
       });
       if (!(await this.#writeFile(packets))) this.givenUp += 1;
       this.files += 1;
-      await new Promise((resolve) => setTimeout(resolve, 20));
+      await new Promise((resolve) => setTimeout(resolve, 30));
     }
   }
 

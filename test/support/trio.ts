@@ -133,6 +133,17 @@ export class Trio {
     return new Map(names.map((name) => [Number(name), readFileSync(join(folder, name))]));
   }
 
+  /** Whether all replicas of a partition have the same extents with data, of the same content. */
+  areEqual(partitionId: number): boolean {
+    const [first, ...others] = this.nodesOf(partitionId).map((node) => this.#sizes(node, partitionId));
+    const sizes = JSON.stringify([...first!.values()]);
+    if (others.some((other) => JSON.stringify([...other.values()]) !== sizes)) return false;
+    return [...first!.keys()].every((path, at) => {
+      const bytes = readFileSync(path);
+      return others.every((other) => bytes.equals(readFileSync([...other.keys()][at]!)));
+    });
+  }
+
   /** Whether a node has compared an extent with its checksums and would know it to be unchanged after any crash (`docs/checksums.md`). */
   isClean(index: number, partitionId: number, extentId: number): boolean {
     const entries = readFileSync(join(this.folder(index, partitionId), 'EXTENT_CLEAN'));
@@ -257,6 +268,18 @@ export class Trio {
     const all = this.#standalone === null ? [] : [this.#standalone];
     const ends = await Promise.all([...all, ...this.#own.values()].map((node) => node.terminate()));
     return ends.map(({ code }) => code);
+  }
+
+  /** Name and size of each extent with data, by its path, in the order of ids. */
+  #sizes(index: number, partitionId: number): Map<string, string> {
+    const folder = this.folder(index, partitionId);
+    const ids = readdirSync(folder).filter((name) => /^\d+$/.test(name));
+    const rows = ids
+      .sort((a, b) => Number(a) - Number(b))
+      .map((id) => ({ path: join(folder, id), id, bytes: statSync(join(folder, id)).size }));
+    return new Map(
+      rows.filter(({ bytes }) => bytes > 0).map(({ path, id, bytes }) => [path, `${id} ${bytes}`]),
+    );
   }
 
   async #create(cluster: FakeCluster, id: number, list: readonly number[]): Promise<void> {
