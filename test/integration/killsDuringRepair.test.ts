@@ -118,7 +118,7 @@ t.test(
 async function sourceIsKilled(t: Test, trio: Trio, random: Random): Promise<void> {
   await damageMember(trio, random);
   // What stands in the buffers of a socket reaches the member, whatever becomes of the process.
-  await trio.page(SOURCE, `/limits/set?background.readBytesPerSecond=${SLOW_BYTES_PER_SECOND / 2}`);
+  await trio.page(SOURCE, `/limits/set?background.readBytesPerSecond=${SLOW_BYTES_PER_SECOND}`);
   await beginRounds(trio);
   await isFetching(trio, trio.hosts[SOURCE]!);
   await trio.kill(SOURCE);
