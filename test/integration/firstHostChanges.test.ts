@@ -65,7 +65,7 @@ t.test('the master names another first host, twice', async (t) => {
   const failed = { ...ledger.failed };
   await trio.kill(0);
   await clientsHaveNoticed([ledger], [failed]);
-  const retry = await deleteInVain(t, ledger);
+  const deleted = await deleteInVain(t, ledger);
   trio.reorder(cluster, PARTITION, [1, 2, 0]);
   await learns(trio, 1, 'primary');
   const alone = await trio.runRounds(PARTITION);
@@ -75,7 +75,7 @@ t.test('the master names another first host, twice', async (t) => {
   await trio.bringBack(0);
   await moreIsAcknowledged([ledger], ['normal']);
   await ledger.stop();
-  await retry();
+  await deleted.again();
   await isBy(trio, 0, 'member');
   trio.passTime();
   await roundsMakeEqual(scene, PARTITION);

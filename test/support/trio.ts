@@ -6,7 +6,7 @@ import { readdirSync, readFileSync, renameSync, statSync, writeFileSync } from '
 import { dirname, join } from 'node:path';
 import { RESULT } from '../../src/protocol/resultCodes.js';
 import type { PartitionRepairView, RepairSettings, RepairView } from '../../src/repair/messages.js';
-import { CLOCK_VARIABLE } from './clockAhead.js';
+import { AT_ONCE_VARIABLE, CLOCK_VARIABLE } from './clockAhead.js';
 import { type ClusterNode, startClusterNode } from './clusterNode.js';
 import type { FakeCluster } from './fakeMaster/cluster.js';
 import {
@@ -44,6 +44,8 @@ export class Trio {
   readonly #standalone: NodeProcess | null;
   /** Nodes with a process of their own. */
   readonly #own = new Map<number, NodeProcess>();
+  /** Of each process of a node. */
+  readonly #env: Record<string, string>;
   readonly #clock: { path: string; aheadMs: number };
   /** Nodes of partitions whose hosts do not rotate, the first host first. */
   readonly #named = new Map<number, readonly number[]>();
@@ -52,6 +54,7 @@ export class Trio {
     t: Teardown,
     places: readonly Place[],
     clockPath: string,
+    env: Record<string, string>,
     standalone: NodeProcess | null = null,
   ) {
     this.#t = t;
@@ -59,16 +62,25 @@ export class Trio {
     this.#standalone = standalone;
     this.hosts = places.map(({ host }) => host);
     this.#clock = { path: clockPath, aheadMs: 0 };
+    this.#env = env;
   }
 
   /** Partitions 1..n on the nodes in turn. */
-  static async start(t: Teardown, folder: string, partitions: number, nodes = REPLICAS): Promise<Trio> {
+  static async start(
+    t: Teardown,
+    folder: string,
+    partitions: number,
+    nodes = REPLICAS,
+    asksAtOnce = true,
+  ): Promise<Trio> {
     const { path, flags } = clockIn(folder);
+    if (!asksAtOnce) flags.env[AT_ONCE_VARIABLE] = '0';
     const running = await startStandalone(t, {
       ...{ nodes, partitions, folder: join(folder, 'data') },
       ...flags,
     });
-    return new Trio(t, placesOf(running, await running.process.whenReady()), path, running.process);
+    const places = placesOf(running, await running.process.whenReady());
+    return new Trio(t, places, path, flags.env, running.process);
   }
 
   /** Nodes under a fake master, and partitions 1..n on them: of each its nodes, the first host first. */
@@ -85,7 +97,7 @@ export class Trio {
       ...{ host: address, http: new URL(httpUrl).host, disk: disks[0]!, config: configPath },
       pid: process.pid,
     }));
-    const trio = new Trio(t, places, path);
+    const trio = new Trio(t, places, path, flags.env);
     for (const [index, { process }] of nodes.entries()) trio.#own.set(index, process);
     cluster.state.volumes.set('made-by-test', { isDeleted: false });
     for (const [at, list] of lists.entries()) await trio.#create(cluster, at + 1, list);
@@ -170,7 +182,7 @@ export class Trio {
     const place = this.#places[index]!;
     const node = startProcess(this.#t, {
       ...{ args: ['-c', place.config, '-f'], execArgv: ['--import', CLOCK_MODULE] },
-      env: { [CLOCK_VARIABLE]: this.#clock.path },
+      env: this.#env,
     });
     await node.whenReady();
     this.#own.set(index, node);
@@ -303,7 +315,7 @@ export class Trio {
 function clockIn(folder: string) {
   const path = join(folder, 'clock');
   writeFileSync(path, '0');
-  const env = { [CLOCK_VARIABLE]: path };
+  const env: Record<string, string> = { [CLOCK_VARIABLE]: path, [AT_ONCE_VARIABLE]: '1' };
   return { path, flags: { execArgv: ['--import', CLOCK_MODULE], env } };
 }
 
