@@ -14,6 +14,7 @@ import { EXTENT_FLAG, NONE } from '../storage/extentTable.js';
 import {
   EXTENT_BYTES_MAX,
   isTinyExtent,
+  PAGE_BYTES,
   roundUpToPage,
   TINY_END_LIMIT,
   WRITE_BYTES_MAX,
@@ -162,7 +163,7 @@ export class AppendPath implements OperationHandler {
     const random = isRandomWriteOp(op.opcode);
     if (result > 0 && (random || !isTinyExtent(handle.extentId))) {
       this.commit(handle, op.extentOffset + result, random);
-    }
+    } else if (result % PAGE_BYTES > 0) this.cutToPages(handle, op.extentOffset + result);
     // Entries of this batch behind the failed one are cancelled, so nothing is on its way past `sizes`.
     table.ends[handle.row] = table.sizes[handle.row]!;
     const errno = op.ioError !== 0 ? op.ioError : result;
@@ -182,6 +183,15 @@ export class AppendPath implements OperationHandler {
       );
     }
     this.host.fail(op, actionOf(op.opcode), ioErrorText(this.host, 'write', handle.path, errno));
+  }
+
+  /**
+   * A tiny append was cut short inside a page. After a restart the watermark is the end of the file rounded up: it would cover bytes of this page that were never written, which other replicas may have, and repair
+   * would take both for equal. Called in the turn in which the append has ended, so nothing is on its way to the place.
+   */
+  private cutToPages(handle: ExtentHandle, fileEnd: number): void {
+    const result = this.host.disk.truncate(handle.fd, fileEnd - (fileEnd % PAGE_BYTES));
+    if (result < 0) reportDiskError(this.host, result, true);
   }
 
   /** Bytes up to `lastEnd` are in the file. A random write moves neither end nor time (`storage.md` 7.2). */
