@@ -183,17 +183,19 @@ export class Ledger {
 
   // What repair says.
 
-  /** A new replica has all that was acknowledged, or is being written to by clients. */
+  /** A new replica has all that was acknowledged and is whole on the others: it compares itself with the first host, which may have been cut. */
   #isComplete(node: SimNode): void {
     // What was appended to within a minute is in no list (docs/open.md, "joined-while-written").
     const quiet = this.#world.nowMs - LISTED_MS;
+    const others = this.#master.members.filter((other) => other !== node);
     const extents = [...this.extents.values()].filter(
       ({ removal, sentMs }) => removal === 'none' && sentMs < quiet,
     );
     const ranges = [...extents.flatMap((extent) => extent.ranges), ...this.tiny];
     try {
       for (const range of ranges)
-        if (range.removal === 'none') this.#mustHold(node, range, 'is missing in a replica that has joined:');
+        if (range.removal === 'none' && others.every((other) => reaches(other, range)))
+          this.#mustHold(node, range, 'is missing in a replica that has joined:');
     } catch (error) {
       this.#world.broken ??= error as Broken;
     }
@@ -302,6 +304,11 @@ export class Ledger {
         `${length} bytes at ${at} of tiny extent ${extentId} were deleted, and are on ${node.name}`,
       );
   }
+}
+
+/** Whether its extent is as long as the range is far. */
+function reaches(node: SimNode, { extentId, at, length }: Range): boolean {
+  return (node.file(extentId)?.size ?? 0) >= at + length;
 }
 
 function behindKey(node: SimNode, removed: Extent | Range): string {
