@@ -1,7 +1,7 @@
 /**
  * A replica that was created to replace another one (create type 1, `repair.md` 10): when it has all that it lacked. Asks; fetches nothing: what is missing comes by the rounds of the first host, as in the reference.
  *
- * Complete is, of the extents up to the first host's largest id at the start: each that is listed there is as long here, unless it was deleted here for good (R13); the sum of their sizes here is not less than there (the reference's
+ * Complete is, of the extents up to the first host's largest id at the start: each is as long here, listed there or not, unless it was deleted here for good (R13); the sum of their sizes here is not less than there (the reference's
  * whole test), or what the sum there has more are extents that were deleted there; and the deletes inside tiny extents that the first host has announced in this life were all carried out here (R14). Then META says so, and what starts
  * raft (docs/repair.md) may.
  */
@@ -76,8 +76,8 @@ export class Joining {
     return true;
   }
 
-  /** Compares each extent with the first host's. Empty: nothing is missing. */
-  async #compare(firstHost: string, withUnlisted: boolean): Promise<string> {
+  /** Compares each extent with the first host's. `isLess`: the sum here is too small. Empty: nothing is missing. */
+  async #compare(firstHost: string, isLess: boolean): Promise<string> {
     const { partitionId, peers, replica } = this.#parts;
     const [normal, tiny] = [
       await peers.list(firstHost, partitionId, null),
@@ -92,25 +92,25 @@ export class Joining {
       ({ fileId, size }) => !replica.isDeleted(fileId) && (sizes.get(fileId) ?? 0) < size,
     ).length;
     if (shorter > 0) return `${shorter} extents are shorter here`;
-    if (!withUnlisted) return '';
     const listed = new Map(there.map(({ fileId, size }) => [fileId, size]));
-    return this.#unlisted(firstHost, listed);
+    return this.#unlisted(firstHost, listed, isLess);
   }
 
-  /** The same of those extents that the first host has and does not list. */
-  async #unlisted(firstHost: string, listed: ReadonlyMap<number, number>): Promise<string> {
+  /** The same of those extents that the first host has and does not list. Where they cannot be told, sums that agree are enough, as in the reference. */
+  async #unlisted(firstHost: string, listed: ReadonlyMap<number, number>, isLess: boolean): Promise<string> {
     const { partitionId, peers, replica } = this.#parts;
     const sumUpTo = (id: number): Promise<number> => peers.sizeUpTo(firstHost, partitionId, id);
     const unlisted = await findUnlisted(TINY_EXTENT_LAST, this.#extentIdMax, listed, sumUpTo);
-    if (unlisted === 'changing') return 'the first host forgets deleted extents just now';
-    if (unlisted === 'too many') return 'the first host has too many extents that it does not list';
+    if (unlisted === 'changing') return isLess ? 'the first host forgets deleted extents just now' : '';
+    if (unlisted === 'too many')
+      return isLess ? 'the first host has too many extents that it does not list' : '';
     for (const [id, bytes] of unlisted) {
       // One that is listed has grown since: it was as long here.
       if (listed.has(id) || replica.isDeleted(id)) continue;
-      const isLess = async (): Promise<boolean> => (await replica.own.extentSize(id)) < bytes;
-      if (!(await isLess()) || !(await peers.hasExtent(firstHost, partitionId, id))) continue;
+      const isShort = async (): Promise<boolean> => (await replica.own.extentSize(id)) < bytes;
+      if (!(await isShort()) || !(await peers.hasExtent(firstHost, partitionId, id))) continue;
       // Again: an append reaches the first host before it does this one.
-      if (await isLess()) return `extent ${id}, which is being written to, is shorter here`;
+      if (await isShort()) return `extent ${id}, which is being written to, is shorter here`;
     }
     return '';
   }

@@ -75,6 +75,19 @@ t.test('as long as the sum is too small no list is asked for', async (t) => {
   t.equal(state.lists, 0);
 });
 
+t.test('an extent that was deleted here, and is back on the first host, is not waited for', async (t) => {
+  const { state, look } = rig();
+  state.here = new Map([
+    [5, 8192],
+    [1026, 2000],
+  ]);
+  state.upToDateWith = FIRST;
+  const missing = '10192 of 11192 bytes are here';
+  t.same(await look(), { missing, pauseMs: JOIN_PAUSE_MS });
+  state.deleted.add(1025);
+  t.same(await look(), { missing: '', pauseMs: 0 });
+});
+
 t.test('R13: what one extent has too much does not hide what another lacks', async (t) => {
   const { state, look } = rig();
   state.here = new Map([

@@ -5,7 +5,8 @@
 import { OP } from '../../../src/protocol/opcodes.js';
 import { EFFECT, OUTCOME, Replication } from '../../../src/server/replication.js';
 import type { Sent } from '../../partition/storeRig.js';
-import { type Life, PARTITION, type SimNode } from './simNode.js';
+import { type Life, PARTITION } from './life.js';
+import type { SimNode } from './simNode.js';
 import type { World } from './world.js';
 
 /** Packets of one process. */
@@ -191,6 +192,8 @@ class Link {
   #closed = '';
   #arrivesMs = 0;
   #executing = false;
+  /** Nothing arrives any more, in one direction or in the other, and nobody is told. */
+  #silent: 'there' | 'back' | null = null;
   readonly #atFollower: Forwarded[] = [];
 
   constructor(side: PrimarySide, node: SimNode) {
@@ -210,6 +213,10 @@ class Link {
       world.hits.lostInFlight += 1;
       world.after(world.delayMs(), () => this.lose('EOF'));
     }
+    if (world.stormy && world.traits.silence && this.#silent === null && world.random.chance(0.02)) {
+      world.hits.silentLinks += 1;
+      this.#silent = world.random.chance(0.5) ? 'there' : 'back';
+    }
     if (!this.#dialled) {
       this.#dialled = true;
       world.after(world.delayMs(), () => {
@@ -219,7 +226,7 @@ class Link {
     }
     this.#arrivesMs = Math.max(this.#arrivesMs, world.nowMs + 3 + world.delayMs());
     world.events.at(this.#arrivesMs, () => {
-      if (this.#closed !== '' && !world.random.chance(0.5)) return;
+      if (this.#silent === 'there' || (this.#closed !== '' && !world.random.chance(0.5))) return;
       this.#atFollower.push(forwarded);
       this.#execute();
     });
@@ -242,7 +249,7 @@ class Link {
     const target = this.#target;
     const forwarded = this.#atFollower[0];
     if (this.#executing || forwarded === undefined || target === null) return;
-    if (!target.alive) return this.lose('EOF');
+    if (!target.alive) return this.#silent === null ? this.lose('EOF') : undefined;
     this.#executing = true;
     const { opcode, extentType, extentId, extentOffset, body } = forwarded.fields;
     target.send({ opcode, extentType, extentId, extentOffset, partitionId: PARTITION }, body, (sent) => {
@@ -256,6 +263,7 @@ class Link {
 
   #reply(forwarded: Forwarded, error: string | null): void {
     const { world } = this.#side;
+    if (this.#silent === 'back') return;
     world.after(world.delayMs(), () => {
       const at = this.#waiting.indexOf(forwarded);
       if (at < 0) return;
