@@ -1,10 +1,8 @@
 /** Bugs planted in replication, and in what the stores do for it (`plantedRepairBugs.ts`). */
 import { AppendPath } from '../../../src/partition/appendPath.js';
-import { DeleteRecords } from '../../../src/partition/deleteRecords.js';
 import { ExtentStore } from '../../../src/partition/extentStore.js';
 import { EFFECT, OUTCOME, Replication } from '../../../src/server/replication.js';
 import { IdBase } from '../../../src/storage/extentMeta.js';
-import { NONE } from '../../../src/storage/extentTable.js';
 import { LOST, type PlantedRepairBug } from './plantedParts.js';
 
 export const REPLICA_BUGS: readonly PlantedRepairBug[] = [
@@ -93,28 +91,13 @@ export const REPLICA_BUGS: readonly PlantedRepairBug[] = [
     },
   },
   {
-    name: 'unknown-delete-not-recorded',
-    breaks: 'the delete of an extent that is not here leaves no record',
-    planted: '`DeleteRecords.add`: such a delete is done at once',
-    finding: /was deleted, and is on|do not become equal: extent/,
-    seed: 910,
-    patch(patches) {
-      patches.method(DeleteRecords.prototype, 'add', (original) => {
-        return function (this: DeleteRecords, store, op) {
-          if (store.table.find(op.extentId) === NONE) this['host'].finish(op);
-          else original.call(this, store, op);
-        };
-      });
-    },
-  },
-  {
     name: 'cut-page-kept',
-    breaks: 'a tiny append that was cut short inside a page looks complete after a restart',
-    planted: '`AppendPath.cutToPages`: does nothing',
+    breaks: 'a tiny append that was cut short looks complete after a restart',
+    planted: '`AppendPath.cutBack`: does nothing',
     finding: LOST,
-    seed: 49,
+    seed: 152,
     patch(patches) {
-      patches.method(AppendPath.prototype as unknown as { cutToPages(): void }, 'cutToPages', () => () => {});
+      patches.method(AppendPath.prototype as unknown as { cutBack(): void }, 'cutBack', () => () => {});
     },
   },
 ];

@@ -128,7 +128,7 @@ export const ROUND_BUGS: readonly PlantedRepairBug[] = [
     breaks: 'a node that the master has told nothing for long goes on as first host',
     planted: '`HostList.told`: what was told is never old',
     finding: /runs rounds by a list of \d+ ms/,
-    seed: 994,
+    seed: 867,
     patch(patches) {
       patches.method(HostList.prototype, 'told', (original) => {
         return function (this: HostList, hosts) {
