@@ -69,6 +69,8 @@ export interface NodeView {
   partition(id: number): PartitionInfo | undefined;
   /** Ids of all partitions. Cheap, where `partitions` describes every one. */
   partitionIds(): number[];
+  /** Loaded partitions: id to a number that no other partition has had, not even one of the same id that was here before. */
+  attachments(): ReadonlyMap<number, number>;
   /** Takes the master's list of a partition's replicas; an unknown id changes nothing. */
   setReplicas(id: number, replicas: readonly string[]): void;
   /** Open client connections. */

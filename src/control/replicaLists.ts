@@ -16,7 +16,7 @@ const TICK_MS = 1_000;
 
 export interface ReplicaListsOptions {
   master: MasterCaller;
-  nodeView: Pick<NodeView, 'partition' | 'partitionIds' | 'setReplicas'>;
+  nodeView: Pick<NodeView, 'partition' | 'attachments' | 'setReplicas'>;
   log: Pick<Logger, 'warn' | 'info' | 'debug'>;
   /** Monotonic, ms. */
   nowMs?: () => number;
@@ -31,6 +31,8 @@ export class ReplicaLists {
   readonly #open = new Set<Promise<void>>();
   /** Partitions that the master has said it does not know. */
   readonly #unknown = new Set<number>();
+  /** As of the last look. */
+  #attachments: ReadonlyMap<number, number> = new Map();
   #timer: NodeJS.Timeout | null = null;
 
   constructor(options: ReplicaListsOptions) {
@@ -47,7 +49,12 @@ export class ReplicaLists {
   /** Looks who is due and asks for as many as may be asked for at one time. */
   tick(): void {
     const nowMs = this.#nowMs();
-    this.#schedule.keep(this.#options.nodeView.partitionIds(), nowMs);
+    const attachments = this.#options.nodeView.attachments();
+    // Deleted and made again since the last look: the list of the one before was nobody's to keep.
+    for (const [id, attachment] of this.#attachments)
+      if (attachments.get(id) !== attachment) this.#schedule.forget(id);
+    this.#attachments = attachments;
+    this.#schedule.keep([...attachments.keys()], nowMs);
     this.#schedule.tick(nowMs);
     this.#askNext();
   }

@@ -54,6 +54,11 @@ export class ReplicaSchedule {
     }
   }
 
+  /** Nobody has told anything of the partition that has this id now: another one had it before. It gets its turn as a new one does. */
+  forget(id: number): void {
+    this.#rows.delete(id);
+  }
+
   /** Collects what has become due. Called about once a second. */
   tick(nowMs: number): void {
     if (nowMs < this.#pausedUntilMs || this.#ready.length > 0) return;

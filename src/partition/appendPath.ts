@@ -158,11 +158,10 @@ export class AppendPath implements OperationHandler {
   private failed(handle: ExtentHandle, op: Operation, result: number): void {
     const store = handle.store!;
     const { table } = store;
-    // What a tiny extent has of a failed append lies behind its watermark: the next one overwrites it.
     const random = isRandomWriteOp(op.opcode);
     if (result > 0 && (random || !isTinyExtent(handle.extentId))) {
       this.commit(handle, op.extentOffset + result, random);
-    }
+    } else if (result > 0) this.cutBack(handle, op.extentOffset);
     // Entries of this batch behind the failed one are cancelled, so nothing is on its way past `sizes`.
     table.ends[handle.row] = table.sizes[handle.row]!;
     const errno = op.ioError !== 0 ? op.ioError : result;
@@ -182,6 +181,15 @@ export class AppendPath implements OperationHandler {
       );
     }
     this.host.fail(op, actionOf(op.opcode), ioErrorText(this.host, 'write', handle.path, errno));
+  }
+
+  /**
+   * A tiny append was cut short: what came of it goes. After a restart the watermark is the end of the file rounded up, which would cover bytes that were never written and that other replicas may have, so that repair would take
+   * both for equal. Called in the turn in which the append has ended, so nothing is on its way to the place.
+   */
+  private cutBack(handle: ExtentHandle, watermark: number): void {
+    const result = this.host.disk.truncate(handle.fd, watermark);
+    if (result < 0) reportDiskError(this.host, result, true);
   }
 
   /** Bytes up to `lastEnd` are in the file. A random write moves neither end nor time (`storage.md` 7.2). */

@@ -5,7 +5,8 @@
  *
  * The order, each step durable before the next one begins. An entry in EXTENT_CLEAN says which block is being healed; it takes the place of one that calls the extent clean. Then the slot gets the
  * checksum of the new content, then the block its bytes, then the entry goes. So whatever a crash leaves of the block, its slot is that of the new content or nobody has touched the block yet; and while the entry
- * stands a difference in this block is damage, and never a slot that a crash has left wrong. Size and time of the record stay, as with a random write.
+ * stands a difference in this block is damage, and never a slot that a crash has left wrong. Where heals of other blocks of the extent were interrupted, the entry names those as well, and they stay in it to their own end. Size and
+ * time of the record stay, as with a random write.
  */
 import { ERROR_TEXT, parameterMismatch } from '../protocol/errors.js';
 import { actionOf } from '../protocol/opcodes.js';
@@ -15,7 +16,9 @@ import {
   canHaveEntry,
   cleanOffset,
   encodeCleanEntry,
+  HEALING_BLOCKS_MAX,
   healingMark,
+  severalMark,
 } from '../storage/cleanFile.js';
 import { blockOf, SLOT_BYTES, slotOffset } from '../storage/crcFile.js';
 import { EXTENT_FLAG, NONE } from '../storage/extentTable.js';
@@ -184,17 +187,16 @@ export class BlockHeals implements OperationHandler, OperationOwner {
   }
 
   private next(heal: Heal): void {
-    const { store, row, op, block } = heal;
+    const { store, row } = heal;
     this.current = heal;
     store.ownFdUsers += 1;
     const gone = this.whyGone(heal);
     if (gone !== null) return this.fail(heal, gone);
-    const { table, unhealed } = store;
-    if (table.has(row, EXTENT_FLAG.syncFailed)) return this.fail(heal, ERROR_TEXT.extentBroken);
-    const other = unhealed.get(op.extentId);
-    // There is one entry for both.
-    if (other !== undefined && other !== block) {
-      return this.fail(heal, `block ${other} of the extent is to be healed first`);
+    if (store.table.has(row, EXTENT_FLAG.syncFailed)) return this.fail(heal, ERROR_TEXT.extentBroken);
+    const others = othersOf(heal);
+    // There is one entry for all.
+    if (others.length === HEALING_BLOCKS_MAX) {
+      return this.fail(heal, `blocks ${others.join(', ')} of the extent are to be healed first`);
     }
     store.healingRow = row;
     this.watch.touch(store, row);
@@ -237,20 +239,15 @@ export class BlockHeals implements OperationHandler, OperationOwner {
   }
 
   private add(heal: Heal): void {
-    const { handle, store, row, op, block, step } = heal;
+    const { handle, store, op, block, step } = heal;
     const { disk, regions, scratchRegion, entryOperations } = this.host;
     const { batch } = disk;
     const { extentId, crc } = op;
+    const others = othersOf(heal);
     let index: number;
     if (step === 'entry') {
       heal.marked = true;
-      const entry = {
-        ...{ kind: CLEAN_KIND.healing, sizeBytes: store.table.sizes[row]! },
-        mtimeMs: healingMark(block, crc),
-      };
-      encodeCleanEntry(regions[scratchRegion]!, this.entryAt, store.cleanStamp, extentId, entry);
-      const at = cleanOffset(extentId);
-      index = batch.pwrite(store.cleanFd, at, scratchRegion, this.entryAt, CLEAN_ENTRY_BYTES, false);
+      index = this.addEntry(heal, [...others, block]);
     } else if (step === 'slot') {
       const region = regions[scratchRegion]!;
       new DataView(region.buffer, region.byteOffset + this.slotAt, SLOT_BYTES).setUint32(0, crc);
@@ -261,12 +258,28 @@ export class BlockHeals implements OperationHandler, OperationOwner {
     } else if (step === 'data') {
       handle.writesStarted += 1;
       index = batch.pwrite(handle.fd, op.extentOffset, op.region, op.bufferOffset, op.size, false);
+    } else if (others.length > 0) {
+      index = this.addEntry(heal, others);
     } else {
       // The scratch region begins with zeros.
       index = batch.pwrite(store.cleanFd, cleanOffset(extentId), scratchRegion, 0, CLEAN_ENTRY_BYTES, false);
     }
     heal.inBatch = true;
     entryOperations[index] = this.carrier;
+  }
+
+  /** The entry that names `blocks`; one that names this heal's alone has what belongs there, too. */
+  private addEntry({ store, row, op, block }: Heal, blocks: readonly number[]): number {
+    const { disk, regions, scratchRegion } = this.host;
+    const { extentId, crc } = op;
+    const sizeBytes = store.table.sizes[row]!;
+    const isAlone = blocks.length === 1 && blocks[0] === block;
+    const entry = isAlone
+      ? { kind: CLEAN_KIND.healing, sizeBytes, mtimeMs: healingMark(block, crc) }
+      : { kind: CLEAN_KIND.healingSeveral, sizeBytes, mtimeMs: severalMark(blocks) };
+    encodeCleanEntry(regions[scratchRegion]!, this.entryAt, store.cleanStamp, extentId, entry);
+    const at = cleanOffset(extentId);
+    return disk.batch.pwrite(store.cleanFd, at, scratchRegion, this.entryAt, CLEAN_ENTRY_BYTES, false);
   }
 
   private syncEntry(heal: Heal, removed: boolean): void {
@@ -279,7 +292,9 @@ export class BlockHeals implements OperationHandler, OperationOwner {
         heal.step = 'slot';
         return;
       }
-      store.unhealed.delete(op.extentId);
+      const others = othersOf(heal);
+      if (others.length > 0) store.unhealed.set(op.extentId, others);
+      else store.unhealed.delete(op.extentId);
       if (heal.problem === null) this.findings.healed(store, row, heal.block);
       this.end(heal, heal.problem);
     });
@@ -323,7 +338,7 @@ export class BlockHeals implements OperationHandler, OperationOwner {
 
   /** An entry that may stand goes with the next write to the extent, or the next heal of this block. */
   private fail(heal: Heal, problem: string): void {
-    if (heal.marked) heal.store.unhealed.set(heal.op.extentId, heal.block);
+    if (heal.marked) heal.store.unhealed.set(heal.op.extentId, [...othersOf(heal), heal.block]);
     this.end(heal, problem);
   }
 
@@ -353,4 +368,9 @@ export class BlockHeals implements OperationHandler, OperationOwner {
     this.readersStore = null;
     return true;
   }
+}
+
+/** Blocks of the extent whose heals were interrupted, but for this one's. */
+function othersOf({ store, op, block }: Heal): readonly number[] {
+  return (store.unhealed.get(op.extentId) ?? []).filter((other) => other !== block);
 }

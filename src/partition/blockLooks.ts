@@ -107,7 +107,7 @@ export class BlockLooks {
     op.remainingBytes = slot;
     const { table, unhealed } = handle.store!;
     // What an interrupted heal has put there was voted on.
-    const voted = unhealed.get(op.extentId) === blockOf(op.extentOffset);
+    const voted = unhealed.get(op.extentId)?.includes(blockOf(op.extentOffset)) === true;
     op.holeBytes = voted || table.has(handle.row, EXTENT_FLAG.trusted) ? 1 : 0;
     this.end(look, () => this.host.finish(op));
   }

@@ -46,7 +46,7 @@ export class ChecksumFindings {
   mismatch(store: ExtentStore, row: number, block: number): boolean {
     const { table } = store;
     const extentId = table.ids[row]!;
-    const trusted = table.has(row, EXTENT_FLAG.trusted) || store.unhealed.get(extentId) === block;
+    const trusted = table.has(row, EXTENT_FLAG.trusted) || isUnhealed(store, extentId, block);
     if (trusted) table.set(row, EXTENT_FLAG.damaged);
     const finding = this.entry(store, extentId, trusted ? 'damaged' : 'suspect');
     if (finding?.blocks.includes(block) === true) return trusted;
@@ -67,13 +67,12 @@ export class ChecksumFindings {
     if (!listed && this.urgent.length < URGENT_MAX) this.urgent.push({ store, extentId });
   }
 
-  /** An earlier process has found damage in this extent, or has not come to the end of healing one of its blocks. */
+  /** An earlier process has found damage in this extent, or has not come to the end of healing some of its blocks. */
   known(store: ExtentStore, extentId: number): void {
     const finding = this.entry(store, extentId, 'damaged');
     if (finding === null) return;
     this.vague.add(finding);
-    const block = store.unhealed.get(extentId);
-    if (block !== undefined) finding.blocks.push(block);
+    finding.blocks.push(...(store.unhealed.get(extentId) ?? []));
   }
 
   /** A block is what its slot says now, because the replicas have voted. */
@@ -149,4 +148,8 @@ export class ChecksumFindings {
     this.count += 1;
     return finding;
   }
+}
+
+function isUnhealed({ unhealed }: ExtentStore, extentId: number, block: number): boolean {
+  return unhealed.get(extentId)?.includes(block) === true;
 }

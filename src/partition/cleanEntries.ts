@@ -10,7 +10,8 @@ import {
   canHaveEntry,
   cleanOffset,
   encodeCleanEntry,
-  healingBlock,
+  healingBlocks,
+  isHealing,
   nextStamp,
   readCleanEntries,
 } from '../storage/cleanFile.js';
@@ -24,7 +25,7 @@ import type { StoreHost } from './storeHost.js';
 
 /**
  * Marks the extents of a store that was just loaded, as its EXTENT_CLEAN has them. `extents`: its files as found. An entry of a file with another size or
- * mtime says nothing, unless it says that the extent is broken, or that a block of it was being healed.
+ * mtime says nothing, unless it says that the extent is broken, or that blocks of it were being healed.
  */
 export function loadCleanEntries(disk: Disk, store: ExtentStore, extents: readonly FoundExtent[]): void {
   if (store.cleanStamp === 0) return;
@@ -38,9 +39,9 @@ export function loadCleanEntries(disk: Disk, store: ExtentStore, extents: readon
   readCleanEntries(disk, store.cleanFd, store.cleanStamp, ids.sort(), (id, entry) => {
     const row = table.find(id);
     if (entry.kind === CLEAN_KIND.broken) return table.set(row, EXTENT_FLAG.syncFailed);
-    if (entry.kind === CLEAN_KIND.healing) {
-      const block = healingBlock(entry);
-      if (block * BLOCK_BYTES < table.sizes[row]!) store.unhealed.set(id, block);
+    if (isHealing(entry.kind)) {
+      const blocks = healingBlocks(entry).filter((block) => block * BLOCK_BYTES < table.sizes[row]!);
+      if (blocks.length > 0) store.unhealed.set(id, blocks);
       return;
     }
     if (entry.sizeBytes !== table.sizes[row] || entry.mtimeMs !== mtimes[row]) return;

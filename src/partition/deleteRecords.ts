@@ -52,7 +52,7 @@ export class DeleteRecords implements OperationHandler {
     this.ownFdReleased = done.ownFdReleased;
   }
 
-  /** Takes a delete whose extent exists; `recorded` or `failed` follows, unless the store is taken out of service. */
+  /** Takes a delete; `recorded` or `failed` follows, unless the store is taken out of service. */
   add(store: ExtentStore, op: Operation): void {
     if (store.deletedIds.has(op.extentId)) return this.recorded(store, op);
     this.parked += 1;

@@ -240,7 +240,7 @@ export class ExtentCheck implements OperationHandler {
     const crashed =
       !store.table.has(this.row, EXTENT_FLAG.trusted) &&
       this.extentId >= store.ownFrom &&
-      store.unhealed.get(this.extentId) !== this.next;
+      store.unhealed.get(this.extentId)?.includes(this.next) !== true;
     if (crashed) {
       this.recomputed += 1;
       this.setSlot(this.next, crc);

@@ -47,8 +47,8 @@ export class ExtentStore implements OperationLoan {
   clearing = false;
   /** Row of the extent of which a block is being written over (`blockHeals.ts`): its writes wait there too. NONE: none is. */
   healingRow = NONE;
-  /** Extents with an entry that says so although no heal is under way, and the block: one that a crash or a failed disk has interrupted. The slot of that block is what the replicas have agreed upon. */
-  readonly unhealed = new Map<number, number>();
+  /** Extents with an entry that says so although no heal is under way, and the blocks: those whose heal a crash or a failed disk has interrupted. Their slots are what the replicas have agreed upon. */
+  readonly unhealed = new Map<number, readonly number[]>();
   /** EXTENT_CLEAN is being begun. */
   cleanStarting = false;
   /** Length of EXTENT_CRC: slots past it are zero. */

@@ -38,7 +38,10 @@ export const INTERNAL_OP = {
   syncExtent: 0xe8,
   /** Creates `extentId`, a normal one, unless it exists, or was deleted here for good: `extent has been deleted`. */
   createExtent: 0xe9,
-  /** A tiny delete that another replica has recorded. In: `extentId`, and a `MissedRange` in the slot. As a follower's OpMarkDelete: what is a hole already, or behind the watermark, is done. */
+  /**
+   * A tiny delete that another replica has recorded. In: `extentId`, and a `MissedRange` in the slot. As a follower's OpMarkDelete, but what is a hole already is recorded too. Out: `extentOffset` is a
+   * `MISSED_DELETE`.
+   */
   missedDelete: 0xea,
   /** All records of the first host up to `extentOffset` were carried out: the position is there, or where it was if that is farther. */
   finishDeletes: 0xeb,

@@ -102,6 +102,14 @@ export interface MissedRange {
   readonly recordAt: number;
 }
 
+/** What has become of a delete that another replica has recorded. */
+export const MISSED_DELETE = {
+  /** Nothing of it is here, and its record is. */
+  done: 0,
+  /** The extent ends before the range does: nothing was done. What is missing may come with the data of a replica that has missed the delete too. */
+  beyond: -1,
+} as const;
+
 /** Puts a range at `at` of `view`, a slot's. */
 export function writeMissedRange(view: DataView, at: number, range: MissedRange): void {
   view.setFloat64(at, range.extentOffset, LITTLE);

@@ -4,10 +4,11 @@
  * Until the file is gone the extent serves as before; if it cannot be removed, nothing has changed but the list of ids, which nobody acts upon
  * destructively. A deleted extent keeps its record for a while: the id still exists for a create, and counts.
  */
+import { ERROR_TEXT } from '../protocol/errors.js';
 import { actionOf } from '../protocol/opcodes.js';
 import { SLOT_TABLE_BYTES, slotOffset } from '../storage/crcFile.js';
 import { EXTENT_FLAG, NONE } from '../storage/extentTable.js';
-import { DELETED_RECORD_MS, isTinyExtent } from '../storage/layout.js';
+import { DELETED_RECORD_MS, EXTENT_ID_MAX, isTinyExtent, TINY_EXTENT_LAST } from '../storage/layout.js';
 import { DeleteRecords } from './deleteRecords.js';
 import type { ExtentStore } from './extentStore.js';
 import { EAGAIN, ENOENT, ioErrorText, reportDiskError } from './ioErrors.js';
@@ -51,11 +52,18 @@ export class NormalDeletes {
     return this.again.length + this.records.parked;
   }
 
-  /** A delete under the normal type. Unknown and deleted extents, and tiny ones, are success. */
+  /**
+   * A delete under the normal type. Unknown and deleted extents, and tiny ones, are success. The id of an unknown one is recorded too: a replica that has lost its file, or has not got it yet, would take it from one that has
+   * missed the delete.
+   */
   start(store: ExtentStore, op: Operation): void {
-    const { table } = store;
-    const row = isTinyExtent(op.extentId) ? NONE : table.find(op.extentId);
-    if (row === NONE || table.has(row, EXTENT_FLAG.deleted)) return this.host.finish(op);
+    const { table, deletedIds } = store;
+    const { extentId } = op;
+    const row = table.find(extentId);
+    const isUnknown = row === NONE && extentId > TINY_EXTENT_LAST && extentId <= EXTENT_ID_MAX;
+    if (isUnknown && !deletedIds.has(extentId)) return this.records.add(store, op);
+    if (isTinyExtent(extentId) || row === NONE || table.has(row, EXTENT_FLAG.deleted))
+      return this.host.finish(op);
     if (table.has(row, EXTENT_FLAG.creating) || table.has(row, EXTENT_FLAG.deleting)) {
       this.again.push({ store, op });
       return;
@@ -82,9 +90,17 @@ export class NormalDeletes {
 
   /** The id is durable and it is the operation's turn. */
   remove(store: ExtentStore, op: Operation): void {
+    const row = store.table.find(op.extentId);
+    if (row === NONE) return this.host.finish(op);
+    if (store.table.has(row, EXTENT_FLAG.deleting)) return this.unlink(store, op);
+    // It was unknown, and was created meanwhile: whoever asks again finds it.
+    this.host.fail(op, actionOf(op.opcode), ERROR_TEXT.tryAgain);
+  }
+
+  private unlink(store: ExtentStore, op: Operation): void {
     const path = store.extentPath(op.extentId);
     this.host.disk.submitUnlink(path, ({ result }) => {
-      if (result === -EAGAIN) return this.remove(store, op);
+      if (result === -EAGAIN) return this.unlink(store, op);
       if (store.closed) return this.host.fail(op, actionOf(op.opcode), 'data partition not exists');
       if (result >= 0 || result === -ENOENT) return this.removed(store, op);
       reportDiskError(this.host, result, true);
@@ -106,7 +122,8 @@ export class NormalDeletes {
   }
 
   private failed(store: ExtentStore, op: Operation, message: string): void {
-    store.table.unset(store.table.find(op.extentId), EXTENT_FLAG.deleting);
+    const row = store.table.find(op.extentId);
+    if (row !== NONE) store.table.unset(row, EXTENT_FLAG.deleting);
     this.host.fail(op, actionOf(op.opcode), message);
   }
 

@@ -4,6 +4,9 @@
  *
  * The record comes first: one for a range that is not punched does no harm, since replaying it is idempotent. The range's pages are given to no later
  * append, so a delete may run beside appends to the same extent.
+ *
+ * A range that is a hole already gets no record: whoever deletes asks again until all replicas have done it, and each time would leave another one. But for a delete that another replica has recorded, which is known by
+ * its record and told once: it is recorded here too, so that this replica can tell a third one.
  */
 import assert from 'node:assert';
 import { ACTION, ERROR_TEXT, markDeleteBodyFailed } from '../protocol/errors.js';
@@ -19,7 +22,7 @@ import { NONE } from '../storage/extentTable.js';
 import { FILE, isTinyExtent, PAGE_BYTES, roundUpToPage, SECTOR_BYTES } from '../storage/layout.js';
 import type { ExtentHandle } from './extentHandle.js';
 import type { ExtentStore } from './extentStore.js';
-import type { MissedRange } from './internalRecords.js';
+import { MISSED_DELETE, type MissedRange } from './internalRecords.js';
 import { EAGAIN, EINVAL, ENXIO, ioErrorText, reportDiskError } from './ioErrors.js';
 import type { OpenExtents } from './openExtents.js';
 import type { Operation, OperationHandler } from './operation.js';
@@ -43,6 +46,10 @@ interface TinyDelete {
   punchBytes: number;
   /** Where the record goes; APPEND: behind the last one, which is known when it is written. */
   recordAt: number;
+  /** Another replica has recorded it. */
+  isMissed: boolean;
+  /** Recorded although there is nothing to punch. */
+  isHole: boolean;
 }
 
 export class TinyDeletes implements OperationHandler {
@@ -52,7 +59,7 @@ export class TinyDeletes implements OperationHandler {
   private readonly paced: (store: ExtentStore, op: Operation) => void;
   private readonly ownFdReleased: (store: ExtentStore) => void;
   private readonly running = new Map<Operation, TinyDelete>();
-  /** Found data: their records are to be written. */
+  /** Their records are to be written. */
   private readonly toRecord: TinyDelete[] = [];
 
   /** @param paced puts a checked delete into the queue that ends in `remove`. */
@@ -89,10 +96,10 @@ export class TinyDeletes implements OperationHandler {
     const { extentOffset, size, tinyDeleteFileOffset } = body.value;
     const recordAt = op.primary ? store.tinyDeleteOffset : tinyDeleteFileOffset;
     if (op.primary && op.forwarded) this.tell(op, { ...body.value, tinyDeleteFileOffset: recordAt });
-    this.check(store, op, extentOffset, size, recordAt < 0 ? NOWHERE : recordAt);
+    this.check(store, op, extentOffset, size, recordAt < 0 ? NOWHERE : recordAt, false);
   }
 
-  /** A delete that another replica has recorded and this one has not carried out. `recordAt`: place of the record, or APPEND. */
+  /** A delete that another replica has recorded and this one has not. `recordAt`: place of the record, or APPEND. Ends with a `MISSED_DELETE` in `extentOffset`. */
   startMissed(store: ExtentStore, op: Operation, missed: MissedRange): void {
     const { extentOffset, sizeBytes, recordAt } = missed;
     const wrong = extentOffset < 0 || sizeBytes < 1 || recordAt < APPEND;
@@ -100,7 +107,8 @@ export class TinyDeletes implements OperationHandler {
     if (wrong || !aligned || !Number.isSafeInteger(extentOffset + sizeBytes)) {
       return this.host.fail(op, actionOf(op.opcode), ERROR_TEXT.parameterMismatch);
     }
-    this.check(store, op, extentOffset, sizeBytes, recordAt);
+    op.extentOffset = MISSED_DELETE.done;
+    this.check(store, op, extentOffset, sizeBytes, recordAt, true);
   }
 
   /** The body that followers get: it names the record's place. */
@@ -118,16 +126,23 @@ export class TinyDeletes implements OperationHandler {
     extentOffset: number,
     size: number,
     recordAt: number,
+    isMissed: boolean,
   ): void {
     const action = actionOf(op.opcode);
     if (!isTinyExtent(op.extentId)) return this.host.fail(op, action, ERROR_TEXT.parameterMismatch);
     const row = store.table.find(op.extentId);
-    if (row === NONE || extentOffset + size > store.table.sizes[row]!) return this.host.finish(op);
+    if (row === NONE) return this.host.finish(op);
+    if (extentOffset + size > store.table.sizes[row]!) {
+      // A record of what may still come with its data would say that it is gone.
+      if (isMissed) op.extentOffset = MISSED_DELETE.beyond;
+      return this.host.finish(op);
+    }
     if (extentOffset % PAGE_BYTES !== 0 || recordAt === NOWHERE) {
       return this.host.fail(op, action, ERROR_TEXT.parameterMismatch);
     }
     const punchBytes = roundUpToPage(size);
-    this.running.set(op, { op, store, handle: null, extentOffset, sizeBytes: size, punchBytes, recordAt });
+    const range = { extentOffset, sizeBytes: size, punchBytes };
+    this.running.set(op, { op, store, handle: null, ...range, recordAt, isMissed, isHole: false });
     this.paced(store, op);
   }
 
@@ -169,7 +184,9 @@ export class TinyDeletes implements OperationHandler {
     const each = this.running.get(op)!;
     const result = this.host.disk.batch.result(index);
     each.store.ownFdUsers -= 1;
-    if (result === TINY_DELETE_RECORD_BYTES) this.punch(each);
+    const isRecorded = result === TINY_DELETE_RECORD_BYTES;
+    if (isRecorded && each.isHole) this.host.finish(op);
+    else if (isRecorded) this.punch(each);
     else this.failIo(each, 'write', `${each.store.path}/${FILE.tinyDelete}`, result);
     this.ownFdReleased(each.store);
   }
@@ -184,8 +201,8 @@ export class TinyDeletes implements OperationHandler {
       if (result < 0 && result !== -ENXIO && result !== -EINVAL) {
         return this.failIo(each, 'seek', handle!.path, result);
       }
-      const hole = result === -ENXIO || dataFrom >= extentOffset + each.punchBytes;
-      if (hole) this.host.finish(each.op);
+      each.isHole = result === -ENXIO || dataFrom >= extentOffset + each.punchBytes;
+      if (each.isHole && !each.isMissed) this.host.finish(each.op);
       else this.toRecord.push(each);
     });
   }

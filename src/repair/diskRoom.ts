@@ -33,6 +33,11 @@ export class DiskRoom {
     this.#fullUntilMs = nowMs + FULL_MS;
   }
 
+  /** What was to try has ended without a word about room: an extent that exists, a source that failed. The next one tries, or a disk with room again would stay full for as long as such come first. */
+  untried(nowMs: number): void {
+    if (this.#isFull) this.#fullUntilMs = nowMs;
+  }
+
   /** A write of repair has succeeded. */
   wrote(): void {
     this.#isFull = false;

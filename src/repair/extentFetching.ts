@@ -109,10 +109,9 @@ export class ExtentFetching {
 
   /** One stream, at most `FETCH_BYTES_MAX`; true when it met an append. A kept connection that fails at once is followed by a new one. */
   async #stream(localBytes: number): Promise<boolean> {
-    const { source } = this.progress;
     for (let fresh = false; ; fresh = true) {
       if (!this.#room.admits(this.#parts.nowMs())) throw new Error(DISK_FULL);
-      const lease = await this.#parts.sources.lease(source, fresh);
+      const lease = await this.#lease(fresh);
       const outcome = { packets: 0 };
       try {
         await this.#take(lease, localBytes, outcome);
@@ -120,9 +119,19 @@ export class ExtentFetching {
         return false;
       } catch (error) {
         lease.discard('the stream was given up');
+        if (!tellsFullDisk((error as Error).message)) this.#room.untried(this.#parts.nowMs());
         if (error instanceof Met) return true;
         if (outcome.packets > 0 || lease.isFresh) throw error;
       }
+    }
+  }
+
+  async #lease(fresh: boolean): Promise<Lease> {
+    try {
+      return await this.#parts.sources.lease(this.progress.source, fresh);
+    } catch (error) {
+      this.#room.untried(this.#parts.nowMs());
+      throw error;
     }
   }
 

@@ -61,13 +61,17 @@ export class LocalReplica implements RoundReplica, MemberReplica {
 
   async create(id: number): Promise<void> {
     this.#notCreated.delete(id);
+    if (!this.#room.admits(this.#parts.nowMs())) {
+      this.#notCreated.set(id, DISK_FULL);
+      throw new Error(DISK_FULL);
+    }
     try {
-      if (!this.#room.admits(this.#parts.nowMs())) throw new Error(DISK_FULL);
       await this.own.createExtent(id);
       this.#room.wrote();
     } catch (error) {
       const text = (error as Error).message;
       if (tellsFullDisk(text)) this.#room.full(this.#parts.nowMs());
+      else this.#room.untried(this.#parts.nowMs());
       this.#notCreated.set(id, text);
       throw error;
     }

@@ -114,6 +114,12 @@ export interface RoundView {
   readonly failure: string;
 }
 
+/** Tiny extents of a partition whose rounds run here, as of the end of the last one. */
+export interface TinyFigures {
+  readonly available: number;
+  readonly broken: number;
+}
+
 /** The last task of another node. */
 export interface TaskView {
   readonly leader: string;
@@ -131,6 +137,7 @@ export interface PartitionRepairView {
   readonly running: 'normal' | 'tiny' | null;
   readonly lastNormal: RoundView | null;
   readonly lastTiny: RoundView | null;
+  readonly tiny: TinyFigures;
   readonly lastTask: TaskView | null;
   /** Why a partition that joins is not complete yet; empty for others. */
   readonly joining: string;

@@ -5,6 +5,7 @@ import assert from 'node:assert';
 import { INTERNAL_OP, LIST } from '../partition/internalOps.js';
 import {
   type ListedFinding,
+  MISSED_DELETE,
   MISSED_RANGE_BYTES,
   type MissedRange,
   type PartitionInfo,
@@ -125,11 +126,12 @@ export class OwnReplica implements HealReplica {
     return records;
   }
 
-  /** Carries out a tiny delete of another replica. */
-  async missedDelete(extentId: number, range: MissedRange): Promise<void> {
+  /** Carries out and records a tiny delete of another replica; false: the extent ends before the range does. */
+  async missedDelete(extentId: number, range: MissedRange): Promise<boolean> {
     const body = new Uint8Array(MISSED_RANGE_BYTES);
     writeMissedRange(new DataView(body.buffer), 0, range);
-    await this.#ask({ opcode: INTERNAL_OP.missedDelete, extentType: 0, extentId, body });
+    const question = { opcode: INTERNAL_OP.missedDelete, extentType: 0, extentId, body };
+    return (await this.#ask(question)).extentOffset === MISSED_DELETE.done;
   }
 
   /** All records of the first host up to `bytes` were carried out. */

@@ -37,6 +37,9 @@ export const PEER_LIMITS: PeerLimits = {
   queuedBytesMax: 1024 * 1024,
 };
 
+/** A peer that is gone without a word is found out after so long, and ten probes. Without it a notification would wait for half an hour, and the partition's rounds with it: the system's own delay is two hours. */
+const KEEP_ALIVE_MS = 60_000;
+
 export class PeerConnection {
   readonly address: string;
   readonly #limits: PeerLimits;
@@ -65,7 +68,9 @@ export class PeerConnection {
       const target = parsePeerAddress(address);
       if (target === null) return reject(new Error(`${JSON.stringify(address)} is no address`));
       if (signal.aborted) return reject(new Error('the node is stopping'));
-      const socket = connect({ ...target, noDelay: true, keepAlive: true });
+      const socket = connect({
+        ...{ ...target, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS },
+      });
       const end = (error: Error | null): void => {
         clearTimeout(timer);
         signal.removeEventListener('abort', onAbort);

@@ -3,6 +3,7 @@
  * read by who carries them out.
  */
 import { setMaxListeners } from 'node:events';
+import { ERROR_TEXT } from '../protocol/errors.js';
 import { decodeExtentList, type ExtentInfo, encodeTinyIds } from '../protocol/extentInfo.js';
 import { OP } from '../protocol/opcodes.js';
 import { encodeRequest, hasRequestId, RequestIds } from '../protocol/packet.js';
@@ -90,6 +91,22 @@ export class PeerReplicas {
     const both = decodeMaxExtentIdAndSize(body);
     if (both === null) throw new Error(`${address}: sizes of ${body.byteLength} bytes`);
     return both;
+  }
+
+  /** 0x09: whether a normal extent with data is there and not deleted, by asking for its first byte. */
+  async hasExtent(address: string, partitionId: number, extentId: number): Promise<boolean> {
+    const reqId = this.nextReqId();
+    const request = encodeRequest({
+      ...{ opcode: OP.extentRepairRead, reqId, partitionId, extentType: 1 },
+      ...{ extentId, size: 1 },
+    });
+    try {
+      await this.#ask(address, reqId, partitionId, request);
+      return true;
+    } catch (error) {
+      if ((error as Error).message.includes(ERROR_TEXT.extentNotFound)) return false;
+      throw error;
+    }
   }
 
   /** 0x10: what raft has applied there. */

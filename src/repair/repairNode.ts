@@ -187,8 +187,8 @@ export class RepairNode {
 
   async #round({ partitionId, kind }: DueRound): Promise<void> {
     const served = this.#partitions.get(partitionId);
-    const unfinished = served === undefined ? false : await served.runRound(kind);
-    this.#schedule.ended(partitionId, unfinished, this.#parts.nowMs());
+    const end = served === undefined ? 'done' : await served.runRound(kind);
+    this.#schedule.ended(partitionId, end, this.#parts.nowMs());
     this.#runDue();
   }
 
@@ -247,7 +247,7 @@ export class RepairNode {
       this.#place(served);
       if (served.role !== 'primary') continue;
       oldest[served.disk] = Math.max(oldest[served.disk]!, (now - served.lastRoundMs) / 1000);
-      sums.absent += served.absentMembers;
+      sums.absent += served.absent.size;
       sums.available += served.tiny.available;
       sums.broken += served.tiny.broken;
     }

@@ -1,6 +1,9 @@
 /**
  * One round of repair of one partition by its first host (`repair.md` 6): lists of all replicas, a plan, notifications, own fetches, and what becomes of the tiny extents that were taken for it.
  *
+ * Tiny extents that are alike are given back as soon as the lists say so: nothing is done to them, and they need not wait for what is done to others. Those that were made equal are looked at once more at
+ * the end, so that they do not wait for the next round either.
+ *
  * Decides and waits; whatever touches a socket or a worker is behind `RoundReplica` and `RoundPeers`. A member that fails is left out of this round and named in its report, and nothing that a member
  * does or leaves undone can keep a tiny extent from being given back.
  */
@@ -24,7 +27,7 @@ export interface RoundReplica {
   create(id: number): Promise<void>;
   /** Makes an extent as long as `entry.size` with what `entry.source` has, durably; one that is as long already is done. */
   fetch(entry: ExtentInfo): Promise<void>;
-  /** Tiny extents that were taken for the round go back: writable, or to be looked at again. */
+  /** Tiny extents that were taken for the round go back: writable, or to be looked at again. One that has gone back already stays what it is. */
   giveBack(good: readonly number[], bad: readonly number[]): Promise<void>;
 }
 
@@ -70,16 +73,28 @@ export async function runRound(
   replica: RoundReplica,
   peers: RoundPeers,
 ): Promise<RoundReport> {
-  const { tinyIds } = input;
-  let outcome: { good: readonly number[]; bad: readonly number[] } = { good: [], bad: tinyIds ?? [] };
+  const taken = new Set(input.tinyIds);
+  const giveBack = async (good: readonly number[]): Promise<void> => {
+    if (good.length === 0) return;
+    await replica.giveBack(good, []);
+    for (const id of good) taken.delete(id);
+  };
   try {
     const round = await collect(input, replica, peers);
+    await giveBack(round.plan.good);
     const report = await carryOut(input, round, replica, peers);
-    outcome = round.plan;
-    return report;
+    if (!isWorthAnotherLook(report)) return report;
+    const look = await collect({ ...input, tinyIds: [...taken] }, replica, peers);
+    await giveBack(look.plan.good);
+    return { ...report, good: report.good + look.plan.good.length, bad: look.plan.bad.length };
   } finally {
-    if (tinyIds !== null && tinyIds.length > 0) await replica.giveBack(outcome.good, outcome.bad);
+    if (taken.size > 0) await replica.giveBack([], [...taken]);
   }
+}
+
+/** Whether tiny extents may have become equal in the round: there was something to do for them, everybody is there, and nobody is still at it. */
+function isWorthAnotherLook({ bad, entries, absent, failedTasks }: RoundReport): boolean {
+  return bad > 0 && entries > 0 && absent.length === 0 && failedTasks.length === 0;
 }
 
 interface Collected {

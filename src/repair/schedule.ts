@@ -2,7 +2,7 @@
  * When which partition has its next round, and of which kind (`repair.md` 4). Pure: time comes in with each call, monotonic ms.
  *
  * As in the reference rounds of normal and of tiny extents take turns, a minute apart. Unlike there the first two come as soon as the partition can have them, so that tiny extents are writable within seconds of a
- * start; a round that was left unfinished by its bound goes on at once; and a partition never waits for another one's round but for the bounds of its disk and of the node. Who has been due longest
+ * start; a round that was left unfinished by its bound goes on at once; one that finds a member back is followed by the other kind at once; and a partition never waits for another one's round but for the bounds of its disk and of the node. Who has been due longest
  * is next.
  */
 import assert from 'node:assert';
@@ -21,6 +21,20 @@ export type RoundKind = 'normal' | 'tiny';
 export interface DueRound {
   readonly partitionId: number;
   readonly kind: RoundKind;
+}
+
+/** How a round has ended: `unfinished`, its bound has left something out; `memberBack`, a host took part that had not taken part before. */
+export type RoundEnd = 'done' | 'unfinished' | 'memberBack';
+
+/** What a round leaves to the schedule. `absentBefore` and `absent`: hosts that did not take part in the last round before it, of either kind, and in it. Hosts that have left are nobody. */
+export function roundEnd(
+  leftOut: number,
+  hosts: readonly string[],
+  absentBefore: ReadonlySet<string>,
+  absent: ReadonlySet<string>,
+): RoundEnd {
+  if (leftOut > 0) return 'unfinished';
+  return hosts.some((host) => absentBefore.has(host) && !absent.has(host)) ? 'memberBack' : 'done';
 }
 
 interface Entry {
@@ -105,8 +119,8 @@ export class RepairSchedule {
     return { partitionId, kind: entry.kind };
   }
 
-  /** The round of a partition has ended. `unfinished`: its bound has left something out. */
-  ended(partitionId: number, unfinished: boolean, nowMs: number): void {
+  /** The round of a partition has ended. */
+  ended(partitionId: number, end: RoundEnd, nowMs: number): void {
     const entry = this.#entries.get(partitionId);
     assert(entry?.running, `partition ${partitionId} has no round`);
     entry.running = false;
@@ -116,14 +130,14 @@ export class RepairSchedule {
       this.#entries.delete(partitionId);
       return;
     }
-    if (unfinished) {
+    if (end === 'unfinished') {
       // Behind all others that are due already.
       entry.dueMs = nowMs;
       return;
     }
     const wasNormal = entry.kind === 'normal';
     entry.kind = wasNormal ? 'tiny' : 'normal';
-    const atOnce = wasNormal && entry.isNew;
+    const atOnce = (wasNormal && entry.isNew) || end === 'memberBack';
     if (!wasNormal) entry.isNew = false;
     entry.dueMs = atOnce ? nowMs : Math.max(nowMs, entry.startedMs + ROUND_INTERVAL_MS);
   }

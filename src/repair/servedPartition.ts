@@ -14,11 +14,12 @@ import {
   type RepairRole,
   type RoundView,
   type TaskView,
+  type TinyFigures,
 } from './messages.js';
 import type { OwnReplica } from './ownReplica.js';
 import type { PeerReplicas } from './peerReplica.js';
 import { type RoundReport, runRound } from './round.js';
-import type { RoundKind } from './schedule.js';
+import { type RoundEnd, type RoundKind, roundEnd } from './schedule.js';
 
 export type Log = (
   level: (RepairEvent & { type: 'log' })['level'],
@@ -39,12 +40,6 @@ export interface PartitionParts {
   wallMs(): number;
 }
 
-/** Of tiny extents, as of the last look. */
-export interface TinyFigures {
-  readonly available: number;
-  readonly broken: number;
-}
-
 export class ServedPartition {
   readonly id: number;
   readonly worker: number;
@@ -56,7 +51,8 @@ export class ServedPartition {
   /** Beginning of its last round, or of its service, monotonic ms. */
   lastRoundMs: number;
   tiny: TinyFigures = { available: 0, broken: 0 };
-  absentMembers = 0;
+  /** Hosts that took no part in its last round. */
+  absent: ReadonlySet<string> = new Set();
   readonly #parts: PartitionParts;
   readonly #joining: Joining;
   #createType: number;
@@ -73,7 +69,7 @@ export class ServedPartition {
     this.#parts = parts;
     this.lastRoundMs = parts.nowMs();
     const { replica, peers } = parts;
-    this.#joining = new Joining({ partitionId: id, replica, peers });
+    this.#joining = new Joining({ partitionId: id, replica, peers, nowMs: parts.nowMs });
     if (createType === 1) this.#joinText = 'the first host was not asked yet';
   }
 
@@ -90,16 +86,17 @@ export class ServedPartition {
     return this.hostList.role(this.#parts.ownAddress, this.isJoining, this.#parts.nowMs());
   }
 
-  /** Runs a round. Never rejects; true when its bound has left something to the next one. */
-  async runRound(kind: RoundKind): Promise<boolean> {
+  /** Runs a round. Never rejects. */
+  async runRound(kind: RoundKind): Promise<RoundEnd> {
     const { replica, wallMs, nowMs, count } = this.#parts;
+    const hosts = [...this.hostList.hosts];
     const startedMs = wallMs();
     this.running = kind;
     this.lastRoundMs = nowMs();
     let report: RoundReport | null = null;
     let failure = '';
     try {
-      report = await this.#round(kind);
+      report = await this.#round(kind, hosts);
       const { tinyAvailable, tinyBroken } = await replica.own.describe();
       this.tiny = { available: tinyAvailable, broken: tinyBroken };
     } catch (error) {
@@ -109,14 +106,17 @@ export class ServedPartition {
     this.#lastRounds[kind] = { kind, startedMs, endedMs: wallMs(), report, failure };
     count(kind === 'normal' ? REPAIR_COUNTER.normalRounds : REPAIR_COUNTER.tinyRounds, 1);
     this.#tell(kind, report, failure);
-    return report !== null && report.leftOut > 0;
+    // Nobody was asked.
+    if (report === null) return 'done';
+    const absentBefore = this.absent;
+    this.absent = new Set(report.absent.map(({ address }) => address));
+    return roundEnd(report.leftOut, hosts, absentBefore, this.absent);
   }
 
   /** Null: there was no tiny extent to look at. */
-  async #round(kind: RoundKind): Promise<RoundReport | null> {
+  async #round(kind: RoundKind, hosts: readonly string[]): Promise<RoundReport | null> {
     const { replica, peers, fetchesMax } = this.#parts;
     const { id } = this;
-    const hosts = [...this.hostList.hosts];
     await replica.learnDeleted();
     const tinyIds = kind === 'tiny' ? await replica.own.takeTiny() : null;
     if (tinyIds?.length === 0) return null;
@@ -135,7 +135,6 @@ export class ServedPartition {
     }
     if (report === null) return;
     const { absent, failedTasks, failedFetches, failedFetchCount, entries, leftOut, nonsense } = report;
-    this.absentMembers = absent.length;
     count(REPAIR_COUNTER.failedNotifications, failedTasks.length);
     count(REPAIR_COUNTER.failedFetches, failedFetchCount);
     for (const { address, reason } of absent)
@@ -218,6 +217,7 @@ export class ServedPartition {
       running: this.running,
       lastNormal: this.#lastRounds.normal,
       lastTiny: this.#lastRounds.tiny,
+      tiny: this.tiny,
       lastTask: this.#lastTask,
       joining: this.isJoining ? this.#joinText : '',
       fetches: this.#parts.replica.fetches.map((progress) => ({ ...progress })),

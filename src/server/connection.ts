@@ -39,7 +39,7 @@ export class Connection {
   failed = false;
   /** Waiting for a resource; not reading. */
   blocked = false;
-  /** Blocked by its own work at the worker, a stream of unknown length or repair reads, and not by what others hold. */
+  /** Blocked by its own work at the worker, a stream of unknown length or repair reads, or by a follower's share, and not by what others hold. */
   waitsForOwn = false;
   /**
    * When bytes were received last, monotonic ms. A packet that is incomplete must progress; one that is complete was so by then, even if it waits here for a resource,
@@ -257,10 +257,11 @@ export class Connection {
 
   #admitRouted(port: WorkerPort, bodyBytes: number): void {
     const net = this.#net;
-    const tag = net.takeTag(this, TAG_KIND.packet, this.#raw, port, bodyBytes, header.remainingFollowers > 0);
-    if (tag < 0) return this.#block();
+    const links = facts.forwarded ? net.forwarding.linksTo(this.index, this.#arg.lists.addresses) : null;
+    const primary = header.remainingFollowers > 0;
+    const tag = net.takeTag(this, TAG_KIND.packet, this.#raw, port, bodyBytes, primary, links);
+    if (tag < 0) return this.#block(tag === OWN_SHARE_USED);
     if (header.argBytes > 0) net.pending.arg[tag] = this.#arg.bytes;
-    if (facts.forwarded) net.pending.followers[tag] = header.remainingFollowers;
     this.#tag = tag;
     this.#port = port;
     this.#slotAt = net.slab.payloadOffset(net.pending.slot[tag]!);
@@ -288,9 +289,7 @@ export class Connection {
     this.#tag = -1;
     headerV1.decode(this.#rawView, 0, header);
     const net = this.#net;
-    const followers = net.pending.followers[tag]! > 0;
-    const links = followers ? net.forwarding.linksTo(this.index, this.#arg.lists.addresses) : null;
-    net.dispatch(this, tag, this.#port!, header, header.extentOffset, header.size, links);
+    net.dispatch(this, tag, this.#port!, header, header.extentOffset, header.size);
     this.#nextPacket();
   }
 

@@ -19,6 +19,7 @@ import {
 } from './followerErrors.js';
 import { FollowerQueue } from './followerQueue.js';
 import { FollowerReplies } from './followerReplies.js';
+import type { FollowerShare } from './followerShare.js';
 import type { PendingTable } from './pending.js';
 
 /** Bodies up to this size are copied behind each other; larger ones leave from their slots. */
@@ -45,7 +46,7 @@ export interface LinkOwner {
   /** The link is lost, and with it each packet on it, in their order. */
   lost(link: FollowerLink, loss: Loss, tag: number, text: string): void;
   /** The link is done with a packet; nothing of it is read any more. */
-  letGo(tag: number): void;
+  letGo(link: FollowerLink, tag: number): void;
   /** No earlier packet of the client connection has failed: what stands behind a failure is not sent. */
   mayBeSent(tag: number): boolean;
   /** The link may take packets (again). */
@@ -68,6 +69,8 @@ export interface Staging {
 
 export class FollowerLink {
   readonly address: string;
+  /** What the follower may hold, over all links to it. */
+  readonly share: FollowerShare;
   /** In its owner's list of links to be sent on. */
   scheduled = false;
   readonly #owner: LinkOwner;
@@ -87,8 +90,9 @@ export class FollowerLink {
   readonly #held: number[] = [];
   readonly #onWritten = (): void => this.#written();
 
-  constructor(address: string, owner: LinkOwner) {
+  constructor(address: string, share: FollowerShare, owner: LinkOwner) {
     this.address = address;
+    this.share = share;
     this.#owner = owner;
     this.#replies = new FollowerReplies(owner.pending.headerView, {
       expected: () => (this.#queue.oldestHasLeft ? owner.pending.headerOffset(this.#queue.oldest) : -1),
@@ -119,7 +123,11 @@ export class FollowerLink {
     let corked = false;
     while (this.#queue.waits) {
       const tag = this.#queue.waiting;
-      if (!this.#owner.mayBeSent(tag)) break;
+      if (!this.#owner.mayBeSent(tag)) {
+        // What comes behind it on the link may stand before it on the client connection.
+        this.#owner.letGo(this, this.#queue.passOver());
+        continue;
+      }
       const bytes = forwardBytes[tag]!;
       if (bytes > COPIED_BYTES_MAX) {
         // Several writes: one system call for all of them.
@@ -155,14 +163,15 @@ export class FollowerLink {
     this.#lose(LOSS.timeout, replyTimeoutText(this.#ends, this.address));
   }
 
-  /** Its client connection has ended: nobody is to hear of its packets. */
+  /** Its client connection has ended: nobody is to hear of its packets. Once. */
   close(): void {
+    // An address that is none: its packets were let go as they came.
+    if (this.#socket === null) return this.#closed();
     if (this.#ended) return;
     this.#end();
     const nowMs = this.#owner.clockMs();
     while (this.#queue.length > 0) this.#held.push(this.#queue.shift(nowMs));
-    this.#socket?.destroy();
-    if (this.#socket === null) this.#closed();
+    this.#socket.destroy();
   }
 
   #dial(): Socket | null {
@@ -222,7 +231,7 @@ export class FollowerLink {
     const tag = this.#queue.shift(this.#owner.clockMs());
     if (text === null) this.#owner.done(tag);
     else this.#owner.failed(tag, text);
-    this.#owner.letGo(tag);
+    this.#owner.letGo(this, tag);
   }
 
   #lose(loss: Loss, text: string): void {
@@ -245,13 +254,13 @@ export class FollowerLink {
       const tag = this.#queue.shift(nowMs);
       this.#owner.lost(this, this.#loss, tag, this.#lossText);
       // A packet that came after the end never was the socket's.
-      if (this.#socket === null || this.#socket.closed) this.#owner.letGo(tag);
+      if (this.#socket === null || this.#socket.closed) this.#owner.letGo(this, tag);
       else this.#held.push(tag);
     }
   }
 
   #closed(): void {
-    for (const tag of this.#held) this.#owner.letGo(tag);
+    for (const tag of this.#held) this.#owner.letGo(this, tag);
     this.#held.length = 0;
     this.#owner.closed(this);
   }

@@ -10,6 +10,7 @@ import {
   writeReplyFields,
 } from '../protocol/header.js';
 import { FollowerLink, type LinkOwner, LOSS, type Loss, type Staging } from './followerLink.js';
+import { FollowerShare } from './followerShare.js';
 import { MoveList } from './moveList.js';
 import type { NetworkBuffers } from './networkBuffers.js';
 import type { PendingTable } from './pending.js';
@@ -24,7 +25,8 @@ export interface LinkListener {
   failed(tag: number, text: string): void;
   /** `dialled`: the follower was reached at all. */
   lost(tag: number, dialled: boolean, text: string): void;
-  letGo(tag: number): void;
+  /** A link is done with a packet. */
+  letGo(link: FollowerLink, tag: number): void;
   /** No earlier packet of its connection has failed. */
   mayBeSent(tag: number): boolean;
   /** Some link has something to send: `flush` soon. */
@@ -68,6 +70,8 @@ export class FollowerLinks implements LinkOwner, Staging {
   readonly #lossListener: LossListener;
   /** By index of the client connection. */
   readonly #byConnection = new Map<number, ConnectionLinks>();
+  /** By address; as long as there is a link to it. */
+  readonly #shares = new Map<string, FollowerShare>();
   #scheduled: FollowerLink[] = [];
   readonly #told = new WeakSet<FollowerLink>();
   #sweeper: NodeJS.Timeout | null = null;
@@ -106,7 +110,10 @@ export class FollowerLinks implements LinkOwner, Staging {
   }
 
   #dial(all: FollowerLink[], address: string): FollowerLink {
-    const link = new FollowerLink(address, this);
+    const share = this.#shares.get(address) ?? new FollowerShare();
+    this.#shares.set(address, share);
+    share.links++;
+    const link = new FollowerLink(address, share, this);
     this.open++;
     all.push(link);
     this.#sweeper ??= setInterval(() => this.#sweep(), SWEEP_MS).unref();
@@ -166,8 +173,8 @@ export class FollowerLinks implements LinkOwner, Staging {
     this.#listener.lost(tag, loss !== LOSS.dial, text);
   }
 
-  letGo(tag: number): void {
-    this.#listener.letGo(tag);
+  letGo(link: FollowerLink, tag: number): void {
+    this.#listener.letGo(link, tag);
   }
 
   mayBeSent(tag: number): boolean {
@@ -181,7 +188,8 @@ export class FollowerLinks implements LinkOwner, Staging {
     this.#listener.wake();
   }
 
-  closed(_link: FollowerLink): void {
+  closed({ address, share }: FollowerLink): void {
+    if (--share.links === 0) this.#shares.delete(address);
     this.open--;
     if (this.open > 0 || this.#sweeper === null) return;
     clearInterval(this.#sweeper);

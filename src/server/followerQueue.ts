@@ -51,6 +51,15 @@ export class FollowerQueue {
     this.#handed++;
   }
 
+  /** The first packet that waits is taken out: it is not to be sent any more. Those behind it move up, which costs a step for each; only after failures. */
+  passOver(): number {
+    const tag = this.waiting;
+    const mask = this.#tags.length - 1;
+    this.#end--;
+    for (let at = this.#handed; at < this.#end; at++) this.#tags[at & mask] = this.#tags[(at + 1) & mask]!;
+    return tag;
+  }
+
   /** The first `count` packets have left this process. */
   left(count: number): void {
     this.#left = count;

@@ -17,7 +17,7 @@ import { FollowerLinks, type LinkListener, type LossListener } from './followerL
 import type { NetworkThread } from './networkThread.js';
 import { TAG } from './pending.js';
 import { EFFECT, OUTCOME, Replication } from './replication.js';
-import type { WorkerPort } from './workerPort.js';
+import { OWN_SHARE_USED, type WorkerPort } from './workerPort.js';
 
 /** What forwarding is made of, beside the network thread's own parts. */
 export interface ForwardingParts {
@@ -35,18 +35,23 @@ export class Forwarding implements LinkListener {
   readonly links: FollowerLinks;
   readonly #net: NetworkThread;
   readonly #replication: Replication;
-  /** By tag: where it goes; and the worker's error text, which comes in pieces. */
+  /** By tag: where it goes, and 1 when it was given to those links; and the worker's error text, which comes in pieces. */
   readonly #links: (readonly FollowerLink[] | null)[];
+  readonly #forwarded: Uint8Array;
   readonly #texts: (Uint8Array | null)[];
   readonly #codes: Uint8Array;
+  /** By tag: 1 where a follower's failure, if it is the answer, is told without the request's Arg. */
+  readonly #withoutArg: Uint8Array;
 
   constructor(net: NetworkThread, parts: ForwardingParts) {
     const { capacity } = net.pending;
     this.#net = net;
     this.#replication = new Replication(capacity);
     this.#links = new Array<readonly FollowerLink[] | null>(capacity).fill(null);
+    this.#forwarded = new Uint8Array(capacity);
     this.#texts = new Array<Uint8Array | null>(capacity).fill(null);
     this.#codes = new Uint8Array(capacity);
+    this.#withoutArg = new Uint8Array(capacity);
     const { pending, buffers, slab } = net;
     const slotOffset = (slot: number): number => slab.payloadOffset(slot);
     const clockMs = (): number => net.clockMs();
@@ -68,15 +73,38 @@ export class Forwarding implements LinkListener {
     return this.links.linksTo(index, addresses);
   }
 
-  /** A packet was dispatched to its worker: it goes to `links` too, now or when the worker has given out its id or place. */
-  begin(tag: number, header: PacketHeader, links: readonly FollowerLink[]): void {
+  /**
+   * Whether a packet that has got `slot` may wait for these followers too, none of which may hold more than its share: 0 when it may. Else OWN_SHARE_USED: their answers are waited for; or -1: maybe clients are, that
+   * have sent a part of a packet.
+   */
+  refusal(links: readonly FollowerLink[], slot: number, port: WorkerPort): number {
+    const { slab } = this.#net;
+    for (const { share } of links) {
+      if (!share.admits(slab, slot, port)) return share.unsent > 0 ? -1 : OWN_SHARE_USED;
+    }
+    return 0;
+  }
+
+  /** A tag was taken for a packet that `links` are to get. */
+  hold(tag: number, links: readonly FollowerLink[], port: WorkerPort): void {
+    const { pending, slab } = this.#net;
+    pending.followers[tag] = links.length;
+    this.#links[tag] = links;
+    this.#forwarded[tag] = 0;
+    for (const { share } of links) {
+      share.hold(slab, pending.slot[tag]!, port);
+      share.unsent++;
+    }
+  }
+
+  /** A packet was dispatched to its worker: it goes to its links too, now or when the worker has given out its id or place. */
+  begin(tag: number, header: PacketHeader): void {
     const { pending } = this.#net;
     // The reply queue and the worker.
     pending.holds[tag] = 2;
     pending.forwardBytes[tag] = header.size;
-    this.#links[tag] = links;
     const assigns = header.opcode === OP.createExtent || header.extentType === TINY;
-    this.#apply(tag, this.#replication.begin(tag, links.length, assigns));
+    this.#apply(tag, this.#replication.begin(tag, pending.followers[tag]!, assigns));
   }
 
   /** The worker's descriptor `at` about a forwarded packet. Returns whether that was the packet's end at the worker. */
@@ -96,15 +124,15 @@ export class Forwarding implements LinkListener {
         pending.state[tag] = TAG.done;
         pending.resultCode[tag] = RESULT_SKIPPED;
       }
-      this.#apply(tag, this.#replication.abandoned(tag));
-      this.letGo(tag);
+      this.#apply(tag, this.#replication.skipped(tag));
+      this.#net.releaseTag(tag);
     } else if (code === RESULT.ok) {
       if (this.#replication.outcome(tag) === OUTCOME.open) {
         pending.answered(tag, port.replies, at);
         pending.state[tag] = TAG.replicating;
       }
       this.#apply(tag, this.#replication.endedHere(tag, true));
-      this.letGo(tag);
+      this.#net.releaseTag(tag);
     } else {
       assert(
         i32[i + REPLY_I32.largeBody] === 1,
@@ -125,23 +153,31 @@ export class Forwarding implements LinkListener {
     text.set(piece, offset);
     if (offset + piece.length < text.length) return;
     this.#texts[tag] = null;
-    if (this.#replication.outcome(tag) === OUTCOME.open) {
+    // Also in place of a follower's that was known before: the worker's error comes first (`wire.md` 7.4).
+    if (!this.#replication.isDecided(tag)) {
       pending.resultCode[tag] = this.#codes[tag]!;
       pending.body[tag] = text;
       pending.bodyBytes[tag] = text.length;
     }
     this.#apply(tag, this.#replication.endedHere(tag, false));
-    this.letGo(tag);
+    this.#net.releaseTag(tag);
   }
 
   /** The reply queue gives a packet up that it has not answered. */
   abandoned(tag: number): void {
     this.#apply(tag, this.#replication.abandoned(tag));
-    this.letGo(tag);
+    this.#net.releaseTag(tag);
   }
 
-  /** Nobody holds the tag any more. */
+  /** Nobody holds the tag any more; its slot is still its own. */
   freed(tag: number): void {
+    // Links that never got it do not let go of it.
+    if (this.#forwarded[tag] === 0) {
+      for (const link of this.#links[tag]!) {
+        link.share.unsent--;
+        this.#giveBack(link, tag);
+      }
+    }
     this.#links[tag] = null;
   }
 
@@ -169,7 +205,8 @@ export class Forwarding implements LinkListener {
     this.#failedThere(tag, dialled ? ACTION.receiveFromFollower : ACTION.sendToFollowers, text);
   }
 
-  letGo(tag: number): void {
+  letGo(link: FollowerLink, tag: number): void {
+    this.#giveBack(link, tag);
     this.#net.releaseTag(tag);
   }
 
@@ -213,7 +250,7 @@ export class Forwarding implements LinkListener {
       pending.body[tag] = body;
       pending.bodyBytes[tag] = body.length;
       // As the reference does: its own execution has taken Arg away by then (`wire.md` 3.4).
-      if (action === ACTION.receiveFromFollower) pending.arg[tag] = null;
+      this.#withoutArg[tag] = action === ACTION.receiveFromFollower ? 1 : 0;
     }
     this.#apply(tag, this.#replication.failedThere(tag));
   }
@@ -222,7 +259,9 @@ export class Forwarding implements LinkListener {
     if (effects === EFFECT.none) return;
     const { pending } = this.#net;
     if ((effects & EFFECT.forward) !== 0) {
+      this.#forwarded[tag] = 1;
       for (const link of this.#links[tag]!) {
+        link.share.unsent--;
         pending.holds[tag]!++;
         this.links.push(link, tag);
       }
@@ -230,12 +269,23 @@ export class Forwarding implements LinkListener {
     if ((effects & (EFFECT.settleWhole | EFFECT.settleBroken)) !== 0) {
       this.#settle(tag, (effects & EFFECT.settleWhole) !== 0);
     }
+    if ((effects & EFFECT.fail) !== 0) {
+      assert(pending.state[tag] !== TAG.done, 'a packet that was answered does not fail');
+      pending.state[tag] = TAG.failing;
+      this.#net.fail(this.#connection(tag));
+    }
     if ((effects & EFFECT.answer) === 0) return;
     assert(pending.state[tag] !== TAG.done, 'a packet has one outcome');
     pending.state[tag] = TAG.done;
-    const connection = this.#connection(tag);
-    if (pending.resultCode[tag] !== RESULT.ok) this.#net.fail(connection);
-    this.#net.schedule(connection.replies);
+    if (this.#replication.outcome(tag) === OUTCOME.failedThere && this.#withoutArg[tag] === 1)
+      pending.arg[tag] = null;
+    this.#net.schedule(this.#connection(tag).replies);
+  }
+
+  /** A follower does not hold the packet up any more: another may wait for it. */
+  #giveBack({ share }: FollowerLink, tag: number): void {
+    const { pending, slab } = this.#net;
+    if (share.giveBack(slab, pending.slot[tag]!, this.#net.port(pending.worker[tag]!))) this.#net.freed();
   }
 
   #settle(tag: number, whole: boolean): void {

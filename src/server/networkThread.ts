@@ -120,7 +120,7 @@ export class NetworkThread {
 
   /**
    * Takes a tag and a slot for a request of `connection` to `port` whose body or answer has `bytes`. Below 0 when something is missing: the caller
-   * blocks; OWN_SHARE_USED when it is the share of repair reads. `primary` work may not use the reserves of leaf work; chunks of reads and other leaf work have a reserve each.
+   * blocks; OWN_SHARE_USED when it is the share of repair reads, or of one of the followers (`links`) that the packet goes to. `primary` work may not use the reserves of leaf work; chunks of reads and other leaf work have a reserve each.
    */
   takeTag(
     connection: Connection,
@@ -129,6 +129,7 @@ export class NetworkThread {
     port: WorkerPort,
     bytes: number,
     primary: boolean,
+    links: readonly FollowerLink[] | null = null,
   ): number {
     const background = isRepairReadOp(raw[2]!) ? WORK.background : WORK.leaf;
     const share = primary ? WORK.primary : background;
@@ -137,15 +138,15 @@ export class NetworkThread {
     const leaf = kind === TAG_KIND.packet ? SLOT_KIND.leaf : SLOT_KIND.reply;
     const slot = this.slab.acquire(slotBytes, port.disk, primary ? SLOT_KIND.primary : leaf);
     if (slot < 0) return -1;
-    const tag = this.pending.acquire(connection.index, kind, raw, 0);
+    const refusal = links === null ? 0 : this.forwarding.refusal(links, slot, port);
+    const tag = refusal === 0 ? this.pending.acquire(connection.index, kind, raw, 0) : refusal;
     if (tag < 0) {
       this.slab.release(slot);
-      return -1;
+      return tag;
     }
-    this.pending.slot[tag] = slot;
-    this.pending.worker[tag] = port.index;
-    this.pending.share[tag] = share;
+    this.pending.assign(tag, slot, port.index, share);
     port.admit(share);
+    if (links !== null) this.forwarding.hold(tag, links, port);
     return tag;
   }
 
@@ -173,6 +174,11 @@ export class NetworkThread {
 
   releaseSlot(slot: number): void {
     this.slab.release(slot);
+    this.freed();
+  }
+
+  /** Something was given back: whoever is blocked tries again. */
+  freed(): void {
     this.#released = true;
     if (this.#blocked.length > 0) this.wake();
   }
@@ -190,7 +196,7 @@ export class NetworkThread {
     return this.#parts.ports[index]!;
   }
 
-  /** Writes a request's descriptor; it is published at the end of the turn. `links`: where it is forwarded to, or null. */
+  /** Writes a request's descriptor; it is published at the end of the turn. */
   dispatch(
     connection: Connection,
     tag: number,
@@ -198,9 +204,9 @@ export class NetworkThread {
     header: PacketHeader,
     extentOffset: number,
     bytes: number,
-    links: readonly FollowerLink[] | null = null,
   ): void {
     const { pending } = this;
+    const forwarded = pending.followers[tag]! > 0;
     const slot = pending.slot[tag]!;
     const at = port.requests.reserve(header.remainingFollowers === 0);
     assert(at >= 0, 'a tag was taken only while the ring had room');
@@ -215,7 +221,7 @@ export class NetworkThread {
       extentOffset,
       bytes,
       this.#parts.wallMs(),
-      links !== null,
+      forwarded,
     );
     pending.crc[tag] = header.crc;
     pending.extentId[tag] = header.extentId;
@@ -226,7 +232,7 @@ export class NetworkThread {
     if (port.inFlight++ === 0) port.silentMs = 0;
     this.#inFlight++;
     port.dirty = true;
-    if (links !== null) this.forwarding.begin(tag, header, links);
+    if (forwarded) this.forwarding.begin(tag, header);
     this.wake();
   }
 
@@ -379,7 +385,8 @@ export class NetworkThread {
   failPort(port: WorkerPort, message: string): number {
     let failed = 0;
     for (const connection of this.#connections) {
-      if (connection === undefined || connection.failed) continue;
+      if (connection === undefined || connection.replies.ended) continue;
+      // Also where a failure stands behind it, or a follower's waits for the worker's: neither is answered before it.
       const tag = connection.replies.firstWaitingAt(port.index);
       if (tag < 0) continue;
       failed++;

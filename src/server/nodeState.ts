@@ -22,6 +22,8 @@ import type { WorkerHandle } from './workerHandle.js';
 interface Registered {
   info: AttachedPartition;
   handle: WorkerHandle;
+  /** See `NodeView.attachments`. */
+  attachment: number;
   /** Current replicas: the master's list, or META's as long as there is none. */
   replicas: readonly string[];
 }
@@ -42,6 +44,7 @@ export class NodeState implements NodeView {
   /** Sum of sizes and number of the partitions on each disk: disks are asked for often, and partitions may be 60,000. */
   readonly #allocated: { bytes: number; count: number }[];
   readonly #connectionCount: () => number;
+  #lastAttachment = 0;
   #watcher: PartitionWatcher | null = null;
 
   /** `tables`: one partition table a worker, by worker index. */
@@ -77,7 +80,8 @@ export class NodeState implements NodeView {
     const sum = this.#allocated[handle.disk]!;
     sum.bytes += info.sizeBytes - (present?.info.sizeBytes ?? 0);
     if (present === undefined) sum.count += 1;
-    this.#partitions.set(info.id, { info, handle, replicas: present?.replicas ?? info.hosts });
+    const attachment = present?.attachment ?? ++this.#lastAttachment;
+    this.#partitions.set(info.id, { info, handle, attachment, replicas: present?.replicas ?? info.hosts });
     this.#route(info, handle);
     if (present === undefined) this.#watcher?.attached(repairPartition(info, handle));
     return null;
@@ -115,6 +119,10 @@ export class NodeState implements NodeView {
 
   partitionIds(): number[] {
     return [...this.#partitions.keys()];
+  }
+
+  attachments(): ReadonlyMap<number, number> {
+    return new Map([...this.#partitions].map(([id, { attachment }]) => [id, attachment]));
   }
 
   /** The owner is told too; nobody waits for its answer. */

@@ -11,13 +11,14 @@
 import assert from 'node:assert';
 import { REPLY_F64, REPLY_I32 } from '../partition/messages.js';
 import { HEADER_BYTES } from '../protocol/header.js';
+import { RESULT } from '../protocol/resultCodes.js';
 import type { RingConsumer } from '../shm/ring.js';
 
 /** Room for one raw header, a cache line. */
 const HEADER_STRIDE = 64;
 
-/** Life of a tag. `replicating`: its worker has done it, and followers have not all. */
-export const TAG = { free: 0, waiting: 1, done: 2, abandoned: 3, replicating: 4 } as const;
+/** Life of a tag. `replicating`: its worker has done it, and followers have not all. `failing`: a follower has failed it, and its worker has not ended it. */
+export const TAG = { free: 0, waiting: 1, done: 2, abandoned: 3, replicating: 4, failing: 5 } as const;
 
 /** What a tag stands for: a whole packet, one chunk of a stream read, a packet executed on this thread, or one packet of a stream of unknown length. */
 export const TAG_KIND = { packet: 0, chunk: 1, local: 2, stream: 3 } as const;
@@ -106,6 +107,17 @@ export class PendingTable {
     return tag * HEADER_STRIDE;
   }
 
+  /** Its worker has not ended it, and somebody waits for the answer. */
+  isAtWorker(tag: number): boolean {
+    return this.state[tag] === TAG.waiting || this.state[tag] === TAG.failing;
+  }
+
+  /** It is answered with an error, now or when its worker has ended it. */
+  hasFailed(tag: number): boolean {
+    const state = this.state[tag];
+    return state === TAG.failing || (state === TAG.done && this.resultCode[tag] !== RESULT.ok);
+  }
+
   /** Takes a tag for `connection` and copies the raw header from `source`; -1 when all are taken. */
   acquire(connection: number, kind: number, source: Uint8Array, sourceOffset: number): number {
     if (this.#freeCount === 0) return -1;
@@ -126,6 +138,13 @@ export class PendingTable {
     const at = tag * HEADER_STRIDE;
     for (let i = 0; i < HEADER_BYTES; i++) this.headers[at + i] = source[sourceOffset + i]!;
     return tag;
+  }
+
+  /** The tag is for a request to a worker, with a slot. */
+  assign(tag: number, slot: number, worker: number, share: number): void {
+    this.slot[tag] = slot;
+    this.worker[tag] = worker;
+    this.share[tag] = share;
   }
 
   /** Takes over what a worker's reply, descriptor `at` of its ring, says of a tag. */

@@ -1,9 +1,10 @@
 /**
  * What becomes of a packet on several replicas (`wire.md` 6.3, 7.4): whom it waits for, when it is answered, and with whose result. Pure; used by `forwarding.ts` alone.
  *
- * A packet goes two ways at once, to the disk worker here and to each follower, and is answered when its outcome is known: the worker has failed it (nobody waits for followers then), a follower
- * has, or all have done it. The first failure that is known decides. What ends later changes nothing any more. A packet whose id or place the primary gives out is told to followers only when the worker has
- * said which (`RESULT_ASSIGNED`), and never when it stands behind a failure of its connection.
+ * A packet goes two ways at once, to the disk worker here and to each follower. It is answered when the worker has failed it, whatever followers say; when the worker has done it and all followers have; and when
+ * a follower has failed it (the first that is known decides) and the worker has ended it, because only then is it sure that the worker has no error to tell. From the first failure on nothing behind it is taken or
+ * sent, though its answer may be still to come. A packet whose id or place the primary gives out is told to followers only when the worker has said which (`RESULT_ASSIGNED`), and never when it stands behind a
+ * failure of its connection.
  *
  * By tag, in parallel arrays: nothing is allocated for a packet. Each call gives back what is to be done as bits of EFFECT.
  */
@@ -19,27 +20,31 @@ export const EFFECT = {
   /** The tiny extent that was lent to it is in order on all replicas; or it is not known to be. */
   settleWhole: 4,
   settleBroken: 8,
+  /** It has failed, and is answered now or later: nothing behind it is taken or sent any more. */
+  fail: 16,
 } as const;
 
 /** What is known of a packet as a whole. */
 export const OUTCOME = {
   open: 0,
+  /** A follower has failed it, or is lost; the worker here, whose error would come first, has not ended it. */
+  failing: 1,
   /** Every replica has done it. */
-  acknowledged: 1,
+  acknowledged: 2,
   /** The worker here has failed it. */
-  failedHere: 2,
-  /** A follower has failed it, or is lost. */
-  failedThere: 3,
+  failedHere: 3,
+  /** A follower has failed it, or is lost, and the worker here has not failed it. */
+  failedThere: 4,
   /** Its connection is gone, or it stands behind a failure: nobody is answered. */
-  abandoned: 4,
+  abandoned: 5,
 } as const;
 export type Outcome = (typeof OUTCOME)[keyof typeof OUTCOME];
 
-/** What the worker here has said. `begun`: nothing that followers wait for. */
-const HERE = { unassigned: 0, begun: 1, done: 2 } as const;
+/** What the worker here has said. `begun`: nothing that followers wait for; `ended`: it has done it, failed it or passed it over. */
+const HERE = { unassigned: 0, begun: 1, ended: 2 } as const;
 
 export class Replication {
-  /** Packets without an outcome. */
+  /** Packets whose outcome is not decided: open or failing. */
   open = 0;
   /** By tag: OUTCOME; HERE; followers that have neither done nor failed it; number of the loan that is to be settled, 0: none. */
   readonly #outcome: Uint8Array;
@@ -56,6 +61,11 @@ export class Replication {
 
   outcome(tag: number): Outcome {
     return this.#outcome[tag]! as Outcome;
+  }
+
+  /** What it is answered with, if anybody is answered, is known; nothing that comes later changes it. */
+  isDecided(tag: number): boolean {
+    return this.#outcome[tag]! > OUTCOME.failing;
   }
 
   /** Number of the loan that its settle names. */
@@ -86,43 +96,63 @@ export class Replication {
 
   /** The worker has done it, or failed it. */
   endedHere(tag: number, ok: boolean): number {
-    assert(!ok || this.#here[tag] === HERE.begun, 'a packet is done once, and assigned before');
+    const here = this.#here[tag]!;
+    assert(
+      here === HERE.begun || (here === HERE.unassigned && !ok),
+      'a packet ends once, and is assigned before it is done',
+    );
+    this.#here[tag] = HERE.ended;
     if (!ok) {
       // A local failure has ended the loan already.
       this.#loan[tag] = 0;
       return this.#end(tag, OUTCOME.failedHere);
     }
-    this.#here[tag] = HERE.done;
+    if (this.#outcome[tag] === OUTCOME.failing) return this.#end(tag, OUTCOME.failedThere);
     return this.#awaited[tag] === 0 ? this.#end(tag, OUTCOME.acknowledged) : EFFECT.none;
+  }
+
+  /** The worker has passed it over, because it stands behind a failure or its connection is gone. */
+  skipped(tag: number): number {
+    assert(this.#here[tag] !== HERE.ended, 'a packet ends once');
+    this.#here[tag] = HERE.ended;
+    return this.#outcome[tag] === OUTCOME.failing ? this.#end(tag, OUTCOME.failedThere) : this.abandoned(tag);
   }
 
   /** One follower has done it. */
   answered(tag: number): number {
     this.#take(tag);
-    const all = this.#awaited[tag] === 0 && this.#here[tag] === HERE.done;
-    return all ? this.#end(tag, OUTCOME.acknowledged) : EFFECT.none;
+    const all = this.#awaited[tag] === 0 && this.#here[tag] === HERE.ended;
+    return all && this.#outcome[tag] === OUTCOME.open ? this.#end(tag, OUTCOME.acknowledged) : EFFECT.none;
   }
 
   /** One follower has failed it, or is lost. */
   failedThere(tag: number): number {
     this.#take(tag);
-    return this.#end(tag, OUTCOME.failedThere);
+    if (this.#outcome[tag] !== OUTCOME.open) return EFFECT.none;
+    if (this.#here[tag] === HERE.ended) return this.#end(tag, OUTCOME.failedThere);
+    this.#outcome[tag] = OUTCOME.failing;
+    return EFFECT.fail;
   }
 
   /** Nobody is to be answered any more: its connection is gone, or an earlier packet has failed. */
   abandoned(tag: number): number {
-    return this.#end(tag, OUTCOME.abandoned) & ~EFFECT.answer;
+    return this.#end(tag, OUTCOME.abandoned);
   }
 
   #take(tag: number): void {
     assert(this.#awaited[tag]! > 0, 'each follower answers a packet once');
+    assert(this.#here[tag] !== HERE.unassigned, 'followers know a packet that was assigned');
     this.#awaited[tag]!--;
   }
 
   #end(tag: number, outcome: Outcome): number {
-    if (this.#outcome[tag] !== OUTCOME.open) return EFFECT.none;
+    if (this.isDecided(tag)) return EFFECT.none;
+    const before = this.#outcome[tag];
     this.#decide(tag, outcome);
-    return EFFECT.answer | this.#settle(tag, outcome === OUTCOME.acknowledged);
+    if (outcome === OUTCOME.acknowledged) return EFFECT.answer | this.#settle(tag, true);
+    const settle = this.#settle(tag, false);
+    if (outcome === OUTCOME.abandoned) return settle;
+    return EFFECT.answer | settle | (before === OUTCOME.open ? EFFECT.fail : EFFECT.none);
   }
 
   #decide(tag: number, outcome: Outcome): void {

@@ -93,11 +93,12 @@ export class ReplyQueue {
     this.count++;
   }
 
-  /** The first request in the queue that worker `port` still has; -1: none. */
+  /** The first request that worker `port` still has and that is to be answered; -1: none. What stands behind a failure is not. */
   firstWaitingAt(port: number): number {
     const { pending } = this.#net;
-    for (let tag = this.#head; tag >= 0; tag = pending.next[tag]!) {
-      if (pending.state[tag] === TAG.waiting && pending.worker[tag] === port) return tag;
+    for (let tag = this.#head; tag >= 0 && tag !== this.#failTag; tag = pending.next[tag]!) {
+      if (pending.worker[tag] === port && pending.isAtWorker(tag)) return tag;
+      if (pending.hasFailed(tag)) return -1;
     }
     return -1;
   }
@@ -106,8 +107,7 @@ export class ReplyQueue {
   isBehindFailure(tag: number): boolean {
     const { pending } = this.#net;
     for (let at = this.#head; at >= 0 && at !== tag; at = pending.next[at]!) {
-      const failed = pending.state[at] === TAG.done && pending.resultCode[at] !== RESULT.ok;
-      if (failed || at === this.#failTag) return true;
+      if (pending.hasFailed(at) || at === this.#failTag) return true;
     }
     return false;
   }
@@ -118,9 +118,8 @@ export class ReplyQueue {
     if (this.count === 0 && !this.ended) this.#socket.end();
   }
 
-  /** The request `tag` is answered with an error when its turn comes, without waiting for its worker. */
+  /** The request `tag`, as `firstWaitingAt` has found it, is answered with an error when its turn comes, without waiting for its worker. */
   failAt(tag: number, resultCode: number, body: Uint8Array): void {
-    if (this.#failTag >= 0) return;
     this.#failTag = tag;
     this.#failCode = resultCode;
     this.#failBody = body;

@@ -15,7 +15,7 @@ export const WORK = {
 } as const;
 /** Most background requests at a worker: 2 MiB on their way keep any disk busy. */
 const BACKGROUND_MAX = 16;
-/** Instead of a tag: background work has used up its own share. */
+/** Instead of a tag: background work, or what waits for one follower, has used up its own share. */
 export const OWN_SHARE_USED = -2;
 
 /** Background requests that each of `workers` may have, so that all of them together take a quarter of `slots`, the slots of their size, at most. */
@@ -80,9 +80,14 @@ export class WorkerPort {
     this.#most = [memory.requestsMax, memory.requestsMax / 2, backgroundMax];
   }
 
-  /** Whether another request may be taken on: the rings always have room for what was. Primary work gets half at most, background work a few. */
+  /** Requests that may be taken on: the rings always have room for what was. Primary work gets half at most, background work a few. */
+  room(work: number): number {
+    return Math.min(this.#requestsMax - this.#admitted, this.#most[work]! - this.#admittedOf[work]!);
+  }
+
+  /** Whether another request may be taken on. */
   admits(work: number): boolean {
-    return this.#admitted < this.#requestsMax && this.#admittedOf[work]! < this.#most[work]!;
+    return this.room(work) > 0;
   }
 
   admit(work: number): void {

@@ -219,6 +219,19 @@ export class Slab {
     return this.classBytes[this.slotClass[handle]!]!;
   }
 
+  /** Index of the slot's size class. */
+  classOf(handle: number): number {
+    return this.slotClass[handle]!;
+  }
+
+  /** What is left beside the slot for its kind of work: slots of its class, bytes of its disk's quota. */
+  classRoom(handle: number): number {
+    return this.classShares[this.slotClass[handle]!]!.room(this.slotKind[handle]! as SlotKind);
+  }
+  diskRoom(handle: number): number {
+    return this.diskShares[this.slotDisk[handle]!]!.room(this.slotKind[handle]! as SlotKind);
+  }
+
   /** Who may touch the slot now. */
   owner(handle: number): SlotOwner {
     return this.owners[handle]! as SlotOwner;

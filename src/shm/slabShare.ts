@@ -39,15 +39,19 @@ export class SlabShare {
     return this.used[kind]!;
   }
 
-  /** True when `amount` more for `kind` keeps the rule. Changes nothing. */
-  fits(amount: number, kind: SlotKind): boolean {
+  /** How much more the rule leaves for `kind`; below zero when its limit was lowered. */
+  room(kind: SlotKind): number {
     const used = this.used;
     const reserve = Math.floor(this.limit / 4);
-    let room = this.limit - this.inUse() - amount;
+    let room = this.limit - this.inUse();
     if (kind !== SLOT_KIND.leaf) room -= Math.max(0, reserve - used[SLOT_KIND.leaf]!);
     if (kind !== SLOT_KIND.reply) room -= Math.max(0, reserve - used[SLOT_KIND.reply]!);
-    if (room < 0) return false;
-    return kind !== SLOT_KIND.primary || used[SLOT_KIND.primary]! + amount <= this.limit / 2;
+    return kind === SLOT_KIND.primary ? Math.min(room, this.limit / 2 - used[kind]!) : room;
+  }
+
+  /** True when `amount` more for `kind` keeps the rule. */
+  fits(amount: number, kind: SlotKind): boolean {
+    return amount <= this.room(kind);
   }
 
   /** Books `amount` (below zero: gives back) for `kind`. */

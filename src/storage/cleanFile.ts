@@ -19,7 +19,7 @@ const ENTRIES_AT = 64;
 export const CLEAN_ID_MAX = 2 ** 26;
 
 /** What an entry says of its extent. */
-export const CLEAN_KIND = { clean: 1, damaged: 2, broken: 3, healing: 4 } as const;
+export const CLEAN_KIND = { clean: 1, damaged: 2, broken: 3, healing: 4, healingSeveral: 5 } as const;
 export type CleanKind = (typeof CLEAN_KIND)[keyof typeof CLEAN_KIND];
 
 const MAGIC = new TextEncoder().encode('EXTENTDC');
@@ -102,7 +102,12 @@ function headerCheck(bytes: Uint8Array): number {
   return native.crc32(bytes.subarray(16, CLEAN_HEADER_BYTES), first);
 }
 
-/** One entry. Sizes in bytes, `mtimeMs` whole ms; of kind `healing` a `healingMark` stands in its place. */
+/** Blocks that one entry can name: ten bits each and a count, in a number that is exact. */
+export const HEALING_BLOCKS_MAX = 5;
+const BLOCK_NUMBERS = 1024;
+const COUNT_AT = BLOCK_NUMBERS ** HEALING_BLOCKS_MAX;
+
+/** One entry. Sizes in bytes, `mtimeMs` whole ms; of kind `healing` a `healingMark` stands in its place, of kind `healingSeveral` a `severalMark`. */
 export interface CleanEntry {
   kind: CleanKind;
   sizeBytes: number;
@@ -114,9 +119,26 @@ export function healingMark(block: number, crc: number): number {
   return block * 2 ** 32 + crc;
 }
 
-/** The block that an entry of kind `healing` names. */
-export function healingBlock({ mtimeMs }: CleanEntry): number {
-  return Math.floor(mtimeMs / 2 ** 32);
+/** Stands for mtime in an entry of kind `healingSeveral`: the blocks, at most `HEALING_BLOCKS_MAX`. */
+export function severalMark(blocks: readonly number[]): number {
+  assert(blocks.length > 0 && blocks.length <= HEALING_BLOCKS_MAX, 'an entry names up to five blocks');
+  assert(
+    blocks.every((block) => block >= 0 && block < BLOCK_NUMBERS),
+    'an extent has at most 1024 blocks',
+  );
+  return blocks.reduceRight((mark, block) => mark * BLOCK_NUMBERS + block, 0) + blocks.length * COUNT_AT;
+}
+
+/** The blocks that an entry of a kind of healing names. */
+export function healingBlocks({ kind, mtimeMs }: CleanEntry): readonly number[] {
+  if (kind === CLEAN_KIND.healing) return [Math.floor(mtimeMs / 2 ** 32)];
+  const count = Math.min(HEALING_BLOCKS_MAX, Math.floor(mtimeMs / COUNT_AT));
+  return Array.from({ length: count }, (_, i) => Math.floor(mtimeMs / BLOCK_NUMBERS ** i) % BLOCK_NUMBERS);
+}
+
+/** Whether an entry names blocks that are or were being healed. */
+export function isHealing(kind: CleanKind): boolean {
+  return kind === CLEAN_KIND.healing || kind === CLEAN_KIND.healingSeveral;
 }
 
 /** Writes the entry of an extent at `offset` of `bytes`. */
@@ -145,7 +167,7 @@ export function decodeCleanEntry(
   const view = viewOf(bytes);
   const word = view.getUint32(offset + 4);
   const kind = word >>> SIZE_BITS;
-  if (kind < CLEAN_KIND.clean || kind > CLEAN_KIND.healing) return null;
+  if (kind < CLEAN_KIND.clean || kind > CLEAN_KIND.healingSeveral) return null;
   if (view.getUint32(offset) !== entryCheck(bytes, offset, stamp, extentId)) return null;
   const mtimeMs = view.getUint32(offset + 8) * 2 ** 32 + view.getUint32(offset + 12);
   return { kind: kind as CleanKind, sizeBytes: word % 2 ** SIZE_BITS, mtimeMs };

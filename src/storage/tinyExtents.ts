@@ -63,15 +63,14 @@ export class TinyExtents {
   }
 
   /**
-   * Takes extents for a round of repair: broken ones, those that have been so for longest first; when there are none, available ones, so that each is looked at now and then. A round while no extent is
-   * available takes all it can get, since nothing can be written meanwhile anyway.
+   * Takes extents for a round of repair: all broken ones, which get no appends either way; when there are none, some of the available ones, so that each is looked at now and then and the others stay writable
+   * meanwhile.
    */
   takeForRepair(): number[] {
     if (this.brokenQueue.length === 0) {
       for (const id of this.queue.slice(0, TINY_EXTENTS_TO_REPAIR)) this.move(id, TINY_STATE.broken);
     }
-    const most = this.queue.length === 0 ? TINY_EXTENT_LAST : TINY_EXTENTS_TO_REPAIR;
-    const ids = this.brokenQueue.splice(0, most);
+    const ids = this.brokenQueue.splice(0);
     for (const id of ids) this.states[id] = TINY_STATE.repairing;
     return ids;
   }

@@ -3,7 +3,7 @@
  */
 import { constants } from 'node:fs';
 import { join } from 'node:path';
-import { CLEAN_KIND, decodeStamp, openCleanFile, readCleanEntries } from '../storage/cleanFile.js';
+import { CLEAN_KIND, decodeStamp, isHealing, openCleanFile, readCleanEntries } from '../storage/cleanFile.js';
 import { BASE_BYTES, EXTENT_META_BYTES } from '../storage/extentMeta.js';
 import type { Disk, FolderEntry } from '../storage/io.js';
 import { FILE, isTinyExtent, parseExtentName } from '../storage/layout.js';
@@ -47,7 +47,7 @@ export function readCleanView(disk: Disk, path: string, entries: readonly Folder
     readCleanEntries(disk, fd, header.stamp, ids, (id, { kind, sizeBytes, mtimeMs }) => {
       const file = files.get(id)!;
       const same = file.sizeBytes === sizeBytes && Math.floor(file.mtimeMs) === mtimeMs;
-      const lasting = kind === CLEAN_KIND.broken || kind === CLEAN_KIND.healing;
+      const lasting = kind === CLEAN_KIND.broken || isHealing(kind);
       if (!same && !lasting) return;
       const state = kind === CLEAN_KIND.broken ? 'broken' : kind === CLEAN_KIND.clean ? 'clean' : 'damaged';
       states.set(id, state);

@@ -49,6 +49,7 @@ export class FakeView implements NodeView {
   diskList: DiskInfo[] = [diskOf('/d1'), diskOf('/d2')];
   partitionList: PartitionInfo[] = [];
   connections = 0;
+  readonly #attached = new Map<PartitionInfo, number>();
   readonly created: { request: CreatePartitionRequest; diskPath: string }[] = [];
   readonly deleted: number[] = [];
   /** Put in place of the next outcomes. */
@@ -75,6 +76,13 @@ export class FakeView implements NodeView {
 
   partitionIds(): number[] {
     return this.partitionList.map(({ id }) => id);
+  }
+
+  /** Each object is a partition of its own. */
+  attachments(): ReadonlyMap<number, number> {
+    for (const partition of this.partitionList)
+      if (!this.#attached.has(partition)) this.#attached.set(partition, this.#attached.size + 1);
+    return new Map(this.partitionList.map((partition) => [partition.id, this.#attached.get(partition)!]));
   }
 
   setReplicas(id: number, replicas: readonly string[]): void {

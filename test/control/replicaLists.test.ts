@@ -39,6 +39,29 @@ t.test('the list of the master becomes the current one, and META stays as it was
   await lists.stop();
 });
 
+t.test(
+  'a partition that is deleted and made again between two looks is asked for as a new one',
+  async (t) => {
+    const { view, master, time, lists } = setUp();
+    view.partitionList = [partitionOf(7), partitionOf(8)];
+    master.outcome = async () => ({ ok: true, data: { Hosts: HOSTS } });
+    lists.tick();
+    await settled();
+    t.equal(master.requests.length, 2);
+    view.partitionList = [partitionOf(7), view.partition(8)!];
+    time.nowMs += 1_000;
+    lists.tick();
+    await settled();
+    t.strictSame(view.partition(7)?.replicas, HOSTS);
+    t.strictSame(
+      master.requests.slice(2).map(({ query }) => query!.id),
+      ['7'],
+      'and the other one is not',
+    );
+    await lists.stop();
+  },
+);
+
 t.test('answers without a usable list leave the list that is there', async (t) => {
   const { view, master, time, lists } = setUp();
   view.partitionList = [partitionOf(7)];

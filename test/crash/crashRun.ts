@@ -124,24 +124,26 @@ export class Run {
   }
 
   /** A block with another content than the other replicas have, which is written in halves; `hasChecksum`: and comes to rest. Returns it, and what it is to be. */
-  differing(extentId: number, hasChecksum: boolean): { before: Uint8Array; after: Uint8Array } {
-    const after = pattern(BLOCK_BYTES, 77);
+  differing(extentId: number, hasChecksum: boolean, at = 0): { before: Uint8Array; after: Uint8Array } {
+    const after = pattern(BLOCK_BYTES, 77 + at);
     const before = after.slice();
     // Sectors of two pages, so that there are halves of both.
-    for (const at of [5, 600, 4096 * 3]) before[at]! ^= 1;
+    for (const byte of [5, 600, 4096 * 3]) before[byte]! ^= 1;
     const half = BLOCK_BYTES / 2;
-    this.rig.send({ opcode: OP.syncWrite, extentId }, before.subarray(0, half));
-    this.rig.send({ opcode: OP.syncWrite, extentId, extentOffset: half }, before.subarray(half));
+    for (const part of [0, half]) {
+      const body = before.subarray(part, part + half);
+      this.rig.send({ opcode: OP.syncWrite, extentId, extentOffset: at + part }, body);
+    }
     if (hasChecksum) this.rest();
     else this.go();
     return { before, after };
   }
 
-  /** Block 0 of an extent gets the content of the other replicas. */
-  heal(extentId: number, before: Uint8Array, after: Uint8Array): SentHeal {
-    const fields = { extentId, crc: crc32(after), expectedCrc: crc32(before) };
+  /** The block at `at` of an extent gets the content of the other replicas. */
+  heal(extentId: number, before: Uint8Array, after: Uint8Array, at = 0): SentHeal {
+    const fields = { extentId, extentOffset: at, crc: crc32(after), expectedCrc: crc32(before) };
     const sent = this.rig.send({ opcode: INTERNAL_OP.healBlock, internal: true, ...fields }, after);
-    const heal = { sent, partitionId: 7, extentId, at: 0, before, after, writtenOver: false };
+    const heal = { sent, partitionId: 7, extentId, at, before, after, writtenOver: false };
     this.heals.push(heal);
     return heal;
   }

@@ -151,6 +151,23 @@ export const SCENARIOS: readonly Scenario[] = [
     run: (run) => void healOneBlock(run, false),
   },
   {
+    name: 'a heal is torn, another block of the extent is healed, and then the first one again',
+    run: (run) => {
+      run.createPartition(7);
+      const [id] = run.extents(1);
+      const first = run.differing(id!, false);
+      const second = run.differing(id!, true, BLOCK_BYTES);
+      run.disk.addFault({ call: 'pwrite', path: new RegExp(`/${id}$`), shortBytes: 700, count: 1 });
+      run.heal(id!, first.before, first.after);
+      run.go();
+      run.heal(id!, second.before, second.after, BLOCK_BYTES);
+      run.go();
+      const torn = Uint8Array.from([...first.after.subarray(0, 700), ...first.before.subarray(700)]);
+      run.heal(id!, torn, first.after);
+      run.go();
+    },
+  },
+  {
     name: 'a clean stop',
     settings: { openExtentsMax: 2 },
     run: (run) => {

@@ -252,7 +252,7 @@ const STOP: readonly Failpoint[] = [
   one('stop.close:.extentd.lock', 'the disk is given back', 'nothing', 'the kernel has closed it'),
 ];
 
-/** Calls of a member change. */
+/** Calls of a member change, and synchronous ones of a node that serves. */
 const APPLY: readonly Failpoint[] = [
   ...all(
     ['open', 'truncate', 'write', 'fdatasync', 'rename'].map((call) => `apply.${call}:temporary META`),
@@ -268,6 +268,14 @@ const APPLY: readonly Failpoint[] = [
     'nothing',
     'it stays, and no loader looks at it',
     ['apply.write:temporary META'],
+  ),
+  ...all(
+    ['apply.truncate:tiny'],
+    'what a tiny append that was cut short has left goes',
+    'unavailable',
+    'it stays; the next append overwrites it',
+    ['batch.pwrite:tiny'],
+    'short',
   ),
 ];
 

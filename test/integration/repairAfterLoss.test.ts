@@ -10,7 +10,6 @@ import { untilAnswer } from '../support/until.js';
 
 t.test('pains 9: a follower that has lost its replicas is given the partitions anew', (t) =>
   killUnderLoad(t, {
-    losesDeletes: true,
     async back({ t, trio }) {
       const host = trio.hosts[VICTIM]!;
       const client = trio.client(host);

@@ -2,10 +2,12 @@
  * Long run: simulated replicas with repair, seed after seed.
  *
  *     node dist/test/long/repairSim.js --from 10000 --seeds 100000
+ *     node dist/test/long/repairSim.js --from 10000 --seeds 1000 --twice      each seed twice: both runs must be the same
  *     node dist/test/long/repairSim.js --seed 4711            one run, with the end of its trace
  *
  * Ends with exit code 1 at the first run that shows a bug, and prints the end of its trace.
  */
+import assert from 'node:assert';
 import { parseArgs } from 'node:util';
 import { RunFailed, runSeed } from '../repair/sim/run.js';
 import { type HitName, noHits } from '../repair/sim/world.js';
@@ -15,6 +17,7 @@ const { values } = parseArgs({
     from: { type: 'string', default: '1' },
     seeds: { type: 'string', default: '1000' },
     seed: { type: 'string' },
+    twice: { type: 'boolean', default: false },
     lines: { type: 'string', default: '100' },
   },
 });
@@ -28,6 +31,7 @@ let simulatedMs = 0;
 try {
   for (; seed < first + count; seed += 1) {
     const report = await runSeed(seed);
+    if (values.twice) assert.deepStrictEqual(await runSeed(seed), report, `seed ${seed} gives two runs`);
     for (const [name, hits] of Object.entries(report.hits)) sums[name as HitName] += hits;
     events += report.events;
     simulatedMs += report.simulatedMs;

@@ -269,6 +269,7 @@ t.test('LoadDisk twice: a partition that is attached again changes nothing', asy
   t.equal(state.attach(workers[1]!.handle, attached(7, 0, GiB)), null);
   t.match(state.disks()[1], { allocated: GiB, partitionCount: 1 });
   t.strictSame(state.partition(7)?.replicas, ['10.0.0.2:17310']);
+  t.strictSame([...state.attachments()], [[7, 1]]);
   t.match(
     state.attach(workers[0]!.handle, attached(7, 0, GiB)),
     /^partition 7 is on \/d1 too; this copy is ignored$/,

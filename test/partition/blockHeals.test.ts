@@ -2,87 +2,30 @@
  * A block gets the content of the other replicas (docs/repair.md "Healing"): compare-and-swap, order with writes and reads, what becomes of slot, entry and finding, and every call that can fail.
  */
 import { crc32 } from 'node:zlib';
-import t, { type Test } from 'tap';
+import t from 'tap';
 import { INTERNAL_OP } from '../../src/partition/internalOps.js';
-import { readFindings } from '../../src/partition/internalRecords.js';
 import { OP } from '../../src/protocol/opcodes.js';
 import { EXTENT_FLAG } from '../../src/storage/extentTable.js';
 import { BLOCK_BYTES } from '../../src/storage/layout.js';
-import { ask, FOLDER, follower, list, piece, send, storeOf } from './internalRig.js';
-import type { SimRig } from './simRig.js';
+import {
+  content,
+  damage,
+  findings,
+  GOOD,
+  heal,
+  ID,
+  isBytes,
+  read,
+  rest,
+  rigWithExtent,
+  sendHeal,
+  slot,
+} from './healRig.js';
+import { ask, FOLDER, list, piece, storeOf } from './internalRig.js';
 import { pattern, type Sent } from './storeRig.js';
-import { slotsOf, wrongTrustedSlots } from './trustedSlots.js';
+import { wrongTrustedSlots } from './trustedSlots.js';
 
-const ID = 1025;
 const CHANGED = /the block has changed since it was voted on$/;
-const GOOD = [pattern(BLOCK_BYTES, 1), pattern(BLOCK_BYTES, 2), pattern(5000, 3)];
-
-/** A follower whose extent 1025 has two blocks and a part of a third. */
-function rigWithExtent(threaded = false): SimRig {
-  const rig = follower();
-  rig.threaded = threaded;
-  ask(rig, INTERNAL_OP.createExtent, { extentId: ID });
-  for (const [block, body] of GOOD.entries()) piece(rig, ID, block * BLOCK_BYTES, body, { extentType: 1 });
-  rig.run();
-  return rig;
-}
-
-/** The disk has changed a byte of a block; returns what the block is now. */
-function damage(rig: SimRig, block: number): Uint8Array {
-  const bad = GOOD[block]!.slice();
-  bad[77]! ^= 4;
-  const fd = rig.sim.open(`${FOLDER}/${ID}`, 2, 0);
-  rig.sim.write(fd, bad.subarray(77, 78), block * BLOCK_BYTES + 77);
-  rig.sim.fdatasync(fd);
-  rig.sim.close(fd);
-  return bad;
-}
-
-function sendHeal(rig: SimRig, block: number, against: Uint8Array, body = GOOD[block]!): Sent {
-  const fields = { extentId: ID, extentOffset: block * BLOCK_BYTES, crc: crc32(body) };
-  return send(rig, INTERNAL_OP.healBlock, { ...fields, expectedCrc: crc32(against) }, body);
-}
-
-function heal(rig: SimRig, block: number, against: Uint8Array, body = GOOD[block]!): Sent {
-  const sent = sendHeal(rig, block, against, body);
-  rig.run();
-  return sent;
-}
-
-function read(rig: SimRig, block: number): Sent {
-  const sent = rig.sendRead(ID, block * BLOCK_BYTES, GOOD[block]!.length);
-  rig.run();
-  return sent;
-}
-
-function content(rig: SimRig, block: number): Uint8Array {
-  const from = block * BLOCK_BYTES;
-  return rig.sim.content(`${FOLDER}/${ID}`).slice(from, from + GOOD[block]!.length);
-}
-
-function slot(rig: SimRig, block: number): number {
-  return slotsOf(rig, storeOf(rig), ID).getUint32(block * 4);
-}
-
-function findings(rig: SimRig): unknown[] {
-  const page = ask(rig, INTERNAL_OP.listFindings);
-  if (!page.ok || page.extentOffset !== -1) throw new Error(page.error);
-  return readFindings(page.body);
-}
-
-/** `t.same` of a block takes half a second. */
-function isBytes(test: Test, found: Uint8Array, wanted: Uint8Array, name = 'the bytes'): void {
-  test.equal(Buffer.compare(found, wanted), 0, name);
-}
-
-/** Ten minutes pass; the checksum job does what is due. */
-function rest(rig: SimRig): void {
-  rig.simClock.advance(601_000);
-  for (let tick = 0; tick < 4; tick += 1) {
-    rig.stores.tick();
-    rig.run();
-  }
-}
 
 for (const threaded of [false, true]) {
   t.test(
@@ -318,52 +261,6 @@ t.test(
     t.equal(Buffer.compare(reads[0]!.body, pattern(BLOCK_BYTES, 50)), 0);
   },
 );
-
-t.test('a heal that a crash has interrupted: the block is damaged until it is healed again', async (t) => {
-  const good = pattern(BLOCK_BYTES, 50);
-  const rig = rigWithExtent();
-  rest(rig);
-  rig.sim.addFault({ call: 'pwrite', path: new RegExp(`/${ID}$`), shortBytes: 60_000, count: 1 });
-  t.notOk(heal(rig, 0, GOOD[0]!, good).ok);
-  const next = rig.next(rig.sim.processEnd(1));
-  t.same([...storeOf(next).unhealed], [[ID, 0]]);
-  t.match(read(next, 0).error, /damaged/);
-  t.ok(read(next, 1).ok);
-  rest(next);
-  t.match(read(next, 0).error, /damaged/, 'a comparison does not take it for a slot that a crash has left');
-  t.same(findings(next), [{ extentId: ID, kind: 'damaged', blocks: [0] }]);
-  const looks = [0, 1].map((block) =>
-    ask(next, INTERNAL_OP.readBlock, { extentId: ID, extentOffset: block * BLOCK_BYTES, size: BLOCK_BYTES }),
-  );
-  t.same(
-    looks.map(({ op }) => op.holeBytes),
-    [1, 0],
-    'its stored checksum is the one that was voted on',
-  );
-  t.match(heal(next, 1, GOOD[1]!).error, /block 0 of the extent is to be healed first/);
-  t.ok(heal(next, 0, content(next, 0), good).ok);
-  rest(next);
-  t.same(findings(next), []);
-  isBytes(t, read(next, 0).body, good);
-  t.same([...storeOf(next.next(next.sim.processEnd(1))).unhealed], []);
-});
-
-t.test('what is written over a block whose heal was interrupted is what counts', async (t) => {
-  const rig = rigWithExtent();
-  rig.sim.addFault({ call: 'pwrite', path: new RegExp(`/${ID}$`), shortBytes: 60_000, count: 1 });
-  t.notOk(heal(rig, 0, GOOD[0]!, pattern(BLOCK_BYTES, 50)).ok);
-  const next = rig.next(rig.sim.processEnd(1));
-  const newer = pattern(BLOCK_BYTES, 60);
-  const sent = next.send({ opcode: OP.syncWrite, extentId: ID }, newer);
-  next.run();
-  t.ok(sent.ok);
-  for (const rig2 of [next, next.next(next.sim.powerLoss(1))]) {
-    rest(rig2);
-    t.same(storeOf(rig2).unhealed.size, 0);
-    isBytes(t, read(rig2, 0).body, newer);
-    t.same(findings(rig2), []);
-  }
-});
 
 t.test('a heal in a folder that has no EXTENT_CLEAN begins one', async (t) => {
   const rig = rigWithExtent();

@@ -3,6 +3,7 @@
  */
 import t from 'tap';
 import { DELETES_RUNNING_MAX } from '../../src/partition/deletePath.js';
+import { INTERNAL_OP } from '../../src/partition/internalOps.js';
 import { OP } from '../../src/protocol/opcodes.js';
 import { BLOCK_BYTES } from '../../src/storage/layout.js';
 import { ROOT, run, SimRig } from './simRig.js';
@@ -49,16 +50,48 @@ t.test('a deleted extent is unknown to all but creates; deleting it again is suc
   const rig = withExtents(1);
   t.ok(run(rig, sendDelete(rig, 1025)).ok);
   t.ok(run(rig, sendDelete(rig, 1025)).ok);
-  t.ok(run(rig, sendDelete(rig, 4711)).ok, 'an extent that never was');
+  t.ok(run(rig, sendDelete(rig, 4711)).ok, 'an extent that never was here');
+  t.ok(run(rig, sendDelete(rig, 4711)).ok);
+  t.ok(run(rig, sendDelete(rig, Number.MAX_SAFE_INTEGER)).ok, 'no extent can have this id');
   t.ok(run(rig, sendDelete(rig, 5)).ok, 'a tiny one under the normal type: nothing happens');
   t.ok(rig.sim.node(`${FOLDER}/5`));
-  t.equal(listed(rig), '0000000000000401', 'listed once');
+  t.equal(listed(rig), '00000000000004010000000000001267', 'each is listed once');
   t.equal(run(rig, rig.sendRead(1025, 0, 1)).error, 'ActionStreamRead_extent does not exist');
   t.equal(run(rig, rig.sendWrite(1025, 0, pattern(1, 1))).error, 'ActionWrite:_extent does not exist');
   rig.partitions.get(7)!.hosts = ['a:1', 'b:1'];
   t.equal(run(rig, rig.sendCreate({ extentId: 1025 })).error, 'ActionCreateExtent:_extent already exists');
   const list = run(rig, rig.send({ opcode: OP.getAllWatermarks }));
   t.equal(Buffer.from(list.body).toString(), '[]');
+});
+
+t.test(
+  'an extent that was not here when it was deleted is not brought by repair, and a primary may give its id',
+  async (t) => {
+    const rig = withExtents(1);
+    rig.partitions.get(7)!.hosts = ['a:1', 'b:1'];
+    t.ok(run(rig, sendDelete(rig, 4711)).ok);
+    const next = rig.next(rig.sim.processEnd(1));
+    const repair = { opcode: INTERNAL_OP.createExtent, internal: true, extentId: 4711 };
+    t.match(run(next, next.send(repair)).error, /deleted/);
+    next.partitions.get(7)!.hosts = ['a:1', 'b:1'];
+    t.ok(run(next, next.sendCreate({ extentId: 4711 })).ok);
+    t.ok(run(next, next.sendWrite(4711, 0, pattern(10, 1))).ok);
+    rig.sim.addFault({ call: 'fdatasync', path: /NORMALEXTENT_DELETE$/, errno: 28, count: 1 });
+    t.notOk(run(rig, sendDelete(rig, 4712)).ok, 'a delete that cannot be recorded is none');
+  },
+);
+
+t.test('an unknown extent that is created while its delete waits is left to the next one', async (t) => {
+  const rig = withExtents(1);
+  rig.partitions.get(7)!.hosts = ['a:1', 'b:1'];
+  const removed = sendDelete(rig, 4711);
+  rig.turn();
+  const created = rig.sendCreate({ extentId: 4711 });
+  rig.run();
+  t.ok(created.ok);
+  t.equal(removed.error, 'ActionMarkDelete:_try again');
+  for (let i = 0; i < 4; i += 1) t.ok(run(rig, sendDelete(rig, 4711 + i)).ok, 'no place of a delete is lost');
+  t.equal(rig.sim.node(`${FOLDER}/4711`), undefined);
 });
 
 t.test('the record of a deleted extent is forgotten after ten minutes, its id is not', async (t) => {

@@ -150,6 +150,20 @@ t.test('several hosts: nothing is available after a load', async (t) => {
   t.equal(run(rig, rig.sendTinyWrite(body, { remainingFollowers: 1 })).error, NONE_AVAILABLE);
 });
 
+t.test(
+  'pains 9: an append that was cut short inside a page looks complete to nobody, after a restart either',
+  async (t) => {
+    const rig = started(['a:1', 'b:1']);
+    t.ok(dictated(rig, 3, 0, pattern(100, 1)).ok);
+    rig.sim.addFault({ call: 'pwrite', path: /\/3$/, shortBytes: 4096 + 700, count: 1 });
+    t.match(dictated(rig, 3, 4096, pattern(5000, 2)).error, /short write/);
+    t.equal(rig.sim.content(`${FOLDER}/3`).length, 4096, 'nothing of it is left');
+    const next = rig.next(rig.sim.processEnd(1));
+    t.equal(watermark(next, 3), 4096);
+    t.ok(dictated(next, 3, 4096, pattern(5000, 2)).ok);
+  },
+);
+
 t.test('a follower appends where it is told, at the watermark only', async (t) => {
   const rig = started(['a:1', 'b:1']);
   t.ok(dictated(rig, 3, 0, pattern(5000, 1)).ok);

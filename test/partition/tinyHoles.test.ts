@@ -3,6 +3,7 @@
  */
 import t from 'tap';
 import { INTERNAL_OP } from '../../src/partition/internalOps.js';
+import { MISSED_DELETE } from '../../src/partition/internalRecords.js';
 import { OP } from '../../src/protocol/opcodes.js';
 import { crashImages } from '../sim/crashImages.js';
 import { Random } from '../sim/random.js';
@@ -23,6 +24,7 @@ import { pattern } from './storeRig.js';
 
 const MISMATCH = /^ActionRepair:_parameter mismatch error/;
 const LIST = `${FOLDER}/TINYEXTENT_DELETE`;
+const EINTR = 4;
 const EOPNOTSUPP = 95;
 
 function content(rig: SimRig, id: number): Uint8Array {
@@ -73,12 +75,13 @@ t.test('a hole is for the end of a tiny extent alone', async (t) => {
 t.test('bytes that a failed append has left are zeros in the hole, and behind it they stay', async (t) => {
   const rig = follower();
   t.ok(piece(rig, 1, 0, pattern(4096, 1)).ok);
-  rig.sim.addFault({ call: 'pwrite', path: /\/1$/, shortBytes: 15_000, count: 1 });
+  rig.sim.addFault({ call: 'pwrite', path: /\/1$/, shortBytes: 16_384 - 4096, count: 1 });
+  rig.sim.addFault({ call: 'truncate', path: /\/1$/, errno: EINTR, count: 1 });
   t.notOk(piece(rig, 1, 4096, pattern(20_000, 2)).ok);
-  t.same([sizeOf(rig, 1), content(rig, 1).length], [4096, 19_096]);
+  t.same([sizeOf(rig, 1), content(rig, 1).length], [4096, 16_384], 'it could not be taken back');
   t.ok(hole(rig, 1, 4096, 8192).ok);
   t.same(content(rig, 1).subarray(4096, 12_288), new Uint8Array(8192));
-  t.equal(content(rig, 1).length, 19_096, 'a file is not made shorter');
+  t.equal(content(rig, 1).length, 16_384, 'a file is not made shorter');
   t.ok(piece(rig, 1, 12_288, pattern(8192, 3)).ok);
   t.same(content(rig, 1).subarray(12_288), pattern(8192, 3), 'what comes next overwrites it');
   const short = new Uint8Array(rig.sim.content(`${FOLDER}/1`));
@@ -204,9 +207,8 @@ t.test('a missed delete is carried out and recorded in its slot, or behind the l
   t.ok(missedDelete(rig, 1, 8192, 4096, -1).ok);
   t.equal(records().slice(144), '000000000000000100000000000020000000000000001000');
   t.match(describe(rig), { tinyDeletePosition: 72, tinyDeleteEnd: 96 });
-  // Again, and behind the watermark: nothing to do, nothing recorded.
-  t.ok(missedDelete(rig, 1, 8192, 4096, -1).ok);
-  t.ok(missedDelete(rig, 1, 36_864, 10_000, -1).ok);
+  // Behind the watermark: nothing to do, nothing recorded.
+  t.equal(missedDelete(rig, 1, 36_864, 10_000, -1).extentOffset, MISSED_DELETE.beyond);
   t.match(describe(rig), { tinyDeletePosition: 72, tinyDeleteEnd: 96 }, 'no empty slots are left behind');
   for (const [id, offset, size, at] of [
     [1, 100, 50, 0],
@@ -225,6 +227,26 @@ t.test('a missed delete is carried out and recorded in its slot, or behind the l
       `${id} ${offset} ${at}`,
     );
   t.match(ask(rig, INTERNAL_OP.missedDelete, { extentId: 1 }, new Uint8Array(8)).error, MISMATCH);
+});
+
+t.test('a missed delete of what is a hole already is recorded, and nothing is punched', async (t) => {
+  const rig = follower();
+  t.ok(hole(rig, 1, 0, 8192).ok);
+  t.ok(piece(rig, 1, 8192, pattern(4096, 1)).ok);
+  rig.sim.trace.length = 0;
+  const sent = missedDelete(rig, 1, 4096, 4000, 24);
+  t.same([sent.ok, sent.extentOffset], [true, MISSED_DELETE.done]);
+  t.same(
+    rig.sim.trace.filter((line) => /^(punch|pwrite)/.test(line)).length,
+    1,
+    `the record alone: ${rig.sim.trace}`,
+  );
+  const record = '0000000000000001' + '0000000000001000' + '0000000000000fa0';
+  t.equal(Buffer.from(rig.sim.content(LIST)).toString('hex', 24), record);
+  t.match(describe(rig), { tinyDeletePosition: 24, tinyDeleteEnd: 48 });
+  const { sim } = rig;
+  sim.addFault({ call: 'pwrite', path: /TINYEXTENT_DELETE$/, errno: 28, count: 1 });
+  t.notOk(missedDelete(rig, 1, 0, 4096, 48).ok, 'what could not be recorded is not done');
 });
 
 t.test('after a sync the position is that of the first host, never before the own one', async (t) => {

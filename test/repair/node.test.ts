@@ -166,6 +166,26 @@ t.test('what reads wait for gets an answer; of a partition that is gone nobody w
   t.same(judged, [`1025/${2 * 131_072} ${JUDGED.notLooked}`], 'its hosts are not known yet');
 });
 
+t.test('a member that is back has a round of both kinds at once, and a minute of rest then', async (t) => {
+  const { node, peer, counters, clock } = await rig(t);
+  const rounds = (): number[] =>
+    [REPAIR_COUNTER.normalRounds, REPAIR_COUNTER.tinyRounds].map((index) => counters.value(index));
+  peer.answer = (_asked, socket) => {
+    socket.destroy();
+    return [];
+  };
+  node.take({ type: 'hosts', id: 7, hosts: [OWN, peer.address] });
+  await until('it is missed', () => counters.value(REPAIR_COUNTER.absentMembers) === 1);
+  t.same(rounds(), [1, 1]);
+  peer.answer = () => undefined;
+  clock.ms += 61_000;
+  await until('both rounds', () => String(rounds()) === '2,2');
+  await until('nobody is absent', () => counters.value(REPAIR_COUNTER.absentMembers) === 0);
+  t.same(rounds(), [2, 2]);
+  clock.ms += 61_000;
+  await until('the next round', () => String(rounds()) === '3,2');
+});
+
 t.test(
   'an absent member is named and counted, a worker that is gone ends the rounds of its partitions',
   async (t) => {

@@ -43,8 +43,13 @@ t.test('pains 8: a full disk lets one fetch try after a while, and all when it h
   room.full(FULL_MS + 5);
   t.notOk(room.admits(2 * FULL_MS));
   t.ok(room.admits(2 * FULL_MS + 5));
+  room.untried(2 * FULL_MS + 5);
+  t.ok(room.admits(2 * FULL_MS + 5), 'the one that was to try did not come to it: the next one does');
+  t.notOk(room.admits(2 * FULL_MS + 6));
   room.wrote();
   t.ok(room.admits(2 * FULL_MS + 6));
+  room.untried(2 * FULL_MS + 7);
+  t.notOk(room.isFull);
   t.ok(tellsFullDisk('write /d/1: no space left on device'));
   t.ok(tellsFullDisk('ActionWrite:_no space left on the device'));
   t.notOk(tellsFullDisk('write /d/1: input/output error'));

@@ -99,6 +99,24 @@ t.test('lists, sizes and notifications, as the specification has them', async (t
   await until('every question closes its connection', () => open() === 0);
 });
 
+t.test('whether an extent is there is asked by its first byte, as v1.4.0 nodes answer it', async (t) => {
+  const failed = (header: PacketHeader, text: string): Uint8Array =>
+    reply(header, Buffer.from(text), { resultCode: RESULT.notExistErr });
+  const asked: number[] = [];
+  const { address } = await peer(t, (socket, header) => {
+    const { opcode, extentType, extentId, extentOffset, size } = header;
+    asked.push(opcode, extentType, extentOffset, size);
+    if (extentId === 1025) socket.write(reply(header, Uint8Array.of(9), { crc: 1 }));
+    else if (extentId === 1026) socket.write(failed(header, 'ActionStreamRead_extent does not exist'));
+    else socket.write(failed(header, 'ActionStreamRead_EOF'));
+  });
+  const peers = new PeerReplicas(new AbortController().signal, LIMITS);
+  t.equal(await peers.hasExtent(address, 7, 1025), true);
+  t.equal(await peers.hasExtent(address, 7, 1026), false);
+  await t.rejects(peers.hasExtent(address, 7, 1027), /EOF/);
+  t.same(asked.slice(0, 4), [OP.extentRepairRead, 1, 0, 1]);
+});
+
 t.test('pains 10: an answer that is none is an error, and the connection is closed', async (t) => {
   const cases: [name: string, answer: (socket: Socket, header: PacketHeader) => void, message: RegExp][] = [
     [

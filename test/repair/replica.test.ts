@@ -17,7 +17,7 @@ import { type FakeWorker, type Given, portsAndWorkers, repairMemory, type Taken 
 const KiB = 1024;
 
 /** A replica whose worker holds extents in memory, with everything that was asked of it. */
-async function rig(t: Test, intercept: (taken: Taken) => Given | null = () => null) {
+async function rig(t: Test, intercept: (taken: Taken) => Given | null = () => null, room = new DiskRoom()) {
   const { ports, workers } = portsAndWorkers(repairMemory(1, 16, 16));
   const stop = new AbortController();
   const peers = new PeerReplicas(stop.signal);
@@ -33,7 +33,7 @@ async function rig(t: Test, intercept: (taken: Taken) => Given | null = () => nu
     stop.abort();
     sources.close();
   });
-  const replica = new LocalReplica(new OwnReplica(ports, 0, 7), new DiskRoom(), {
+  const replica = new LocalReplica(new OwnReplica(ports, 0, 7), room, {
     ...{ ownAddress: '10.0.0.1:1', sources, pace: new Pace(0, () => 0, stop.signal) },
     nextReqId: () => peers.nextReqId(),
     dial: (address) => peers.dial(address),
@@ -102,6 +102,38 @@ t.test('an extent counts as fetched when it is synced', async (t) => {
   await replica.fetch(peer.entry(1025));
   t.notOk(opcodes(asked).includes(INTERNAL_OP.syncExtent), 'nothing is left to sync');
 });
+
+t.test(
+  'pains 8: on a disk that has room again an extent that exists does not take the try of the fetches',
+  async (t) => {
+    let full = true;
+    const room = new DiskRoom();
+    const { replica, peer, contents } = await rig(
+      t,
+      ({ opcode }) => {
+        if (opcode === INTERNAL_OP.createExtent) return { text: 'ActionRepair:_extent already exists' };
+        return full && opcode === OP.write ? { text: 'ActionWrite:_write: no space left on device' } : null;
+      },
+      room,
+    );
+    const content = pattern(1025, 0, 1000);
+    peer.extents.set(1025, content);
+    contents.set(1025, Buffer.alloc(0));
+    await t.rejects(replica.fetch(peer.entry(1025)), /no space left on device/);
+    full = false;
+    room.untried(performance.now());
+    await t.rejects(replica.create(1025), /already exists/);
+    await replica.fetch(peer.entry(1025));
+    t.ok(contents.get(1025)!.equals(content));
+    room.full(performance.now());
+    room.untried(performance.now());
+    await t.rejects(
+      replica.fetch({ ...peer.entry(1025), size: 2000, source: '127.0.0.1:1' }),
+      /127\.0\.0\.1:1/,
+    );
+    t.ok(room.admits(performance.now()), 'a source that is gone does not take it either');
+  },
+);
 
 t.test('pieces are written in order, with the checksums of the packets', async (t) => {
   const { replica, peer, contents, asked } = await rig(t);

@@ -131,12 +131,17 @@ t.test('a member that does not answer is left out and named; the others are repa
 t.test(
   'tiny extents always come back: good when all hosts agree, bad otherwise, bad when the round fails',
   async (t) => {
-    const agreed = cluster({ 1: 4096, 2: 8192 }, { 1: 4096, 2: 4096 });
-    const first = await round(agreed, [1, 2]);
-    t.same(agreed.replicas[0]!.given, [{ good: [1], bad: [2] }]);
+    const torn = cluster({ 1: 4096, 2: 8192 }, { 1: 4096, 2: 4096 });
+    torn.replicas[1]!.broken.add(2);
+    const first = await round(torn, [1, 2]);
+    t.same(torn.replicas[0]!.given, [
+      { good: [1], bad: [] },
+      { good: [], bad: [2] },
+    ]);
     t.same([first.good, first.bad], [1, 1]);
-    await round(agreed, [2]);
-    t.same(agreed.replicas[0]!.given[1], { good: [2], bad: [] }, 'the next round finds it repaired');
+    torn.replicas[1]!.broken.clear();
+    await round(torn, [2]);
+    t.same(torn.replicas[0]!.given.slice(2), [{ good: [2], bad: [] }], 'the next round repairs it');
     const absent = cluster({ 1: 4096 }, { 1: 4096 }, { 1: 4096 });
     absent.replicas[2]!.listFails = 'gone';
     await round(absent, [1]);
@@ -147,6 +152,50 @@ t.test(
     t.same(broken.replicas[0]!.given, [{ good: [], bad: [1] }]);
   },
 );
+
+t.test(
+  'what was made equal is writable when the round ends, what was equal before it does anything',
+  async (t) => {
+    const two = cluster({ 1: 4096, 2: 8192, 3: 0, 4: 0 }, { 1: 4096, 2: 4096, 3: 4096, 4: 0 });
+    const [primary] = two.replicas;
+    const { notify } = two.peers;
+    two.peers.notify = async (address, task) => {
+      t.same(primary!.given, [{ good: [1, 4], bad: [] }], 'nobody waits for fetches of others');
+      await notify(address, task);
+    };
+    const report = await round(two, [1, 2, 3, 4]);
+    t.same(primary!.given, [
+      { good: [1, 4], bad: [] },
+      { good: [2, 3], bad: [] },
+    ]);
+    t.same([report.good, report.bad, report.entries], [4, 0, 2]);
+  },
+);
+
+t.test('nobody looks again where it cannot help', async (t) => {
+  const lists = async (change: (some: Cluster) => unknown): Promise<number> => {
+    const three = cluster({ 2: 8192 }, { 2: 4096 }, { 2: 8192 });
+    let asked = 0;
+    const { list } = three.peers;
+    three.peers.list = (address, ids) => {
+      asked += 1;
+      return list(address, ids);
+    };
+    change(three);
+    const report = await round(three, [2]);
+    t.same([report.good, report.bad, three.replicas[0]!.given], [0, 1, [{ good: [], bad: [2] }]]);
+    return asked;
+  };
+  const failed = new Error('no reply for 30 minutes');
+  t.equal(
+    await lists(({ peers }) => Object.assign(peers, { notify: () => Promise.reject(failed) })),
+    2,
+    'still at it',
+  );
+  t.equal(await lists(({ replicas }) => Object.assign(replicas[2]!, { listFails: 'gone' })), 2, 'absent');
+  t.equal(await lists(({ replicas }) => replicas[1]!.sizes.delete(2)), 2, 'nothing was to be done');
+  t.equal(await lists(({ replicas }) => replicas[1]!.broken.add(2)), 4);
+});
 
 t.test('a fetch that fails is named, and the others go on', async (t) => {
   const two = cluster({ 1025: 1, 1026: 1 }, { 1025: 5, 1026: 5 });

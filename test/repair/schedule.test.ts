@@ -1,7 +1,7 @@
 /** Whose round is next: order, kinds, bounds, and what becomes of partitions that come and go. */
 import fc from 'fast-check';
 import t from 'tap';
-import { RepairSchedule, ROUND_INTERVAL_MS } from '../../src/repair/schedule.js';
+import { RepairSchedule, ROUND_INTERVAL_MS, roundEnd } from '../../src/repair/schedule.js';
 
 const LIMITS = { perDiskMax: 1, inAllMax: 2 };
 
@@ -12,14 +12,14 @@ t.test(
     t.equal(schedule.next(0), null);
     schedule.add(7, 0, 1000);
     t.same(schedule.next(1000), { partitionId: 7, kind: 'normal' });
-    schedule.ended(7, false, 1500);
+    schedule.ended(7, 'done', 1500);
     t.same(schedule.next(1500), { partitionId: 7, kind: 'tiny' });
-    schedule.ended(7, false, 1600);
+    schedule.ended(7, 'done', 1600);
     t.equal(schedule.next(1600), null);
     t.equal(schedule.wakeInMs(1600), ROUND_INTERVAL_MS - 100);
     const later = 1500 + ROUND_INTERVAL_MS;
     t.same(schedule.next(later), { partitionId: 7, kind: 'normal' });
-    schedule.ended(7, false, later + 1);
+    schedule.ended(7, 'done', later + 1);
     t.equal(schedule.next(later + 1), null, 'the second pair keeps its minute');
     t.same(schedule.next(later + ROUND_INTERVAL_MS), { partitionId: 7, kind: 'tiny' });
   },
@@ -29,11 +29,11 @@ t.test('a round that takes longer than a minute is followed at once, by the othe
   const schedule = new RepairSchedule(LIMITS);
   schedule.add(7, 0, 0);
   schedule.next(0);
-  schedule.ended(7, false, 0);
+  schedule.ended(7, 'done', 0);
   schedule.next(0);
-  schedule.ended(7, false, 0);
+  schedule.ended(7, 'done', 0);
   schedule.next(ROUND_INTERVAL_MS);
-  schedule.ended(7, false, 5 * ROUND_INTERVAL_MS);
+  schedule.ended(7, 'done', 5 * ROUND_INTERVAL_MS);
   t.same(schedule.next(5 * ROUND_INTERVAL_MS), { partitionId: 7, kind: 'tiny' });
 });
 
@@ -42,9 +42,9 @@ t.test('one that was left unfinished goes on, behind those that have waited long
   schedule.add(7, 0, 0);
   schedule.add(8, 0, 5);
   t.match(schedule.next(10), { partitionId: 7 });
-  schedule.ended(7, true, 10);
+  schedule.ended(7, 'unfinished', 10);
   t.match(schedule.next(10), { partitionId: 8 });
-  schedule.ended(8, false, 11);
+  schedule.ended(8, 'done', 11);
   t.same(schedule.next(11), { partitionId: 7, kind: 'normal' }, 'the same kind again');
 });
 
@@ -60,9 +60,9 @@ t.test('disks and the node have bounds; a disk that is busy holds up no other', 
   t.match(schedule.next(9), { partitionId: 1 });
   t.match(schedule.next(9), { partitionId: 3 }, 'the second of disk 0 waits');
   t.equal(schedule.next(9), null, 'two in all');
-  schedule.ended(3, false, 9);
+  schedule.ended(3, 'done', 9);
   t.match(schedule.next(9), { partitionId: 4 });
-  schedule.ended(1, false, 9);
+  schedule.ended(1, 'done', 9);
   t.match(schedule.next(9), { partitionId: 2 });
   t.equal(schedule.running, 2);
 });
@@ -75,13 +75,13 @@ t.test(
     schedule.next(0);
     schedule.remove(1);
     t.equal(schedule.next(0), null);
-    schedule.ended(1, false, 1);
+    schedule.ended(1, 'done', 1);
     t.equal(schedule.size, 0);
     schedule.add(1, 0, 2);
     schedule.next(2);
     schedule.remove(1);
     schedule.add(1, 0, 2);
-    schedule.ended(1, false, 3);
+    schedule.ended(1, 'done', 3);
     t.equal(schedule.size, 1);
     schedule.remove(1);
     schedule.remove(1);
@@ -94,13 +94,51 @@ t.test('who is hastened is due now', async (t) => {
   const schedule = new RepairSchedule(LIMITS);
   schedule.add(1, 0, 0);
   schedule.next(0);
-  schedule.ended(1, false, 0);
+  schedule.ended(1, 'done', 0);
   schedule.next(0);
-  schedule.ended(1, false, 0);
+  schedule.ended(1, 'done', 0);
   t.equal(schedule.next(1), null);
   schedule.hasten(1, 1);
   schedule.hasten(99, 1);
   t.match(schedule.next(1), { partitionId: 1 });
+});
+
+t.test(
+  'one that finds a member back is followed by the other kind at once, and then by a minute',
+  async (t) => {
+    const schedule = new RepairSchedule(LIMITS);
+    const runs = (nowMs: number, kind: 'normal' | 'tiny', end: 'done' | 'memberBack'): void => {
+      t.same(schedule.next(nowMs), { partitionId: 7, kind });
+      schedule.ended(7, end, nowMs + 1);
+    };
+    schedule.add(7, 0, 0);
+    runs(0, 'normal', 'done');
+    runs(1, 'tiny', 'done');
+    runs(1 + ROUND_INTERVAL_MS, 'normal', 'memberBack');
+    runs(2 + ROUND_INTERVAL_MS, 'tiny', 'done');
+    t.equal(schedule.next(1 + 2 * ROUND_INTERVAL_MS), null);
+    runs(2 + 2 * ROUND_INTERVAL_MS, 'normal', 'done');
+    runs(2 + 3 * ROUND_INTERVAL_MS, 'tiny', 'memberBack');
+    runs(3 + 3 * ROUND_INTERVAL_MS, 'normal', 'done');
+  },
+);
+
+t.test('a member is back when it takes part and did not before', async (t) => {
+  const hosts = ['a', 'b', 'c'];
+  for (const [before, now, leftOut, expected] of [
+    ['', '', 0, 'done'],
+    ['', 'b', 0, 'done'],
+    ['b', 'b', 0, 'done'],
+    ['b', '', 0, 'memberBack'],
+    ['b c', 'c', 0, 'memberBack'],
+    ['b', 'c', 0, 'memberBack'],
+    ['d', '', 0, 'done'],
+    ['b', '', 3, 'unfinished'],
+    ['', '', 3, 'unfinished'],
+  ] as const) {
+    const [absentBefore, absent] = [new Set(before.split(' ')), new Set(now.split(' '))];
+    t.equal(roundEnd(leftOut, hosts, absentBefore, absent), expected, `${before} - ${now} - ${leftOut}`);
+  }
 });
 
 t.test('nobody starves: with rounds of any length every partition has its next one in the end', async (t) => {
@@ -117,7 +155,7 @@ t.test('nobody starves: with rounds of any length every partition has its next o
         const ends: { id: number; atMs: number }[] = [];
         for (let now = 0; now < 40 * 200_000; now += 10_000) {
           for (const end of ends.splice(0)) {
-            if (end.atMs <= now) schedule.ended(end.id, false, now);
+            if (end.atMs <= now) schedule.ended(end.id, 'done', now);
             else ends.push(end);
           }
           for (let due = schedule.next(now); due !== null; due = schedule.next(now)) {

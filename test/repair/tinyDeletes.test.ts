@@ -6,7 +6,13 @@ import {
   TINY_DELETE_RECORD_BYTES,
   writeTinyDeleteRecord,
 } from '../../src/protocol/tinyDelete.js';
-import { missedDeletes, NEVER_SYNCED, synced, syncFrom } from '../../src/repair/tinyDeletes.js';
+import {
+  DeferredDeletes,
+  missedDeletes,
+  neverSynced,
+  synced,
+  syncFrom,
+} from '../../src/repair/tinyDeletes.js';
 
 type Slot = [extentId: number, extentOffset: number, sizeBytes: number] | null;
 
@@ -89,19 +95,57 @@ t.test(
   'the first sync with a first host is a whole one, later ones take up what is new, once a day all again',
   async (t) => {
     const day = TINY_DELETE_FULL_SYNC_SECONDS * 1000;
-    t.equal(syncFrom(NEVER_SYNCED, 'a', 0, 5), null, 'nothing was ever deleted there');
-    t.equal(syncFrom(NEVER_SYNCED, 'a', 72, 5), 0);
-    const first = synced(NEVER_SYNCED, 'a', 0, 72, 1000);
-    t.equal(syncFrom(first, 'a', 72, 2000), null);
-    t.equal(syncFrom(first, 'a', 120, 2000), 72);
-    t.equal(syncFrom(first, 'b', 120, 2000), 0, 'offsets of another host mean nothing');
-    const second = synced(first, 'a', 72, 120, 60_000);
-    t.equal(syncFrom(second, 'a', 120, day + 999), null);
+    const none = new DeferredDeletes();
+    t.equal(syncFrom(neverSynced(), 'a', 0, false, 5), null, 'nothing was ever deleted there');
+    t.equal(syncFrom(neverSynced(), 'a', 72, false, 5), 0);
+    const first = synced(neverSynced(), 'a', 0, 72, none, 1000);
+    t.equal(syncFrom(first, 'a', 72, false, 2000), null);
+    t.equal(syncFrom(first, 'a', 120, false, 2000), 72);
+    t.equal(syncFrom(first, 'b', 120, false, 2000), 0, 'offsets of another host mean nothing');
+    const second = synced(first, 'a', 72, 120, none, 60_000);
+    t.equal(syncFrom(second, 'a', 120, false, day + 999), null);
     t.equal(
-      syncFrom(second, 'a', 120, day + 1000),
+      syncFrom(second, 'a', 120, false, day + 1000),
       0,
       'a day after the last whole one, however many parts came since',
     );
-    t.equal(syncFrom(second, 'a', 24, 60_001), null, 'a file that has become shorter');
+    t.equal(syncFrom(second, 'a', 24, false, 60_001), null, 'a file that has become shorter');
+  },
+);
+
+function deferred(...places: [theirs: number, extentId: number, end: number][]): DeferredDeletes {
+  const all = new DeferredDeletes();
+  for (const [theirs, extentId, end] of places)
+    all.add({ record: { extentId, extentOffset: end - 4096, sizeBytes: 4096 }, at: theirs, theirs });
+  return all;
+}
+
+t.test(
+  'what was deferred has its turn when its extent is long enough, from its first record on',
+  async (t) => {
+    const sizes = (...rows: [fileId: number, size: number][]) =>
+      rows.map(([fileId, size]) => ({ fileId, size }));
+    const some = deferred([96, 1, 12_288], [48, 2, 8192], [24, 1, 20_480]);
+    t.equal(some.fromBytes, 24);
+    t.notOk(some.isDue(sizes([1, 8192], [2, 4096], [3, 1 << 30])));
+    t.ok(some.isDue(sizes([1, 12_288], [2, 0])));
+    t.ok(some.isDue(sizes([1, 0], [2, 8192])));
+    t.notOk(new DeferredDeletes().isDue(sizes([1, 1 << 30])));
+    const state = synced(neverSynced(), 'a', 0, 120, some, 1000);
+    t.equal(syncFrom(state, 'a', 120, false, 2000), null);
+    t.equal(syncFrom(state, 'a', 240, false, 2000), 120, 'it does not hold up what is new');
+    t.equal(syncFrom(state, 'a', 120, true, 2000), 24);
+    t.equal(syncFrom(state, 'a', 24, true, 2000), null, 'never behind the end');
+    const later = synced(state, 'a', 120, 240, deferred([144, 3, 4096]), 2000);
+    t.equal(later.deferred.fromBytes, 24, 'those of before still wait');
+    t.ok(later.deferred.isDue(sizes([2, 8192])));
+    t.ok(later.deferred.isDue(sizes([3, 4096])));
+    const after = synced(later, 'a', 24, 240, deferred([48, 2, 8192]), 3000);
+    t.equal(after.deferred.fromBytes, 48);
+    t.notOk(after.deferred.isDue(sizes([1, 20_480], [3, 4096])), 'those that had their turn are gone');
+    t.equal(
+      synced(after, 'b', 0, 240, new DeferredDeletes(), 4000).deferred.fromBytes,
+      Number.POSITIVE_INFINITY,
+    );
   },
 );

@@ -176,7 +176,9 @@ t.test('behind a failure nothing is forwarded and no lent extent stays lent', as
     client.send(append(2, 100, arg, { partitionId: 1, ...tiny }));
     client.send(append(3, 100, arg, { partitionId: 2 }));
     client.send(append(4, 100, arg, { partitionId: 1, ...tiny }));
-    await until('at the workers', () => held.length === 3);
+    await until('at the workers, and the second at the follower', () => {
+      return held.length === 3 && followers[0]!.seen.length === 1;
+    });
     const [first, third] = held.filter(({ port }) => port === 0) as [Seen, Seen];
     const second = held.find(({ port }) => port === 1)!;
     node.answer(second, { code: RESULT.intraGroupNetErr, bodyBytes: 4, text: 'fail' });
@@ -257,16 +259,16 @@ t.test('a full partition, a broken disk and a bad checksum: refused before a fol
 });
 
 t.test(
-  'small packets that a slow follower has not taken reach it whole, and what stands behind a failure not at all',
+  'small packets that a slow follower has not taken reach it whole, what stands behind a failure not at all, and what stands before it all the same',
   async (t) => {
     const held: Seen[] = [];
     const count = 3_000;
-    const limits = { inFlightBytesMax: 1 << 26, inFlightPacketsMax: count };
+    const limits = { inFlightBytesMax: 1 << 26, inFlightPacketsMax: count + 1 };
     const work = (request: Seen): null => {
       held.push(request);
       return null;
     };
-    const options = { work, limits, slots4k: 4 * count, ringSlots: 8_192, replyMs: 30_000 };
+    const options = { work, limits, slots4k: 4 * count, ringSlots: 16_384, replyMs: 30_000 };
     // The second follower is fast: what is staged for it must not get into what the first has not taken.
     await withRig(options, [() => null, ok], async ({ client, arg, node, followers }) => {
       // The first packet makes the connection, which is then not read.
@@ -275,24 +277,34 @@ t.test(
       const [socket] = followers[0]!.sockets;
       socket!.pause();
       const sent: Buffer[] = [];
+      const create = { opcode: OP.createExtent, extentId: 0, extentOffset: 0 };
+      sent.push(Buffer.from(append(count, 8, arg, create)));
       for (let reqId = 1; reqId < count; reqId++) sent.push(Buffer.from(append(reqId, 4000, arg)));
       client.send(Buffer.concat(sent));
-      await until('all are at the worker', () => held.length === count);
+      await until('all are at the worker', () => held.length === count + 1);
+      const [created] = held.splice(1, 1);
       await until('the fast follower has all of them', () => followers[1]!.seen.length === count, 20_000);
       node.answer(held[count - 100]!, { code: RESULT.intraGroupNetErr, bodyBytes: 4, text: 'fail' });
+      // On the link it comes behind what is not sent any more.
+      node.assign(created!, 1026, 0, 0);
       socket!.resume();
       const { seen } = followers[0]!;
-      await until('the follower has all before the failure', () => seen.length >= count - 100, 20_000);
+      await until(
+        'the follower has all before the failure',
+        () => seen.at(-1)?.opcode === OP.createExtent,
+        20_000,
+      );
+      const last = seen.pop()!;
+      t.ok(seen.length < count, `${seen.length} packets were sent`);
       for (const [reqId, { raw }] of seen.entries()) {
         const whole = append(reqId, reqId === 0 ? 10 : 4000, new Uint8Array(0), { remainingFollowers: 0 });
         if (!raw.equals(whole)) throw new Error(`packet ${reqId} is not what was sent`);
       }
-      for (const request of held.slice(0, count - 100)) node.answer(request, honest(request));
-      for (const packet of seen.slice(0, count - 100)) socket!.write(ok(packet));
-      await until('all replies', () => client.replies.length === count - 99, 20_000);
+      for (const request of [created!, ...held.slice(0, count - 100)]) node.answer(request, honest(request));
+      for (const packet of [...seen, last]) socket!.write(ok(packet));
+      await until('all replies', () => client.replies.length === count - 98, 20_000);
       t.equal(client.replies.at(-1)!.body.toString(), 'fail');
       await until('the link is closed', () => node.network.forwarding.links.open === 0);
-      t.ok(seen.length < count, `${seen.length} packets were sent`);
       for (const request of held.slice(count - 99))
         node.answer(request, { code: RESULT_SKIPPED, bodyBytes: 0 });
     });

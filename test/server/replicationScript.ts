@@ -40,7 +40,9 @@ interface Packet {
   replicated: boolean;
   /** What it is answered, when that is known. */
   reply: string;
+  /** It has failed, though its answer may be still to come; and with which text of a follower. */
   failed: boolean;
+  failure: string;
 }
 
 export class ReplicationScript implements ScriptPlayer {
@@ -83,7 +85,7 @@ export class ReplicationScript implements ScriptPlayer {
       case 'here':
         return this.#here(tag, args[1] === 'ok');
       case 'skipped':
-        return this.#apply(tag, this.#replication.abandoned(tag));
+        return this.#apply(tag, this.#replication.skipped(tag));
       case 'undialled':
         return this.#lose(this.#link(args[0]), `ActionSendToFollowers_${args.slice(1).join(' ')}`);
       case 'lost':
@@ -118,7 +120,7 @@ export class ReplicationScript implements ScriptPlayer {
 
   #packet(tag: number, replicated: boolean, assigns: boolean): void {
     if (this.#ended || this.#queue.some(({ failed }) => failed)) return this.#say(`${tag} is not taken`);
-    this.#queue.push({ tag, replicated, reply: '', failed: false });
+    this.#queue.push({ tag, replicated, reply: '', failed: false, failure: '' });
     if (replicated) this.#apply(tag, this.#replication.begin(tag, this.#links.length, assigns));
   }
 
@@ -137,9 +139,11 @@ export class ReplicationScript implements ScriptPlayer {
   #here(tag: number, ok: boolean): void {
     const packet = this.#queue.find((one) => one.tag === tag);
     if (packet !== undefined && !packet.replicated) {
-      return this.#decide(packet, ok ? 'OK' : 'the worker’s error', !ok);
+      packet.failed = !ok;
+      packet.reply = ok ? 'OK' : 'the worker’s error';
+      return;
     }
-    this.#apply(tag, this.#replication.endedHere(tag, ok), ok ? 'OK' : 'the worker’s error');
+    this.#apply(tag, this.#replication.endedHere(tag, ok));
   }
 
   #replied({ queue, loss, name }: Link, text: string | null): void {
@@ -171,18 +175,22 @@ export class ReplicationScript implements ScriptPlayer {
     const { queue, name } = link;
     while (link.up && queue.waits) {
       const tag = queue.waiting;
-      if (this.#replication.outcome(tag) !== OUTCOME.open || this.#isBehindFailure(tag)) return;
+      if (this.#replication.outcome(tag) !== OUTCOME.open || this.#isBehindFailure(tag)) {
+        queue.passOver();
+        continue;
+      }
       queue.handOver(this.#nowMs);
       queue.left(queue.handed);
       this.#say(`to ${name}: ${tag}`);
     }
   }
 
-  #apply(tag: number, effects: number, reply = 'OK'): void {
+  #apply(tag: number, effects: number, failure = ''): void {
     if ((effects & EFFECT.settleWhole) !== 0) this.#say(`loan ${this.#replication.loan(tag)}: whole`);
     if ((effects & EFFECT.settleBroken) !== 0) this.#say(`loan ${this.#replication.loan(tag)}: broken`);
     const packet = this.#queue.find((one) => one.tag === tag);
-    if ((effects & EFFECT.answer) !== 0) this.#decide(packet!, reply, reply !== 'OK');
+    if ((effects & EFFECT.fail) !== 0) Object.assign(packet!, { failed: true, failure });
+    if ((effects & EFFECT.answer) !== 0) packet!.reply = this.#reply(packet!);
     if ((effects & EFFECT.forward) === 0) return;
     for (const link of this.#links) {
       link.queue.push(tag);
@@ -191,9 +199,10 @@ export class ReplicationScript implements ScriptPlayer {
     }
   }
 
-  #decide(packet: Packet, reply: string, failed: boolean): void {
-    packet.reply = reply;
-    packet.failed = failed;
+  #reply({ tag, failure }: Packet): string {
+    const outcome = this.#replication.outcome(tag);
+    if (outcome === OUTCOME.failedHere) return 'the worker’s error';
+    return outcome === OUTCOME.acknowledged ? 'OK' : failure;
   }
 
   /** What is known at the head of the queue is answered; an error ends it. */

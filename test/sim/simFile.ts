@@ -75,6 +75,17 @@ export class SimFile {
     return from.byteLength;
   }
 
+  /** A bit turns on the medium, at a place that holds data: of what is read and of what is durable. Nobody has written, so neither the time nor what is synced changes. */
+  turnBit(offset: number, bit: number): void {
+    const index = Math.floor(offset / SIM_PAGE_BYTES);
+    for (const pages of [this.pages, this.durablePages]) {
+      const page = pages.get(index)?.slice();
+      if (page === undefined) continue;
+      page[offset % SIM_PAGE_BYTES]! ^= 1 << bit;
+      pages.set(index, page);
+    }
+  }
+
   truncate(sizeBytes: number): void {
     for (const index of [...this.pages.keys()]) {
       if (index * SIM_PAGE_BYTES >= sizeBytes) this.removePage(index);

@@ -16,9 +16,13 @@ import {
   decodeCleanHeader,
   encodeCleanEntry,
   encodeCleanHeader,
+  HEALING_BLOCKS_MAX,
+  healingBlocks,
+  healingMark,
   nextStamp,
   openCleanFile,
   readCleanEntries,
+  severalMark,
 } from '../../src/storage/cleanFile.js';
 import { SimRig } from '../partition/simRig.js';
 
@@ -130,4 +134,28 @@ t.test('a file that cannot be begun leaves no descriptor open', async (t) => {
     t.equal(beginCleanFile(sim, '/d', meta, { stamp: STAMP, ownFrom: 1 }), -5, `${fault.call} ${fault.path}`);
     t.equal(sim.openFds(), before);
   }
+});
+
+t.test('an entry names one block with its checksum, or up to five', async (t) => {
+  const blocksOf = (kind: CleanEntry['kind'], mtimeMs: number): readonly number[] => {
+    const bytes = entryBytes({ kind, sizeBytes: 5, mtimeMs }, 1025);
+    return healingBlocks(decodeCleanEntry(bytes, 0, STAMP, 1025)!);
+  };
+  t.same(blocksOf(CLEAN_KIND.healing, healingMark(1023, 0xfffffffe)), [1023]);
+  t.throws(() => severalMark([]), /up to five/);
+  t.throws(() => severalMark([1, 2, 3, 4, 5, 6]), /up to five/);
+  t.throws(() => severalMark([1024]), /at most 1024/);
+  const blocks = fc.array(fc.integer({ min: 0, max: 1023 }), { minLength: 1, maxLength: HEALING_BLOCKS_MAX });
+  const check = fc.check(
+    fc.property(
+      blocks,
+      (all) => String(blocksOf(CLEAN_KIND.healingSeveral, severalMark(all))) === String(all),
+    ),
+  );
+  t.notOk(check.failed, JSON.stringify(check.counterexample));
+  t.equal(
+    blocksOf(CLEAN_KIND.healingSeveral, 2 ** 53 - 1).length,
+    HEALING_BLOCKS_MAX,
+    'whatever stands there',
+  );
 });

@@ -42,7 +42,7 @@ class Model {
 
   takeForRepair(): number[] {
     if (this.broken.length === 0) this.broken.push(...this.available.splice(0, 10));
-    const taken = this.broken.splice(0, this.available.length === 0 ? 64 : 10);
+    const taken = this.broken.splice(0);
     this.repairing.push(...taken);
     return taken;
   }

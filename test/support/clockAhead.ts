@@ -1,16 +1,20 @@
 /**
  * Puts the wall clock of a process ahead while it runs: preloaded into every thread of a node (`--import`), it adds the milliseconds that stand in a file. For what takes minutes of being left alone, as extents
- * do before other replicas are told of them. Monotonic clocks and timers stay as they are, as when an operator sets the clock.
+ * do before other replicas are told of them. Monotonic clocks and timers stay as they are, as when an operator sets the clock. The one thing that a node leaves to chance, when it asks for the hosts of its partitions for the first
+ * time, within 5 s of its start, comes at once if so wanted.
  */
 import { readFileSync } from 'node:fs';
 
 /** Names the file. */
 export const CLOCK_VARIABLE = 'EXTENTD_TEST_CLOCK';
+/** `1`: nothing is left to chance. */
+export const AT_ONCE_VARIABLE = 'EXTENTD_TEST_AT_ONCE';
 /** The file is looked into this often, ms. */
 const LOOK_MS = 20;
 
 const path = process.env[CLOCK_VARIABLE];
 if (path !== undefined) {
+  if (process.env[AT_ONCE_VARIABLE] === '1') Math.random = () => 0;
   const wallMs = Date.now.bind(Date);
   let aheadMs = 0;
   let lookMs = 0;

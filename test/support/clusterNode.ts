@@ -13,6 +13,9 @@ export interface ClusterNodeOptions {
   config?: Record<string, unknown>;
   /** Started again on the disks and ports of this one. */
   again?: ClusterNode;
+  /** Node's own flags, and variables beside those of the test. */
+  execArgv?: string[];
+  env?: Record<string, string>;
 }
 
 export interface ClusterNode {
@@ -30,7 +33,7 @@ export interface ClusterNode {
 
 /** Writes the config and starts the process; it is ready when `process.whenReady()` resolves. */
 export async function startClusterNode(t: Teardown, options: ClusterNodeOptions): Promise<ClusterNode> {
-  const { ip = '127.0.0.1', disks = 1, masters, again } = options;
+  const { ip = '127.0.0.1', disks = 1, masters, again, execArgv = [], env = {} } = options;
   const folder = again?.folder ?? testFolder(t);
   const configPath = join(folder, 'datanode.json');
   const paths = Array.from({ length: disks }, (_, index) => join(folder, `disk${index}`));
@@ -38,7 +41,7 @@ export async function startClusterNode(t: Teardown, options: ClusterNodeOptions)
   const config = again === undefined ? await freshConfig(folder, ip, paths) : readConfig(again.configPath);
   const whole: Record<string, unknown> = { ...config, masterAddr: masters, ...options.config };
   writeFileSync(configPath, JSON.stringify(whole));
-  const process = startProcess(t, { args: ['-c', configPath, '-f'] });
+  const process = startProcess(t, { args: ['-c', configPath, '-f'], execArgv, env });
   const port = Number(whole.port);
   return {
     process,

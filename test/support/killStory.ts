@@ -7,7 +7,6 @@ import { testFolder } from './nodeProcess.js';
 import { sums, Trio } from './trio.js';
 import { until, untilAnswer } from './until.js';
 
-const NODES = [0, 1, 2];
 /** The node that is killed: a follower in both partitions, whose first hosts are the other two. */
 export const VICTIM = 2;
 export const PARTITIONS = [1, 2];
@@ -22,8 +21,6 @@ export interface Scene {
 export interface Story {
   /** Under load. */
   before?(scene: Scene): Promise<void>;
-  /** The victim's replicas are new ones: deletes of ranges that they never had are not recorded there. */
-  losesDeletes?: boolean;
   /** To the victim's disk, while it is down. */
   damage?(scene: Scene): void;
   /** When it is back. */
@@ -49,47 +46,72 @@ export async function moreIsAcknowledged(
   );
 }
 
+/** A test that fails in the middle does not wait for its loads for ever. */
+export function stopWith(t: Test, loads: readonly { stop(): Promise<void> }[]): void {
+  t.teardown(() => Promise.all(loads.map((load) => load.stop())));
+}
+
+/** Both kinds of load have failed since `before` was taken. */
+export async function clientsHaveNoticed(
+  ledgers: readonly Ledger[],
+  before: readonly Ledger['failed'][],
+): Promise<void> {
+  for (const ledger of ledgers) ledger.allowMore();
+  await until('clients have noticed', () =>
+    ledgers.every(({ failed }, i) => failed.normal > before[i]!.normal && failed.tiny > before[i]!.tiny),
+  );
+}
+
 /** Deletes some of what was acknowledged, of each kind. */
-async function deleteSome(t: Test, ledger: Ledger): Promise<void> {
+export async function deleteSome(t: Test, ledger: Ledger): Promise<void> {
   t.ok(await ledger.deleteExtent(ledger.nextExtentWith(1)), 'an extent is deleted');
   const left = ledger.tiny.filter(({ deleted }) => deleted === 'no');
   for (const append of left.slice(0, 5)) t.ok(await ledger.deleteTiny(append), 'a tiny append is deleted');
 }
 
+/** The extent of such a delete, and the delete again. */
+interface DeleteInVain {
+  readonly extentId: number;
+  again(): Promise<void>;
+}
+
 /** A delete that not all replicas can carry out, as long as one of them is down. */
-async function deleteInVain(t: Test, ledger: Ledger): Promise<() => Promise<void>> {
+export async function deleteInVain(t: Test, ledger: Ledger): Promise<DeleteInVain> {
   const id = ledger.nextExtentWith(1);
   t.notOk(await ledger.deleteExtent(id), 'no delete is acknowledged');
   const append = ledger.tiny.find(({ deleted }) => deleted === 'no')!;
   t.notOk(await ledger.deleteTiny(append));
   // Whoever deletes asks until it is done.
-  return async () => {
+  const again = async (): Promise<void> => {
     await untilAnswer('the deletes', async () => {
       const isDone = (await ledger.deleteExtent(id)) && (await ledger.deleteTiny(append));
       return isDone ? true : null;
     });
   };
+  return { extentId: id, again };
 }
 
-/** Equal sizes and content on all nodes, and everything that the ledger has. */
-async function expectEqual(
-  { t, trio, ledgers }: Scene,
-  when: string,
-  recorders: readonly number[],
-): Promise<void> {
+/** Equal sizes and content on all replicas, and everything that the ledgers have. */
+export async function expectEqual({ t, trio, ledgers }: Scene, when: string): Promise<void> {
   for (const ledger of ledgers) {
     const { partitionId } = ledger;
+    const nodes = trio.nodesOf(partitionId);
     const isGone = (): boolean =>
-      NODES.every((node) => [...ledger.deleted].every((id) => !trio.extents(node, partitionId).has(id)));
+      nodes.every((node) => [...ledger.deleted].every((id) => !trio.extents(node, partitionId).has(id)));
     await until('files of deleted extents are gone', isGone);
-    const replicas = NODES.map((node) => trio.extents(node, partitionId));
+    const replicas = nodes.map((node) => trio.extents(node, partitionId));
     const [first, ...others] = replicas.map(sums);
     for (const [i, other] of others.entries())
-      t.strictSame(other, first, `${when}: partition ${partitionId} of node ${i + 2} is that of node 1`);
+      t.strictSame(
+        other,
+        first,
+        `${when}: partition ${partitionId}, replica ${i + 1} is that of its first host`,
+      );
     for (const [i, replica] of replicas.entries())
-      t.equal(ledger.faultOf(replica), null, `${when}: partition ${partitionId} of node ${i + 1}`);
-    const [records, ...otherRecords] = recorders.map((node) => tinyDeletes(trio, node, partitionId));
+      t.equal(ledger.faultOf(replica), null, `${when}: partition ${partitionId}, replica ${i}`);
+    const [records, ...otherRecords] = nodes.map((node) => tinyDeletes(trio, node, partitionId));
     for (const other of otherRecords) t.strictSame(other, records, `${when}: the same tiny deletes`);
+    t.strictSame(ledger.givenTwice(), [], `${when}: nothing is given out twice`);
   }
 }
 
@@ -102,46 +124,28 @@ function tinyDeletes(trio: Trio, node: number, partitionId: number): string[] {
   return [...new Set(records)].sort();
 }
 
-/** Load, a kill, a return, repair, load again; in the end everything that was acknowledged is on every replica, and all are equal. */
-export async function killUnderLoad(t: Test, story: Story): Promise<void> {
-  const trio = await Trio.start(t, testFolder(t), PARTITIONS.length);
-  const ledgers = PARTITIONS.map((id) => new Ledger(trio, id));
-  const scene = { t, trio, ledgers };
-  const recorders = story.losesDeletes ? NODES.filter((node) => node !== VICTIM) : NODES;
-  for (const ledger of ledgers) ledger.start();
-  await moreIsAcknowledged(ledgers, ['normal', 'tiny']);
-  for (const ledger of ledgers) await deleteSome(t, ledger);
-  await moreIsAcknowledged(ledgers, ['normal', 'tiny']);
+/** A round that has found and left nothing wrong. */
+const NOTHING_FAILED = { absent: [], failedTasks: [], failedFetches: [], nonsense: 0 };
 
-  await story.before?.(scene);
-  await trio.kill(VICTIM);
-  const failed = ledgers.map((ledger) => ({ ...ledger.failed }));
-  await until('clients have noticed', () =>
-    ledgers.every(
-      (ledger, i) => ledger.failed.normal > failed[i]!.normal && ledger.failed.tiny > failed[i]!.tiny,
-    ),
+/** Has rounds of a partition run until its replicas are equal and tiny extents are writable. */
+export async function roundsMakeEqual(
+  { t, trio }: Pick<Scene, 't' | 'trio'>,
+  partitionId: number,
+): Promise<void> {
+  const view = await trio.runRoundsUntil(
+    'replicas are equal',
+    partitionId,
+    ({ lastTiny }) => trio.areEqual(partitionId) && lastTiny!.report!.good > 0,
   );
-  const retries = await Promise.all(ledgers.map((ledger) => deleteInVain(t, ledger)));
-  story.damage?.(scene);
-  await trio.bringBack(VICTIM);
-  await story.back?.(scene);
-  // Nobody waits for repair to write to new extents.
-  await moreIsAcknowledged(ledgers, ['normal']);
-  await Promise.all(ledgers.map((ledger) => ledger.stop()));
-  for (const retry of retries) await retry();
+  t.match(view, {
+    lastNormal: { failure: '', report: NOTHING_FAILED },
+    lastTiny: { failure: '', report: NOTHING_FAILED },
+  });
+}
 
-  trio.passTime();
-  const report = { absent: [], failedTasks: [], failedFetches: [], nonsense: 0 };
-  for (const { partitionId } of ledgers) {
-    const view = await trio.runRoundsUntil('replicas are equal', partitionId, ({ lastTiny }) => {
-      const [first, ...others] = NODES.map((node) => JSON.stringify(sums(trio.extents(node, partitionId))));
-      return others.every((other) => other === first) && lastTiny!.report!.good > 0;
-    });
-    t.match(view, { lastNormal: { failure: '', report }, lastTiny: { failure: '', report } });
-  }
-  await story.repaired?.(scene);
-  await expectEqual(scene, 'after repair', recorders);
-
+/** All kinds of load again, of which nothing fails any more, on replicas that are equal afterwards too. */
+export async function loadAgain(scene: Scene): Promise<void> {
+  const { t, ledgers } = scene;
   const failedBefore = ledgers.map(({ failed }) => ({ ...failed }));
   for (const ledger of ledgers) ledger.start();
   await moreIsAcknowledged(ledgers, ['normal', 'tiny']);
@@ -152,6 +156,44 @@ export async function killUnderLoad(t: Test, story: Story): Promise<void> {
     failedBefore,
     'nothing fails any more',
   );
-  await expectEqual(scene, 'at the end', recorders);
+  await expectEqual(scene, 'at the end');
+}
+
+/** Load, a kill, a return, repair, load again; in the end everything that was acknowledged is on every replica, and all are equal. */
+export async function killUnderLoad(t: Test, story: Story): Promise<void> {
+  const trio = await Trio.start(t, testFolder(t), PARTITIONS.length);
+  const ledgers = PARTITIONS.map((id) => new Ledger(trio, id));
+  const scene = { t, trio, ledgers };
+  stopWith(t, ledgers);
+  for (const ledger of ledgers) ledger.start();
+  await moreIsAcknowledged(ledgers, ['normal', 'tiny']);
+  for (const ledger of ledgers) await deleteSome(t, ledger);
+  await moreIsAcknowledged(ledgers, ['normal', 'tiny']);
+
+  await story.before?.(scene);
+  await trio.kill(VICTIM);
+  const failed = ledgers.map((ledger) => ({ ...ledger.failed }));
+  await clientsHaveNoticed(ledgers, failed);
+  const deletes = await Promise.all(ledgers.map((ledger) => deleteInVain(t, ledger)));
+  story.damage?.(scene);
+  await trio.bringBack(VICTIM);
+  await story.back?.(scene);
+  // Nobody waits for repair to write to new extents.
+  await moreIsAcknowledged(ledgers, ['normal']);
+  await Promise.all(ledgers.map((ledger) => ledger.stop()));
+  for (const { again } of deletes) await again();
+
+  trio.passTime();
+  for (const { partitionId } of ledgers) {
+    // One round is enough for tiny extents, however many have failed meanwhile.
+    t.match(await trio.runRounds(partitionId), {
+      lastTiny: { failure: '', report: { ...NOTHING_FAILED, bad: 0 } },
+      tiny: { available: 64, broken: 0 },
+    });
+    await roundsMakeEqual(scene, partitionId);
+  }
+  await story.repaired?.(scene);
+  await expectEqual(scene, 'after repair');
+  await loadAgain(scene);
   t.strictSame(await trio.stop(), [0, 0], 'all end well');
 }

@@ -6,14 +6,21 @@ import { RESULT } from '../../src/protocol/resultCodes.js';
 import { encodeClientMarkDelete } from '../../src/protocol/tinyDelete.js';
 import type { Ask, PacketClient, Reply } from './packetClient.js';
 import { create, pattern, write } from './requests.js';
-import type { Trio } from './trio.js';
 
 /** Appends to a normal extent, in turn: a whole block first, whose checksum is stored with it. */
 const SIZES = [131_072, 20_000, 300, 4_096, 65_000];
+/** Of these lengths one is a sync append, and one in four of the tiny ones. */
+const SYNC_BYTES = 4_096;
 const EXTENT_BYTES = 1 << 20;
 const TINY_SEED = 1 << 24;
 /** What each kind of load may write until more is allowed: what waits for another condition must not fill the disk. */
-const BYTES_MAX = 6 << 20;
+const BYTES_MAX = 3 << 20;
+
+/** Who has the partition, and ways there. */
+export interface Hosts {
+  hostsOf(partitionId: number): string[];
+  client(host: string): PacketClient;
+}
 
 /** An acknowledged tiny append. */
 export interface TinyAppend {
@@ -33,22 +40,26 @@ export class Ledger {
   readonly failed = { normal: 0, tiny: 0 };
   readonly acknowledged = { normal: 0, tiny: 0 };
   readonly partitionId: number;
-  readonly #trio: Trio;
-  readonly #hosts: readonly string[];
+  /** Ids of extents that were given out again. */
+  readonly idsTwice: number[] = [];
+  readonly #nodes: Hosts;
   readonly #bytes = { normal: 0, tiny: 0 };
   readonly #chosen = new Set<number>();
   #seed = TINY_SEED;
   #stopping = false;
   #running: Promise<void>[] = [];
 
-  constructor(trio: Trio, partitionId: number) {
-    this.#trio = trio;
+  constructor(nodes: Hosts, partitionId: number) {
+    this.#nodes = nodes;
     this.partitionId = partitionId;
-    this.#hosts = trio.hostsOf(partitionId);
+  }
+
+  get #hosts(): readonly string[] {
+    return this.#nodes.hostsOf(this.partitionId);
   }
 
   connect(): PacketClient {
-    return this.#trio.client(this.#hosts[0]!);
+    return this.#nodes.client(this.#hosts[0]!);
   }
 
   /** A request as a client sends it to the first host. */
@@ -116,7 +127,8 @@ export class Ledger {
       if (bytes.length < acknowledged) return `extent ${id}: ${bytes.length} of ${acknowledged} bytes`;
     }
     for (const [id, bytes] of extents)
-      if (id > 64 && !bytes.equals(pattern(id, 0, bytes.length))) return `extent ${id} has other bytes`;
+      if (this.extents.has(id) && !bytes.equals(pattern(id, 0, bytes.length)))
+        return `extent ${id} has other bytes`;
     for (const { extentId, offset, body, deleted } of this.tiny) {
       const bytes = extents.get(extentId)?.subarray(offset, offset + body.length) ?? Buffer.alloc(0);
       const wanted = deleted === 'yes' ? Buffer.alloc(body.length) : body;
@@ -124,6 +136,19 @@ export class Ledger {
         return `tiny extent ${extentId} at ${offset}, ${body.length} bytes, deleted: ${deleted}`;
     }
     return null;
+  }
+
+  /** What was given out twice, of extents and of ranges of tiny ones; empty: nothing. */
+  givenTwice(): string[] {
+    const byPlace = this.tiny.toSorted((a, b) => a.extentId - b.extentId || a.offset - b.offset);
+    const twice = byPlace.filter((append, at) => {
+      const before = byPlace[at - 1];
+      return before?.extentId === append.extentId && before.offset + before.body.length > append.offset;
+    });
+    return [
+      ...this.idsTwice.map((id) => `extent ${id}`),
+      ...twice.map(({ extentId, offset }) => `tiny extent ${extentId} at ${offset}`),
+    ];
   }
 
   /** Appends until it is stopped; after a failure on a new connection, and to a new extent. */
@@ -149,10 +174,12 @@ export class Ledger {
   async #fillExtent(client: PacketClient): Promise<boolean> {
     const { resultCode, extentId } = await client.ask(this.replicated(create(this.partitionId)));
     if (resultCode !== RESULT.ok) return false;
+    if (this.extents.has(extentId)) this.idsTwice.push(extentId);
     this.extents.set(extentId, 0);
     for (let at = 0; at < EXTENT_BYTES && !this.#stopping && this.#bytes.normal < BYTES_MAX; ) {
       const asked = SIZES.map((bytes) => {
-        const ask = write(this.partitionId, extentId, at, pattern(extentId, at, bytes));
+        const isSync = bytes === SYNC_BYTES;
+        const ask = write(this.partitionId, extentId, at, pattern(extentId, at, bytes), isSync);
         at += bytes;
         return client.ask(this.replicated(ask));
       });
@@ -172,11 +199,11 @@ export class Ledger {
       const bodies = Array.from({ length: 4 }, () =>
         pattern(this.#seed++, 0, 1 + ((this.#seed * 777) % 30_000)),
       );
-      const asked = bodies.map((body) =>
-        client.ask(
-          this.replicated({ opcode: OP.write, extentType: 0, partitionId, crc: zlib.crc32(body), body }),
-        ),
-      );
+      const asked = bodies.map((body, at) => {
+        const opcode = at === 0 ? OP.syncWrite : OP.write;
+        const crc = zlib.crc32(body);
+        return client.ask(this.replicated({ opcode, extentType: 0, partitionId, crc, body }));
+      });
       for (const [i, outcome] of (await Promise.allSettled(asked)).entries()) {
         if (outcome.status === 'rejected' || outcome.value.resultCode !== RESULT.ok) return false;
         const { extentId, extentOffset: offset } = outcome.value;

@@ -4,8 +4,9 @@
  */
 import { OP } from '../../../src/protocol/opcodes.js';
 import { bytesOf, chooseBytes, type Extent, type Ledger, type Range } from './ledger.js';
+import { PARTITION } from './life.js';
+import type { Master } from './master.js';
 import type { Answer, ClientConnection, ClientPacket } from './primarySide.js';
-import { PARTITION, type SimNode } from './simNode.js';
 import { Broken, type World } from './world.js';
 
 /** Every packet is answered, or its connection has ended, within this: a pause of the primary or of a follower is in it. */
@@ -14,6 +15,8 @@ const THINK_MS_MAX = 6_000;
 const APPENDS_MAX = 6;
 /** An extent is deleted when nothing that was sent to it can still be on its way. */
 const SETTLED_MS = 15_000;
+/** Tried so often until it is served. */
+const PROOF_MS = 5_000;
 const NO_BYTES = new Uint8Array(0);
 
 interface OpenExtent {
@@ -25,16 +28,22 @@ interface OpenExtent {
 export class Clients {
   /** What is to be deleted and was not acknowledged as such. */
   readonly toRemove = new Set<Extent | Range>();
+  /** Since the faults have stopped an append to a new extent was acknowledged, and one to a tiny extent. */
+  readonly served = { normal: false, tiny: false };
   readonly #world: World;
   readonly #ledger: Ledger;
-  readonly #nodes: readonly SimNode[];
+  readonly #master: Master;
   readonly #clients: readonly Client[];
+  #nextProofMs = 0;
 
-  constructor(world: World, ledger: Ledger, nodes: readonly SimNode[], count: number) {
+  constructor(world: World, ledger: Ledger, master: Master, count: number) {
     this.#world = world;
     this.#ledger = ledger;
-    this.#nodes = nodes;
-    this.#clients = Array.from({ length: count }, () => new Client(world, nodes));
+    this.#master = master;
+    this.#clients = Array.from({ length: count }, () => new Client(world, master));
+    master.changed = () => {
+      for (const client of this.#clients) client.leave();
+    };
     for (const client of this.#clients) this.#think(client);
     world.roundBegins = () => {
       if (!world.stormy) return;
@@ -58,13 +67,25 @@ export class Clients {
     const { random, stormy } = this.#world;
     const removal = [...this.toRemove][random.below(this.toRemove.size + 1)];
     if (removal !== undefined && !client.removing.has(removal)) return this.#remove(client, removal);
-    if (!stormy) return;
+    if (!stormy) return this.#proveService(client);
     const kind = random.next();
     const open = [...client.open][random.below(client.open.size)];
     if (kind < 0.15 || (kind < 0.6 && open === undefined)) this.#create(client);
     else if (kind < 0.6) this.#append(client, open!);
     else if (kind < 0.85) this.#tiny(client);
     else this.#chooseRemoval(client);
+  }
+
+  /** Whatever has happened: appends are served again. */
+  #proveService(client: Client): void {
+    const { served } = this;
+    const { nowMs } = this.#world;
+    if (nowMs < this.#nextProofMs) return;
+    this.#nextProofMs = nowMs + PROOF_MS;
+    const [open] = client.open;
+    if (!served.normal && open === undefined) this.#create(client);
+    else if (!served.normal) this.#append(client, open!);
+    else if (!served.tiny) this.#tiny(client);
   }
 
   #create(client: Client): void {
@@ -96,6 +117,7 @@ export class Clients {
     client.send({ opcode, extentType: 1, extentId, extentOffset: at, body: bytesOf(from, length) }, () => {
       this.#ledger.appended({ extentId, at, length, from, synced, removal: 'none' }, sentMs);
       if (this.#inRound()) hits.appendsInRounds += 1;
+      if (!this.#world.stormy) this.served.normal = true;
     });
   }
 
@@ -111,6 +133,7 @@ export class Clients {
       { opcode, extentType: 0, extentId: 0, extentOffset: 0, body },
       ({ extentId, extentOffset }) => {
         hits.tinyAppends += 1;
+        if (!this.#world.stormy) this.served.tiny = true;
         this.#ledger.appended({ extentId, at: extentOffset, length, from, synced, removal: 'none' }, sentMs);
       },
     );
@@ -139,18 +162,32 @@ export class Clients {
     const { hits } = this.#world;
     client.removing.add(removed);
     this.#ledger.removing(removed);
-    client.send(removalPacket(removed), () => {
-      client.removing.delete(removed);
-      if (!this.toRemove.delete(removed)) return;
-      hits.acknowledgedDeletes += 1;
-      if (this.#inRound()) hits.deletesInRounds += 1;
-      this.#world.note(`deleted ${JSON.stringify(removed).slice(0, 120)}`);
-      this.#ledger.removed(removed);
-    });
+    client.send(
+      removalPacket(removed),
+      () => {
+        client.removing.delete(removed);
+        if (!this.toRemove.delete(removed)) return;
+        hits.acknowledgedDeletes += 1;
+        if (this.#inRound()) hits.deletesInRounds += 1;
+        this.#world.note(`deleted ${JSON.stringify(removed).slice(0, 120)}`);
+        this.#ledger.removed(removed);
+      },
+      () => this.#mayGiveUp(removed),
+    );
+  }
+
+  /** Whoever has asked for a delete in vain does not always ask again: then the first host's record of it has to do. */
+  #mayGiveUp(removed: Extent | Range): void {
+    const { random, traits, hits } = this.#world;
+    if ('ranges' in removed || traits.changingHosts || !this.toRemove.has(removed) || random.chance(0.3))
+      return;
+    if (!this.#ledger.mayGiveUp(this.#master.first, removed)) return;
+    hits.deletesGivenUp += 1;
+    this.toRemove.delete(removed);
   }
 
   #inRound(): boolean {
-    return this.#nodes[0]!.life?.inRound === true;
+    return this.#master.first.life?.inRound === true;
   }
 }
 
@@ -178,14 +215,14 @@ class Client {
   readonly open = new Set<OpenExtent>();
   readonly removing = new Set<Extent | Range>();
   readonly #world: World;
-  readonly #nodes: readonly SimNode[];
+  readonly #master: Master;
   #connection: ClientConnection | null = null;
   #unanswered = 0;
   #arrivesMs = 0;
 
-  constructor(world: World, nodes: readonly SimNode[]) {
+  constructor(world: World, master: Master) {
     this.#world = world;
-    this.#nodes = nodes;
+    this.#master = master;
   }
 
   get isUsable(): boolean {
@@ -194,8 +231,9 @@ class Client {
 
   /** Whether there is a connection, and nothing is unanswered on it. */
   connected(): boolean {
-    const [primary, ...followers] = this.#nodes;
+    const [primary, ...followers] = this.#master.members;
     if (this.#connection === null) {
+      if (this.#world.nowMs < this.#master.servedFromMs) return false;
       const { life } = primary!;
       if (life === null) return false;
       const connection = life.primary.connect(followers, () => {
@@ -210,7 +248,12 @@ class Client {
     return this.#unanswered === 0;
   }
 
-  send(packet: ClientPacket, acknowledged: (answer: Answer) => void): void {
+  /** Another node is the first host. */
+  leave(): void {
+    this.#connection?.lost();
+  }
+
+  send(packet: ClientPacket, acknowledged: (answer: Answer) => void, refused: () => void = () => {}): void {
     const world = this.#world;
     const connection = this.#connection!;
     let known = false;
@@ -227,6 +270,7 @@ class Client {
         } else {
           world.hits.failed += 1;
           world.note(`a client is told: ${answer.error}`);
+          refused();
         }
       }),
     );

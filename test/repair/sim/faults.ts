@@ -11,8 +11,6 @@ export class Faults {
   readonly #ledger: Ledger;
   readonly #nodes: readonly SimNode[];
   readonly #keeper: SimNode;
-  readonly #losesPower: boolean;
-  #newDisks = 0;
 
   /** @param keeper never loses anything. */
   constructor(world: World, ledger: Ledger, nodes: readonly SimNode[], keeper: SimNode) {
@@ -20,7 +18,6 @@ export class Faults {
     this.#ledger = ledger;
     this.#nodes = nodes;
     this.#keeper = keeper;
-    this.#losesPower = world.random.chance(0.5);
     this.#next();
   }
 
@@ -43,12 +40,12 @@ export class Faults {
     const isKeeper = node === this.#keeper;
     if (kind < 0.3 || (isKeeper && kind >= 0.5)) return node.killed(life, 'by chance');
     if (kind < 0.5) return this.#pause(node);
-    if (kind < 0.7 && this.#losesPower) {
+    if (kind < 0.7 && world.traits.losesPower) {
       this.#ledger.losesPower(node);
       return node.powerLost();
     }
-    if (kind < 0.725 && this.#newDisks === 0 && node !== this.#nodes[0]) {
-      this.#newDisks += 1;
+    if (kind < 0.725 && world.replicasLost === 0 && node.mayLoseAll) {
+      world.replicasLost += 1;
       return node.newDisk();
     }
     node.killed(life, 'by chance');

@@ -1,7 +1,7 @@
 /**
  * Connections between repair threads and data ports in a simulated run, in place of `peerConnection.ts` and the network threads: packets travel as bytes, in order on each connection, late, torn, or not at all.
  */
-
+import { crc32 } from 'node:zlib';
 import { PacketFramer } from '../../../src/protocol/framer.js';
 import { HEADER_OFFSET, PacketHeader } from '../../../src/protocol/header.js';
 import { OP } from '../../../src/protocol/opcodes.js';
@@ -9,12 +9,15 @@ import { encodePacket } from '../../../src/protocol/packet.js';
 import { RESULT } from '../../../src/protocol/resultCodes.js';
 import { TINY_REPAIR_ARG_BYTES, writeTinyRepairArg } from '../../../src/protocol/tinyRepairArg.js';
 import type { PeerPacket } from '../../../src/repair/peerConnection.js';
-import { BLOCK_BYTES } from '../../../src/storage/layout.js';
-import type { Life } from './simNode.js';
+import { BLOCK_BYTES, PAGE_BYTES } from '../../../src/storage/layout.js';
+import type { Life } from './life.js';
+import { nonsenseList, nonsenseTask } from './nonsense.js';
 import type { World } from './world.js';
 
 const LIMITS = { argBytesMax: 64 * 1024, bodyBytesMax: 64 * 1024 * 1024 };
 const NO_BYTES = new Uint8Array(0);
+/** A connection on which nothing is heard any more is ended by the system after so long: `peerConnection.ts` asks for keep-alive after 60 s, and ten unanswered probes follow. */
+const KEEP_ALIVE_MS = 70_000;
 
 /** The asking end, as `PeerConnection`. */
 export class SimPeerConnection {
@@ -27,6 +30,7 @@ export class SimPeerConnection {
   #failure: Error | null = null;
   #turns = 0;
   #arrivesMs = 0;
+  #silent = false;
 
   constructor(world: World, asker: Life, target: Life, address: string) {
     this.address = address;
@@ -49,6 +53,8 @@ export class SimPeerConnection {
 
   send(packet: Uint8Array): void {
     if (this.#failure !== null) return;
+    if (this.#world.stormy && this.#world.traits.silence && this.#world.random.chance(0.02))
+      this.fallSilent();
     this.#inOrder(() => this.#served.request(packet));
   }
 
@@ -81,6 +87,14 @@ export class SimPeerConnection {
     this.#world.after(this.#world.delayMs(), () => this.close('connection closed'));
   }
 
+  /** From now on nothing that is sent arrives, and neither end is told. */
+  fallSilent(): void {
+    if (this.#silent || this.#failure !== null) return;
+    this.#silent = true;
+    this.#world.hits.silentPeers += 1;
+    this.#world.after(KEEP_ALIVE_MS, () => this.close('read ETIMEDOUT'));
+  }
+
   /** A reply is on its way. */
   reply(bytes: Uint8Array): void {
     this.#inOrder(() => {
@@ -100,7 +114,7 @@ export class SimPeerConnection {
     const world = this.#world;
     this.#arrivesMs = Math.max(this.#arrivesMs, world.nowMs + world.delayMs());
     world.events.at(this.#arrivesMs, () => {
-      if (this.#failure === null && this.ends.every((life) => life.alive)) action();
+      if (this.#failure === null && !this.#silent && this.ends.every((life) => life.alive)) action();
     });
   }
 }
@@ -125,7 +139,9 @@ class ServedConnection {
   #serve(request: PacketHeader, body: Uint8Array): void {
     const { opcode, extentType, extentId, extentOffset, partitionId, size } = request;
     if (opcode === OP.notifyReplicasToRepair) {
-      this.#life.task(body, (failure) => this.#answer(request, failure === null ? {} : { text: failure }));
+      this.#life.task(this.#asTaken(body), (failure) =>
+        this.#answer(request, failure === null ? {} : { text: failure }),
+      );
       return;
     }
     const fields = { opcode, extentType, extentId, extentOffset, partitionId };
@@ -133,8 +149,24 @@ class ServedConnection {
     if (opcode === OP.tinyExtentRepairRead || opcode === OP.readTinyDeleteRecord)
       return this.#stream(request, extentOffset, size);
     this.#life.send(fields, body, (sent) =>
-      this.#answer(request, sent.ok ? { body: sent.body } : { text: sent.error }),
+      this.#answer(request, sent.ok ? { body: this.#asTold(request, sent.body) } : { text: sent.error }),
     );
+  }
+
+  /** A notification as it comes from a first host that may have gone wrong. */
+  #asTaken(body: Uint8Array): Uint8Array {
+    const { stormy, traits, random, hits } = this.#world;
+    if (!stormy || !traits.nonsense || !random.chance(0.1)) return body;
+    hits.nonsenseTasks += 1;
+    return nonsenseTask(body, random);
+  }
+
+  /** A list as it leaves a node that may have gone wrong. */
+  #asTold({ opcode }: PacketHeader, body: Uint8Array): Uint8Array {
+    const { stormy, traits, random, hits } = this.#world;
+    if (opcode !== OP.getAllWatermarks || !stormy || !traits.nonsense || !random.chance(0.1)) return body;
+    hits.nonsenseLists += 1;
+    return nonsenseList(body, random);
   }
 
   #normal(request: PacketHeader, at: number, left: number): void {
@@ -179,15 +211,20 @@ class ServedConnection {
       ...{ resultCode: answer.text === undefined ? RESULT.ok : RESULT.argMismatchErr, size: body.byteLength },
       ...{ crc: answer.crc ?? request.crc, extentOffset: answer.extentOffset ?? request.extentOffset },
     });
-    const bytes = encodePacket(header, answer.arg ?? NO_BYTES, body);
-    this.#onItsWay(request.opcode, bytes);
+    this.#onItsWay(header, answer.arg ?? NO_BYTES, body);
   }
 
   /** What may befall a packet of repair. */
-  #onItsWay(opcode: number, bytes: Uint8Array): void {
+  #onItsWay(header: PacketHeader, arg: Uint8Array, body: Uint8Array): void {
     const world = this.#world;
     const { random, hits } = world;
-    const isPiece = opcode === OP.extentRepairRead || opcode === OP.tinyExtentRepairRead;
+    const bytes = encodePacket(header, arg, body);
+    const isPiece = header.opcode === OP.extentRepairRead || header.opcode === OP.tinyExtentRepairRead;
+    if (isPiece && world.stormy && random.chance(0.03)) {
+      hits.misplacedPieces += 1;
+      return this.#peer.reply(misplaced(header, arg, body));
+    }
+    if (world.stormy && world.traits.silence && random.chance(0.01)) this.#peer.fallSilent();
     if (!world.stormy || !random.chance(isPiece ? 0.1 : 0.02)) return this.#peer.reply(bytes);
     const kind = random.below(3);
     if (kind === 0) {
@@ -196,7 +233,7 @@ class ServedConnection {
       this.#peer.lose();
     } else if (kind === 1 && isPiece) {
       hits.garbage += 1;
-      this.#peer.reply(garbled(bytes, world));
+      this.#peer.reply(garbled(bytes, body.byteLength, world));
     } else if (kind === 2) {
       // In the middle of an answer one of both ends goes.
       this.#peer.reply(bytes);
@@ -206,13 +243,20 @@ class ServedConnection {
   }
 }
 
-/** Some bytes are not what they were: of the header, of the Arg, or of the body. */
-function garbled(bytes: Uint8Array, { random }: World): Uint8Array {
+/** A piece of another place, whole and with its checksum: a source that has gone wrong. */
+function misplaced(header: PacketHeader, arg: Uint8Array, body: Uint8Array): Uint8Array {
+  const other = body.toReversed();
+  const extentOffset = header.extentOffset + PAGE_BYTES;
+  const wrong = Object.assign(new PacketHeader(), header, { extentOffset, crc: crc32(other) });
+  return encodePacket(wrong, arg, other);
+}
+
+/** A byte is not what it was: of the header, or of the body. Not of the Arg, which no checksum covers: the length of a hole is believed (`repair.md` 7.4). */
+function garbled(bytes: Uint8Array, bodyBytes: number, { random }: World): Uint8Array {
   const wrong = bytes.slice();
   const places = [HEADER_OFFSET.extentId + 7, HEADER_OFFSET.extentOffset + 5, HEADER_OFFSET.crc];
-  const place = random.below(places.length + 3);
-  const at =
-    place < places.length ? places[place]! : bytes.byteLength - 1 - random.below(bytes.byteLength - 57);
+  const place = random.below(places.length + (bodyBytes > 0 ? 3 : 0));
+  const at = places[place] ?? bytes.byteLength - 1 - random.below(bodyBytes);
   wrong[at]! ^= 1 << random.below(8);
   return wrong;
 }

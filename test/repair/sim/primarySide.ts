@@ -5,7 +5,8 @@
 import { OP } from '../../../src/protocol/opcodes.js';
 import { EFFECT, OUTCOME, Replication } from '../../../src/server/replication.js';
 import type { Sent } from '../../partition/storeRig.js';
-import { type Life, PARTITION, type SimNode } from './simNode.js';
+import { type Life, PARTITION } from './life.js';
+import type { SimNode } from './simNode.js';
 import type { World } from './world.js';
 
 /** Packets of one process. */
@@ -33,6 +34,8 @@ interface Packet {
   fields: ClientPacket;
   readonly answered: (answer: Answer) => void;
   error: string;
+  /** It has failed, though its answer may be still to come. */
+  failed: boolean;
   ready: boolean;
   loan: number;
 }
@@ -78,7 +81,6 @@ export class ClientConnection {
   readonly #links: Link[];
   readonly #ended: () => void;
   readonly #open: Packet[] = [];
-  #failed = false;
   #gone = false;
 
   constructor(side: PrimarySide, followers: readonly SimNode[], ended: () => void) {
@@ -88,17 +90,17 @@ export class ClientConnection {
   }
 
   get isUsable(): boolean {
-    return !this.#failed && !this.#gone;
+    return !this.#gone && !this.#open.some(({ failed }) => failed);
   }
 
   /** A packet has come from the client. */
   take(fields: ClientPacket, answered: (answer: Answer) => void): void {
     const { life, replication } = this.#side;
-    if (this.#failed || this.#gone) return;
+    if (!this.isUsable) return;
     const isTiny = fields.extentType === 0;
     const assigns = fields.opcode === OP.createExtent || isTiny;
     const packet: Packet = {
-      ...{ tag: this.#side.nextTag(), fields, answered, error: '', ready: false, loan: 0 },
+      ...{ tag: this.#side.nextTag(), fields, answered, error: '', failed: false, ready: false, loan: 0 },
     };
     this.#open.push(packet);
     const effect = replication.begin(packet.tag, this.#links.length, assigns);
@@ -130,11 +132,13 @@ export class ClientConnection {
     const isDelete = packet.fields.opcode === OP.markDelete;
     packet.fields = { ...packet.fields, extentId, extentOffset, ...(isDelete ? { body } : {}) };
     packet.loan = loan;
-    this.#apply(packet, this.#side.replication.assigned(packet.tag, loan, this.#failed || this.#gone));
+    const behindFailure =
+      this.#gone || this.#open.slice(0, this.#open.indexOf(packet)).some(({ failed }) => failed);
+    this.#apply(packet, this.#side.replication.assigned(packet.tag, loan, behindFailure));
   }
 
   #endedHere(packet: Packet, sent: Sent): void {
-    if (!sent.ok && packet.error === '') packet.error = sent.error;
+    if (!sent.ok && !this.#side.replication.isDecided(packet.tag)) packet.error = sent.error;
     if (sent.ok && packet.fields.opcode === OP.write && packet.fields.extentType === 1)
       packet.fields = { ...packet.fields, extentOffset: sent.extentOffset };
     this.#apply(packet, this.#side.replication.endedHere(packet.tag, sent.ok));
@@ -155,6 +159,7 @@ export class ClientConnection {
       life.partition.settleTinyAppend(packet.fields.extentId, packet.loan, whole);
       life.pump();
     }
+    if ((effect & EFFECT.fail) !== 0) packet.failed = true;
     if ((effect & EFFECT.answer) !== 0) {
       packet.ready = true;
       this.#answerInOrder();
@@ -162,18 +167,13 @@ export class ClientConnection {
   }
 
   #answerInOrder(): void {
-    const { world, replication } = this.#side;
-    while (this.#open[0]?.ready === true && !this.#failed) {
-      const packet = this.#open.shift()!;
-      const ok = replication.outcome(packet.tag) === OUTCOME.acknowledged;
-      const { extentId, extentOffset } = packet.fields;
-      this.#failed = !ok;
-      const answer: Answer = { error: ok ? null : packet.error, extentId, extentOffset };
-      const { answered } = packet;
-      answered(answer);
-      void world;
+    while (this.#open[0]?.ready === true && !this.#gone) {
+      const { tag, fields, error, answered } = this.#open.shift()!;
+      const ok = this.#side.replication.outcome(tag) === OUTCOME.acknowledged;
+      const { extentId, extentOffset } = fields;
+      answered({ error: ok ? null : error, extentId, extentOffset });
+      if (!ok) this.lost();
     }
-    if (this.#failed) this.lost();
   }
 }
 
@@ -192,6 +192,8 @@ class Link {
   #closed = '';
   #arrivesMs = 0;
   #executing = false;
+  /** Nothing arrives any more, in one direction or in the other, and nobody is told. */
+  #silent: 'there' | 'back' | null = null;
   readonly #atFollower: Forwarded[] = [];
 
   constructor(side: PrimarySide, node: SimNode) {
@@ -211,6 +213,10 @@ class Link {
       world.hits.lostInFlight += 1;
       world.after(world.delayMs(), () => this.lose('EOF'));
     }
+    if (world.stormy && world.traits.silence && this.#silent === null && world.random.chance(0.02)) {
+      world.hits.silentLinks += 1;
+      this.#silent = world.random.chance(0.5) ? 'there' : 'back';
+    }
     if (!this.#dialled) {
       this.#dialled = true;
       world.after(world.delayMs(), () => {
@@ -220,7 +226,7 @@ class Link {
     }
     this.#arrivesMs = Math.max(this.#arrivesMs, world.nowMs + 3 + world.delayMs());
     world.events.at(this.#arrivesMs, () => {
-      if (this.#closed !== '' && !world.random.chance(0.5)) return;
+      if (this.#silent === 'there' || (this.#closed !== '' && !world.random.chance(0.5))) return;
       this.#atFollower.push(forwarded);
       this.#execute();
     });
@@ -243,7 +249,7 @@ class Link {
     const target = this.#target;
     const forwarded = this.#atFollower[0];
     if (this.#executing || forwarded === undefined || target === null) return;
-    if (!target.alive) return this.lose('EOF');
+    if (!target.alive) return this.#silent === null ? this.lose('EOF') : undefined;
     this.#executing = true;
     const { opcode, extentType, extentId, extentOffset, body } = forwarded.fields;
     target.send({ opcode, extentType, extentId, extentOffset, partitionId: PARTITION }, body, (sent) => {
@@ -257,6 +263,7 @@ class Link {
 
   #reply(forwarded: Forwarded, error: string | null): void {
     const { world } = this.#side;
+    if (this.#silent === 'back') return;
     world.after(world.delayMs(), () => {
       const at = this.#waiting.indexOf(forwarded);
       if (at < 0) return;

@@ -7,6 +7,7 @@
 import type { Clock } from '../../../src/storage/io.js';
 import { EventQueue } from '../../raft/sim/events.js';
 import { Random } from '../../sim/random.js';
+import type { SimNode } from './simNode.js';
 
 /** 2019-11-13 10:20:30 UTC. */
 const START_MS = Date.UTC(2019, 10, 13, 10, 20, 30);
@@ -36,12 +37,47 @@ export const HIT_NAMES = [
   'failed',
   'acknowledgedDeletes',
   'tinyAppends',
+  'deletesGivenUp',
+  'misplacedPieces',
+  'silentPeers',
+  'silentLinks',
+  'silentDials',
+  'nonsenseLists',
+  'nonsenseTasks',
+  'fullDisks',
+  'fullFetches',
+  'failedDisks',
+  'swappedHosts',
+  'replacedHosts',
+  'secondFirstHosts',
+  'flippedBits',
+  'flippedWhileDown',
+  'healedBlocks',
+  'bitsTold',
+  'undecided',
 ] as const;
 export type HitName = (typeof HIT_NAMES)[number];
 export type Hits = Record<HitName, number>;
 
 export function noHits(): Hits {
   return Object.fromEntries(HIT_NAMES.map((name) => [name, 0])) as Hits;
+}
+
+/** What may happen in a run beside kills, pauses and torn streams: decided at its start, so that most runs have some of it and few have all. */
+export interface Traits {
+  readonly losesPower: boolean;
+  /** Packets and connections vanish, and nobody is told. */
+  readonly silence: boolean;
+  /** Lists and notifications come with things in them that make no sense. */
+  readonly nonsense: boolean;
+  /** Disks have no room while repair writes. */
+  readonly fullDisks: boolean;
+  /** A disk fails while repair writes, and is replaced by an empty one. */
+  readonly failingDisk: boolean;
+  /** The master changes the list of hosts. */
+  readonly changingHosts: boolean;
+  /** Bits turn on disks when everything else has come to rest. */
+  readonly bits: boolean;
 }
 
 /** Something that must hold does not. */
@@ -57,17 +93,35 @@ export class World {
     nowMs: () => START_MS + this.events.nowMs,
     monotonicNs: () => this.events.nowMs * 1e6,
   };
+  readonly traits: Traits;
   /** False once the faults have stopped. */
   stormy = true;
+  /** Replicas that were lost with all they had: one a run, or nobody could tell what has to be there. */
+  replicasLost = 0;
   /** A round or a task may begin: clients have something to do just then. */
   roundBegins: () => void = () => {};
+  /** A new replica calls itself complete; repair has brought an extent to a node, and is done with it. */
+  joined: (node: SimNode) => void = () => {};
+  brought: (node: SimNode, extentId: number) => void = () => {};
   /** The event that happens has settled a promise. */
   touched = false;
-  /** A checksum of the order of everything that was noted. */
+  /** What was found to be broken by who has no event to throw it out of. */
+  broken: Broken | null = null;
+  /** A checksum over the moments of all events and everything that was noted, in order. */
   digest = 0;
 
   constructor(seed: number) {
     this.random = new Random(seed);
+    const { random } = this;
+    this.traits = {
+      losesPower: random.chance(0.5),
+      silence: random.chance(0.3),
+      nonsense: random.chance(0.3),
+      fullDisks: random.chance(0.3),
+      failingDisk: random.chance(0.3),
+      changingHosts: random.chance(0.3),
+      bits: random.chance(0.12),
+    };
   }
 
   get nowMs(): number {
@@ -75,11 +129,13 @@ export class World {
   }
 
   note(text: string): void {
-    for (let i = 0; i < text.length; i += 1)
-      this.digest = (Math.imul(this.digest, 31) + text.charCodeAt(i)) | 0;
-    this.digest = (Math.imul(this.digest, 31) + this.nowMs) | 0;
+    for (let i = 0; i < text.length; i += 1) this.#digestOf(text.charCodeAt(i));
     this.trace.push(`${(this.nowMs / 1000).toFixed(3)} ${text}`);
     if (this.trace.length > 2000) this.trace.splice(0, 1000);
+  }
+
+  #digestOf(number: number): void {
+    this.digest = (Math.imul(this.digest, 31) + number) | 0;
   }
 
   after(ms: number, action: () => void): void {
@@ -100,7 +156,9 @@ export class World {
     while (this.events.nextMs <= timeMs) {
       this.touched = false;
       this.events.step();
+      this.#digestOf(this.nowMs);
       if (this.touched) await settled();
+      if (this.broken !== null) throw this.broken;
     }
     this.events.runUntil(timeMs);
   }
