@@ -68,6 +68,8 @@ export const TRANSPORT_LIMITS = {
   frameBytesMax: 64 * MiB,
   /** A frame whose first byte has come must progress within this time. */
   frameProgressMs: 10_000,
+  /** What waits for room in the ring to a worker: a turn of a socket brings more long messages than the ring holds. */
+  ringWaitBytesMax: 8 * MiB,
   /** Bytes of a snapshot that are read before its verdict. */
   snapshotBytesMax: 1 * MiB,
   /** How long a snapshot header may wait for its verdict. */

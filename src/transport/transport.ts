@@ -53,7 +53,9 @@ export class RaftTransport {
     const { limits, log, clockMs, access, heartbeatPort, replicaPort } = parts;
     const { figures } = this;
     this.#ports = { heartbeat: heartbeatPort, replica: replicaPort };
-    this.#rings = parts.workers.map((worker) => new WorkerRing(worker, figures.drops));
+    this.#rings = parts.workers.map(
+      (worker) => new WorkerRing(worker, limits.ringWaitBytesMax, figures.drops),
+    );
     this.#readers = parts.workers.map((worker, index) =>
       this.#readerOf(worker.fromWorker, this.#rings[index]!),
     );
@@ -165,17 +167,15 @@ export class RaftTransport {
   }
 
   #flushRings(): void {
-    for (const ring of this.#rings) ring.flush();
-    if (!this.#rings.some(({ waits }) => waits)) this.#retryMs = RETRY_MS_MIN;
-    else if (this.#retrying === null) {
-      this.#retrying = setTimeout(() => this.#retry(), this.#retryMs);
-      this.#retryMs = Math.min(2 * this.#retryMs, RETRY_MS_MAX);
-    }
-  }
-
-  #retry(): void {
-    this.#retrying = null;
-    this.#flushRings();
+    let hasMoved = false;
+    for (const ring of this.#rings) if (ring.flush()) hasMoved = true;
+    if (hasMoved) this.#retryMs = RETRY_MS_MIN;
+    if (this.#retrying !== null || !this.#rings.some(({ waits }) => waits)) return;
+    this.#retrying = setTimeout(() => {
+      this.#retrying = null;
+      this.#flushRings();
+    }, this.#retryMs);
+    this.#retryMs = Math.min(2 * this.#retryMs, RETRY_MS_MAX);
   }
 
   // From workers to peers.

@@ -100,6 +100,7 @@ export const ALLOWED_IMPORTS: Readonly<Record<string, readonly string[]>> = {
   // Micro-benchmarks run parts of the node alone: a worker that loads a disk which the benchmark has made, the making of a heartbeat.
   'bench/micro': [
     'src/config/config.ts',
+    'src/config/limits.ts',
     'src/protocol',
     'src/control',
     'src/shm',

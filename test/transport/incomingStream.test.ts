@@ -128,6 +128,8 @@ t.test('whatever bytes come, a stream takes, waits or closes, and never throws',
 t.test('a snapshot that nobody is to judge ends the stream without a fault', async (t) => {
   const bytes = joined(snapshotHeader(101, 1, 2), append(101, 1, 2, 5));
   t.match(take(bytes, [4096], TAKE.end), { heads: ['3 101 1 2'], state: 'closed', fault: null });
+  const garbage = joined(snapshotHeader(101, 1, 2), Uint8Array.of(255, 255, 255, 255));
+  t.match(take(garbage, [4096], TAKE.end), { state: 'closed', fault: null }, 'whatever comes behind it');
 });
 
 t.test('bytes behind the end of a snapshot close the stream', async (t) => {
@@ -147,6 +149,8 @@ t.test('blocks without end are read up to a bound, and none is kept', async (t) 
   t.same(stream.judge(true), { isTaken: true, isQuiet: false });
   t.notOk(stream.isFull);
   t.throws(() => stream.judge(true), 'a verdict is given once');
+  stream.push(block.subarray(0, 500));
+  t.equal(stream.heldBytes, 0, 'nothing is taken behind it');
 });
 
 t.test('a verdict says whether more is to come', async (t) => {

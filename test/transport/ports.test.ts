@@ -173,22 +173,33 @@ t.test('every message of a recorded cluster arrives byte for byte, at either por
 });
 
 t.test('both ports or none; and nothing is left behind a close', async (t) => {
-  const taken = createServer();
-  await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
+  const [taken, free] = [createServer(), createServer()];
+  for (const server of [taken, free])
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   t.teardown(() => taken.close());
-  const { port } = taken.address() as AddressInfo;
-  const node = new FakeNode(1, { ports: { heartbeat: 0, replica: port } }, () => ({
-    heartbeat: 1,
-    replica: 1,
-  }));
-  await t.rejects(node.transport.listen(), { code: 'EADDRINUSE' });
+  const replica = (taken.address() as AddressInfo).port;
+  const heartbeat = (free.address() as AddressInfo).port;
+  await new Promise((resolve) => free.close(resolve));
+  const node = new FakeNode(1, { ports: { heartbeat, replica } }, () => ({ heartbeat: 1, replica: 1 }));
+  await t.rejects(node.transport.listen(), { code: 'EADDRINUSE', port: replica });
+  t.equal(await dialError(heartbeat), 'ECONNREFUSED');
   await node.transport.close();
   const [one] = await startNodes(t, {});
   const client = await RawClient.dial(t, one!.transport.ports.replica);
   const { ports } = one!.transport;
   await one!.transport.close();
   await client.untilClosed();
-  const refused = connect({ host: '127.0.0.1', port: ports.replica });
-  const error = await new Promise<NodeJS.ErrnoException>((resolve) => refused.on('error', resolve));
-  t.equal(error.code, 'ECONNREFUSED');
+  t.equal(await dialError(ports.replica), 'ECONNREFUSED');
 });
+
+/** Why a port of this machine cannot be dialled; undefined: it can. */
+async function dialError(port: number): Promise<string | undefined> {
+  const socket = connect({ host: '127.0.0.1', port });
+  return new Promise((resolve) => {
+    socket.on('error', (error: NodeJS.ErrnoException) => resolve(error.code));
+    socket.on('connect', () => {
+      socket.destroy();
+      resolve(undefined);
+    });
+  });
+}

@@ -70,8 +70,9 @@ export class RawClient {
     });
   }
 
-  static async dial(t: Test, port: number): Promise<RawClient> {
-    const socket = connect({ host: '127.0.0.1', port });
+  /** `allowHalfOpen`: does not close when the node does. */
+  static async dial(t: Test, port: number, allowHalfOpen = false): Promise<RawClient> {
+    const socket = connect({ host: '127.0.0.1', port, allowHalfOpen });
     const client = new RawClient(socket);
     t.teardown(() => socket.destroy());
     await until('connected', () => !socket.connecting);

@@ -127,7 +127,7 @@ t.test('a snapshot that reaches nobody fails', async (t) => {
 });
 
 t.test('the end of a snapshot waits until the ring has room', async (t) => {
-  const [one, two] = await startNodes(t, { ringBytes: 64 * 1024 }, {});
+  const [one, two] = await startNodes(t, { ringBytes: 64 * 1024, limits: { ringWaitBytesMax: 0 } }, {});
   const [worker] = one!.workers;
   worker!.isAwake = false;
   one!.send(snapshotHeader(7, 1, 2), 2);
@@ -162,7 +162,8 @@ t.test(
 t.test(
   'a v1.4.0 leader, which sends blocks without end, is held back until the verdict and stopped by it',
   async (t) => {
-    const [one] = await startNodes(t, {});
+    // What stops it is the verdict alone.
+    const [one] = await startNodes(t, { limits: { lingerMs: 60_000 } });
     const vector = (name: string) =>
       unhex(raftVectors('snapshot_stream').find((each) => each.name === name)!.hex);
     const client = await RawClient.dial(t, one!.transport.ports.replica);
@@ -185,7 +186,7 @@ t.test(
       looked = performance.now();
       return stands;
     });
-    t.equal(one!.transport.incomingBytes, 0, 'nothing of it is kept');
+    t.ok(one!.transport.incomingBytes <= 8, 'no more than the block that is cut is kept');
     one!.say(RAFT_OUT.verdict, one!.workers[0]!.told[0]!.a, TAKEN);
     await client.untilClosed();
     t.equal(one!.transport.figures.snapshots.acknowledged, 1);
@@ -196,7 +197,7 @@ t.test(
   'a sender that ends its blocks and waits gets the byte, then the end; one that stays is cut',
   async (t) => {
     const [one] = await startNodes(t, { limits: { lingerMs: 10 } });
-    const client = await RawClient.dial(t, one!.transport.ports.replica);
+    const client = await RawClient.dial(t, one!.transport.ports.replica, true);
     client.write(
       snapshotHeader(7, 2, 1),
       encodeSnapshotBlock(Uint8Array.of(1, 2, 3)),
@@ -204,7 +205,7 @@ t.test(
     );
     await untilTold(one!.workers[0]!, RAFT_IN.message, 1);
     one!.say(RAFT_OUT.verdict, one!.workers[0]!.told[0]!.a, TAKEN);
-    await client.untilClosed();
+    await until('the byte has come', () => client.received.length > 0);
     t.same(client.received, [SNAPSHOT_ACK]);
     await until('forgotten', () => one!.transport.figures.incoming.open === 0);
   },
