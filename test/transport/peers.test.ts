@@ -86,6 +86,27 @@ t.test('a peer that closes what it accepts is not dialled without end', async (t
   t.ok(performance.now() - startMs >= 20 + 40 + 80 + 160 + 320);
 });
 
+t.test('a connection that is made lets the others be dialled at once', async (t) => {
+  const heartbeats = await RawPeer.start(t);
+  const gone = await RawPeer.start(t);
+  gone.close();
+  const portsOfPeer = () => ({ heartbeat: heartbeats.port, replica: gone.port });
+  const [one] = await startNodes(t, {
+    portsOfPeer,
+    limits: { dialPauseMsMin: 60_000, dialPauseMsMax: 60_000 },
+  });
+  one!.meet(2);
+  const { outgoing } = one!.transport.figures;
+  // Both are dialled in one turn; a refusal on loopback is known before a connection.
+  one!.send(append(7, 1, 2, 1), 2);
+  one!.send(plain(RAFT_MESSAGE.heartbeatRequest, 0, 1, 2), 2);
+  await until('one fails, one is made', () => outgoing.dialFailures === 1 && outgoing.open === 1);
+  one!.send(append(7, 1, 2, 1), 2);
+  await until('the other is dialled again', () => outgoing.dialFailures === 2);
+  one!.send(append(7, 1, 2, 1), 2);
+  t.equal(outgoing.dials, 3, 'and then waits for its pause');
+});
+
 t.test('a peer that takes nothing costs a bound, and loses its connection when nothing moves', async (t) => {
   const stuck: Socket[] = [];
   const dead = await RawPeer.start(t, (socket) => stuck.push(socket.pause()));
