@@ -8,7 +8,13 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import t from 'tap';
-import { CONFIG_LIMITS, CONNECTION_LIMITS, FOLLOWER_LIMITS, WIRE_LIMITS } from '../src/config/limits.js';
+import {
+  CONFIG_LIMITS,
+  CONNECTION_LIMITS,
+  FOLLOWER_LIMITS,
+  TRANSPORT_LIMITS,
+  WIRE_LIMITS,
+} from '../src/config/limits.js';
 import { HEADER_BYTES, PacketHeader } from '../src/protocol/header.js';
 import { nameOf } from '../src/protocol/opcodes.js';
 import { EVERY_CLASS } from '../src/protocol/portClasses.js';
@@ -183,7 +189,7 @@ t.test('the table of acknowledgements has the opcodes that this version serves, 
 });
 
 t.test('the limits that operators read are those of the code', async (t) => {
-  const tables = { WIRE_LIMITS, CONNECTION_LIMITS, FOLLOWER_LIMITS, CONFIG_LIMITS };
+  const tables = { WIRE_LIMITS, CONNECTION_LIMITS, FOLLOWER_LIMITS, TRANSPORT_LIMITS, CONFIG_LIMITS };
   const wanted = Object.entries(tables).flatMap(([table, limits]) =>
     Object.entries(limits).map(([name, value]) => `${table}.${name} = ${value}`),
   );

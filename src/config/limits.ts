@@ -45,6 +45,39 @@ export const FOLLOWER_LIMITS = {
   replyMs: 5_000,
 } as const;
 
+/** The raft ports, both directions (`docs/raftNode.md`). */
+export const TRANSPORT_LIMITS = {
+  /** As the reference waits for a dial. */
+  dialMs: 2_000,
+  /** A peer that takes no byte of what was handed to its socket for this long loses the connection; noticed within twice the time. */
+  outputProgressMs: 2_000,
+  /** Pauses between dials that fail: the first one as in the reference, and the longest. */
+  dialPauseMsMin: 50,
+  dialPauseMsMax: 2_000,
+  /** What one connection holds for a peer that is slow: seven of the longest usual appends. */
+  outputBytesMax: 8 * MiB,
+  /** The reference's send queue. */
+  outputFramesMax: 10_240,
+  /** Outgoing snapshots at a time, as in the reference. */
+  snapshotsMax: 10,
+  /** The receiver of a snapshot header answers with one byte, within this time. */
+  snapshotAckMs: 60_000,
+  /** Accepted connections, both ports. A peer has 6, and one a snapshot. */
+  connectionsMax: 1024,
+  /** Memory for frames that have not come to their end, all connections. */
+  frameBytesMax: 64 * MiB,
+  /** A frame whose first byte has come must progress within this time. */
+  frameProgressMs: 10_000,
+  /** What waits for room in the ring to a worker: a turn of a socket brings more long messages than the ring holds. */
+  ringWaitBytesMax: 8 * MiB,
+  /** Bytes of a snapshot that are read before its verdict. */
+  snapshotBytesMax: 1 * MiB,
+  /** How long a snapshot header may wait for its verdict. */
+  verdictMs: 60_000,
+  /** After the answer to a snapshot: how long the sender has to close. */
+  lingerMs: 300,
+} as const;
+
 /** What a config file may ask for (`admin.md` 2). */
 export const CONFIG_LIMITS = {
   /** A file with a thousand disks and masters is below 100 KiB. */

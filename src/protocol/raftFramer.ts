@@ -34,6 +34,11 @@ export class RaftFramer {
     return this.#body.byteLength;
   }
 
+  /** Something came of a frame that is not complete. */
+  get isMidFrame(): boolean {
+    return this.#headBytes > 0 || this.#bodyBytes >= 0;
+  }
+
   /**
    * Takes the next bytes of the stream and calls `onBody` for each body that they complete, in order. A body belongs to who gets it. Returns null, or why
    * the stream cannot be read on; then every later call returns the same.

@@ -70,16 +70,18 @@ export const SNAPSHOT_ACK = 1;
 const VERSION = 1;
 const TYPE_MAX = RAFT_MESSAGE.checkQuorumResponse;
 /** Fields that every message has; the tail follows. */
-const HEAD_BYTES = 68;
+export const HEAD_BYTES = 68;
 /** Number of entries. */
 const COUNT_BYTES = 4;
+/** Shortest body of any message but a snapshot header: no entries, no context. */
+export const RAFT_BODY_BYTES_MIN = HEAD_BYTES + COUNT_BYTES;
 /** Length in front of an entry. */
 const SIZE_BYTES = 4;
 const ENTRY_BYTES_MIN = SIZE_BYTES + ENTRY_HEAD_BYTES;
 const EMPTY = new Uint8Array(0);
 
 /** Where the fields of the head are; `raft.md` 2.2. */
-const AT = {
+export const HEAD_AT = {
   ...{ version: 0, type: 1, forceVote: 2, reject: 3, rejectIndex: 4, group: 12, from: 20, to: 28 },
   ...{ term: 36, logTerm: 44, index: 52, commit: 60 },
 } as const;
@@ -103,18 +105,18 @@ export function encodeMessage(
 }
 
 function writeHead(view: DataView, message: RaftMessage<Uint64>, form: Uint64Form<Uint64>): void {
-  view.setUint8(AT.version, VERSION);
-  view.setUint8(AT.type, message.type);
-  view.setUint8(AT.forceVote, Number(message.forceVote));
-  view.setUint8(AT.reject, Number(message.reject));
-  writeUint64(view, AT.rejectIndex, message.rejectIndex, form);
-  writeUint64(view, AT.group, message.group, form);
-  writeUint64(view, AT.from, message.from, form);
-  writeUint64(view, AT.to, message.to, form);
-  writeUint64(view, AT.term, message.term, form);
-  writeUint64(view, AT.logTerm, message.logTerm, form);
-  writeUint64(view, AT.index, message.index, form);
-  writeUint64(view, AT.commit, message.commit, form);
+  view.setUint8(HEAD_AT.version, VERSION);
+  view.setUint8(HEAD_AT.type, message.type);
+  view.setUint8(HEAD_AT.forceVote, Number(message.forceVote));
+  view.setUint8(HEAD_AT.reject, Number(message.reject));
+  writeUint64(view, HEAD_AT.rejectIndex, message.rejectIndex, form);
+  writeUint64(view, HEAD_AT.group, message.group, form);
+  writeUint64(view, HEAD_AT.from, message.from, form);
+  writeUint64(view, HEAD_AT.to, message.to, form);
+  writeUint64(view, HEAD_AT.term, message.term, form);
+  writeUint64(view, HEAD_AT.logTerm, message.logTerm, form);
+  writeUint64(view, HEAD_AT.index, message.index, form);
+  writeUint64(view, HEAD_AT.commit, message.commit, form);
 }
 
 /** Bytes behind the head. */
@@ -156,7 +158,7 @@ export function decodeMessage(body: Uint8Array): Decoded<RaftMessage> {
 
 /** The same in any form of u64. */
 export function readMessage<U extends Uint64>(reader: Uint64Reader<U>): Decoded<RaftMessage<U>> {
-  const fault = headFault(reader.view);
+  const fault = headFault(reader.bytes);
   if (fault !== null) return { ok: false, message: `raft message: ${fault}` };
   const message = readHead(reader);
   const tailFault = reader.fault ?? readTail(reader, message);
@@ -165,28 +167,29 @@ export function readMessage<U extends Uint64>(reader: Uint64Reader<U>): Decoded<
     : { ok: false, message: `raft message of type ${message.type}: ${tailFault}` };
 }
 
-/** What keeps the head from being read, or null. */
-function headFault(view: DataView): string | null {
-  if (view.byteLength < HEAD_BYTES) return `${view.byteLength} bytes, at least ${HEAD_BYTES} are needed`;
-  const version = view.getUint8(AT.version);
+/** What keeps the head of a body from being read, or null. */
+export function headFault(body: Uint8Array): string | null {
+  if (body.byteLength < HEAD_BYTES) return `${body.byteLength} bytes, at least ${HEAD_BYTES} are needed`;
+  const version = body[HEAD_AT.version]!;
   if (version !== VERSION) return `version ${version}, not ${VERSION}`;
-  return view.getUint8(AT.type) > TYPE_MAX ? `unknown type ${view.getUint8(AT.type)}` : null;
+  const type = body[HEAD_AT.type]!;
+  return type > TYPE_MAX ? `unknown type ${type}` : null;
 }
 
 function readHead<U extends Uint64>(reader: Uint64Reader<U>): RaftMessage<U> {
   const { view } = reader;
   return {
-    type: view.getUint8(AT.type),
-    forceVote: view.getUint8(AT.forceVote) === 1,
-    reject: view.getUint8(AT.reject) === 1,
-    rejectIndex: reader.uint64(AT.rejectIndex, 'rejectIndex'),
-    group: reader.uint64(AT.group, 'group'),
-    from: reader.uint64(AT.from, 'from'),
-    to: reader.uint64(AT.to, 'to'),
-    term: reader.uint64(AT.term, 'term'),
-    logTerm: reader.uint64(AT.logTerm, 'logTerm'),
-    index: reader.uint64(AT.index, 'index'),
-    commit: reader.uint64(AT.commit, 'commit'),
+    type: view.getUint8(HEAD_AT.type),
+    forceVote: view.getUint8(HEAD_AT.forceVote) === 1,
+    reject: view.getUint8(HEAD_AT.reject) === 1,
+    rejectIndex: reader.uint64(HEAD_AT.rejectIndex, 'rejectIndex'),
+    group: reader.uint64(HEAD_AT.group, 'group'),
+    from: reader.uint64(HEAD_AT.from, 'from'),
+    to: reader.uint64(HEAD_AT.to, 'to'),
+    term: reader.uint64(HEAD_AT.term, 'term'),
+    logTerm: reader.uint64(HEAD_AT.logTerm, 'logTerm'),
+    index: reader.uint64(HEAD_AT.index, 'index'),
+    commit: reader.uint64(HEAD_AT.commit, 'commit'),
     entries: [],
     context: EMPTY,
     snapshot: null,

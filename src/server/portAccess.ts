@@ -1,6 +1,6 @@
 /**
  * Which classes an address is admitted as, by the lists of `extentd.access.*`: the data port asks once a connection (`listener.ts`), and the raft ports, where only
- * `peers` may speak, are to ask the same. Pure.
+ * `peers` may speak, ask the same (`src/transport/listener.ts`). Pure.
  */
 import { AccessList } from '../config/accessList.js';
 import type { NodeConfig } from '../config/config.js';

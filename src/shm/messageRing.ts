@@ -53,9 +53,13 @@ export class MessageRingProducer {
     return false;
   }
 
-  /** Goes on with a message whose rest waits. */
-  flush(): void {
-    if (this.rest !== null && this.writePieces(this.rest)) this.rest = null;
+  /** Goes on with a message whose rest waits; whether anything of it was written. */
+  flush(): boolean {
+    const { rest } = this;
+    if (rest === null) return false;
+    const { written } = rest;
+    if (this.writePieces(rest)) this.rest = null;
+    return rest.written > written;
   }
 
   /** True when all of it is written. */

@@ -73,3 +73,15 @@ t.test('an empty ring takes every message up to half of its size at once', async
     t.strictSame(lengths, [RING_BYTES / 2]);
   }
 });
+
+t.test('a flush says whether it has written anything', async (t) => {
+  const memory = createByteRing(RING_BYTES);
+  const producer = new MessageRingProducer(memory);
+  const consumer = new MessageRingConsumer(memory);
+  t.notOk(producer.flush(), 'nothing waits');
+  t.ok(producer.write(1, 0, new Uint8Array(3 * RING_BYTES)));
+  t.notOk(producer.flush(), 'no room');
+  consumer.read(() => {});
+  t.ok(producer.flush());
+  t.ok(producer.waits);
+});

@@ -29,6 +29,8 @@ export const ALLOWED_IMPORTS: Readonly<Record<string, readonly string[]>> = {
     'src/raft',
     'src/partition',
   ],
+  // Between peers' sockets and the rings of workers; it knows of raft what both sides of a ring say, of the data port who may connect.
+  'src/transport': ['src/protocol', 'src/config', 'src/shm', 'src/raft/ports.ts', 'src/server/portAccess.ts'],
   // The worker owns partitions and hands them their disk; it never reaches into a store or an extent.
   'src/workers': [
     'src/protocol',
@@ -98,6 +100,7 @@ export const ALLOWED_IMPORTS: Readonly<Record<string, readonly string[]>> = {
   // Micro-benchmarks run parts of the node alone: a worker that loads a disk which the benchmark has made, the making of a heartbeat.
   'bench/micro': [
     'src/config/config.ts',
+    'src/config/limits.ts',
     'src/protocol',
     'src/control',
     'src/shm',
@@ -111,6 +114,7 @@ export const ALLOWED_IMPORTS: Readonly<Record<string, readonly string[]>> = {
     'src/server/nodeMemory.ts',
     'src/server/workerHandle.ts',
     'src/server/workerPort.ts',
+    'src/transport',
   ],
 };
 

@@ -1,0 +1,134 @@
+/** The pure pieces of the raft transport: what a queue takes, when is dialled, which connection, where to, how many snapshots. */
+import t from 'tap';
+import { RAFT_MESSAGE } from '../../src/protocol/raftMessage.js';
+import { DialBackOff } from '../../src/transport/dialBackOff.js';
+import { laneOf } from '../../src/transport/lanes.js';
+import { OutputQueue } from '../../src/transport/outputQueue.js';
+import { ROUTE, routeOf } from '../../src/transport/routing.js';
+import { RunningSnapshots } from '../../src/transport/runningSnapshots.js';
+
+const frameOf = (bytes: number): Uint8Array => new Uint8Array(bytes);
+
+t.test('heartbeats have a lane, the other types five, by group', async (t) => {
+  for (const [name, type] of Object.entries(RAFT_MESSAGE)) {
+    const isHeartbeat = name === 'heartbeatRequest' || name === 'heartbeatResponse';
+    const lanes = [0, 1, 4, 5, 101, 2 ** 53 - 1].map((group) => laneOf(type, group));
+    t.same(lanes, isHeartbeat ? [0, 0, 0, 0, 0, 0] : [1, 2, 5, 1, 2, 2], name);
+  }
+});
+
+t.test('a queue refuses new frames beyond its bytes and its number, and keeps the old ones', async (t) => {
+  const queue = new OutputQueue(100, 3);
+  t.ok(queue.push(frameOf(60)));
+  t.notOk(queue.push(frameOf(41)), 'bytes');
+  t.ok(queue.push(frameOf(40)), 'to the last byte');
+  t.same(
+    queue.handOver().map(({ length }) => length),
+    [60, 40],
+  );
+  const small = new OutputQueue(100, 3);
+  t.same(
+    [1, 2, 3, 4].map((bytes) => small.push(frameOf(bytes))),
+    [true, true, true, false],
+    'number',
+  );
+  t.same([small.frames, small.bytes], [3, 6]);
+});
+
+t.test('what was handed over counts until it has left, and nothing is handed over meanwhile', async (t) => {
+  const queue = new OutputQueue(100, 3);
+  queue.push(frameOf(90));
+  t.equal(queue.handOver().length, 1);
+  t.notOk(queue.push(frameOf(11)));
+  t.ok(queue.push(frameOf(10)));
+  t.same(queue.handOver(), [], 'the socket holds bytes');
+  t.same([queue.frames, queue.bytes, queue.isHanded], [2, 100, true]);
+  queue.left();
+  t.same([queue.frames, queue.bytes, queue.isHanded], [1, 10, false]);
+  t.equal(queue.handOver().length, 1);
+  queue.push(frameOf(5));
+  t.equal(queue.clear(), 2, 'what is handed over is given up too');
+  t.same([queue.frames, queue.bytes, queue.isHanded], [0, 0, false]);
+});
+
+t.test('a frame longer than the bound is taken alone', async (t) => {
+  const queue = new OutputQueue(100, 3);
+  t.ok(queue.push(frameOf(500)));
+  t.notOk(queue.push(frameOf(1)));
+  queue.handOver();
+  t.notOk(queue.push(frameOf(500)));
+  queue.left();
+  t.ok(queue.push(frameOf(500)));
+});
+
+t.test('dials that fail are made again after pauses that double up to a bound', async (t) => {
+  const backOff = new DialBackOff({ pauseMsMin: 50, pauseMsMax: 2000 });
+  let nowMs = 1000;
+  t.ok(backOff.mayDial(nowMs));
+  for (const pauseMs of [50, 100, 200, 400, 800, 1600, 2000, 2000]) {
+    backOff.failed(nowMs);
+    t.notOk(backOff.mayDial(nowMs + pauseMs - 1), `within ${pauseMs} ms`);
+    backOff.failed(nowMs + pauseMs - 1);
+    nowMs += pauseMs;
+    t.ok(backOff.mayDial(nowMs), `after ${pauseMs} ms, another failure in the pause notwithstanding`);
+  }
+});
+
+t.test('a connection that is made lets all be dialled, and one that lasted begins anew', async (t) => {
+  const backOff = new DialBackOff({ pauseMsMin: 50, pauseMsMax: 2000 });
+  for (const nowMs of [0, 50, 150]) backOff.failed(nowMs);
+  t.notOk(backOff.mayDial(200));
+  backOff.reached();
+  t.ok(backOff.mayDial(200));
+  backOff.lost(300, 200);
+  t.notOk(backOff.mayDial(699), 'lost at once: as if it had not been reached');
+  t.ok(backOff.mayDial(700));
+  backOff.reached();
+  backOff.lost(10_000, 700);
+  t.ok(backOff.mayDial(10_000), 'it had lasted');
+  backOff.failed(10_000);
+  t.ok(backOff.mayDial(10_050), 'the first pause again');
+});
+
+t.test('where a message goes', async (t) => {
+  const workerOf = (group: number): number => (group === 101 ? 3 : -1);
+  const types = RAFT_MESSAGE;
+  const rows: [string, type: number, group: number, to: number, atHeartbeatPort: boolean, route: number][] = [
+    ['an append of a group of ours', types.appendRequest, 101, 2, false, 3],
+    ['at the other port', types.appendRequest, 101, 2, true, 3],
+    ['a vote for a group that is not here', types.voteRequest, 102, 2, false, ROUTE.unknownGroup],
+    ['another node', types.appendRequest, 101, 3, false, ROUTE.otherNode],
+    ['a heartbeat', types.heartbeatRequest, 0, 2, true, ROUTE.everyWorker],
+    ['its answer, at the other port', types.heartbeatResponse, 0, 2, false, ROUTE.everyWorker],
+    ['a heartbeat for another node', types.heartbeatRequest, 0, 3, true, ROUTE.otherNode],
+    ['a snapshot', types.snapshot, 101, 2, false, 3],
+    ['a snapshot of a group that is not here', types.snapshot, 102, 2, false, ROUTE.unknownGroup],
+    ['a snapshot among heartbeats', types.snapshot, 101, 2, true, ROUTE.wrongPort],
+    ['the end of a snapshot', types.snapshotResponse, 101, 2, false, ROUTE.localType],
+    ['a call to campaign', types.campaign, 101, 2, false, ROUTE.localType],
+    ['a proposal', types.proposal, 101, 2, false, ROUTE.localType],
+    ['a lease message', types.leaseTimeout, 101, 2, false, 3],
+    ['a question of a read', types.checkQuorumRequest, 101, 2, false, 3],
+  ];
+  for (const [what, type, group, to, atHeartbeatPort, route] of rows)
+    t.equal(routeOf({ type, group, from: 1, to }, 2, atHeartbeatPort, workerOf), route, what);
+});
+
+t.test(
+  'so many snapshots at a time; a newer one of the same group to the same node takes the place of the older',
+  async (t) => {
+    const running = new RunningSnapshots<string>(2);
+    t.equal(running.start(101, 2, 'a'), null);
+    t.equal(running.start(101, 3, 'b'), null);
+    t.notOk(running.hasRoomFor(102, 2));
+    t.throws(() => running.start(102, 2, 'c'));
+    t.ok(running.hasRoomFor(101, 3));
+    t.equal(running.start(101, 3, 'd'), 'b');
+    running.end(101, 3, 'b');
+    t.equal(running.count, 2, 'the one that was replaced ends nothing');
+    running.end(101, 2, 'a');
+    t.ok(running.hasRoomFor(102, 2));
+    t.same(running.clear(), ['d']);
+    t.equal(running.count, 0);
+  },
+);
