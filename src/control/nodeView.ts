@@ -29,6 +29,8 @@ export interface PartitionInfo {
   peers: Peer[];
   /** Current replicas: the list that the master gave last, that of META before. */
   replicas: readonly string[];
+  /** Why its raft group does not run; empty: it does, or is not to. */
+  raftProblem: string;
   /** Raft leader, or the only host. */
   isLeader: boolean;
 }

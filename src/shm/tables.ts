@@ -37,6 +37,8 @@ export type PartitionCount = (typeof PARTITION_COUNT)[keyof typeof PARTITION_COU
 export const PARTITION_FLAG = {
   /** This replica leads its raft group, or is the only host. */
   leader: 1,
+  /** Its raft group does not run and should. */
+  raftOut: 2,
 } as const;
 
 function createTable(rows: number): TableMemory {
