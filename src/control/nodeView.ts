@@ -83,7 +83,7 @@ export interface NodeView {
   snapshot(partitionId: number): Promise<Outcome<Uint8Array>>;
   /** Bodies of the debug API that only the owner knows: `partition` (extents, tinyDeleteRecordSize), `extent`, `block` (`admin.md` 10). */
   query(
-    kind: 'partition' | 'extent' | 'block',
+    kind: 'partition' | 'extent' | 'block' | 'raft',
     partitionId: number,
     extentId: number,
   ): Promise<Outcome<unknown>>;

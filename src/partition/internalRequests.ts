@@ -221,9 +221,10 @@ export class InternalRequests {
   }
 
   private raftState(op: Operation): void {
-    const { raft, durableAppliedId, host } = this.partition;
+    const { raft, raftApply, durableAppliedId, host } = this.partition;
     const runs = raft !== null && raft.failure === null;
     op.extentOffset = runs ? durableAppliedId : -1;
+    op.remainingBytes = raftApply?.appliedIndex ?? 0;
     op.holeBytes = runs && raft.isLeader ? 1 : 0;
     host.finish(op);
   }

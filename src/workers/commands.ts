@@ -66,7 +66,10 @@ export class CommandReader {
         const partition = this.#partitions.get(query.partitionId);
         if (partition === undefined) return { ok: false, message: 'partition not exist', httpStatus: 404 };
         if (query.kind === 'raft') return { ok: true, value: this.#host.raftStatus(query.partitionId) };
-        return answerQuery(partition, query);
+        const answer = answerQuery(partition, query);
+        if (!answer.ok || query.kind !== 'partition') return answer;
+        const raftStatus = this.#host.raftStatus(query.partitionId);
+        return { ok: true, value: { ...(answer.value as object), raftStatus } };
       }
       case COMMAND.checksums: {
         const { scrub } = JSON.parse(text) as { scrub: boolean };

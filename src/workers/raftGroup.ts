@@ -13,6 +13,8 @@ import { actionOf } from '../protocol/opcodes.js';
 import type { RaftCore } from '../raft/core.js';
 import type { RaftHost } from '../raft/host.js';
 
+/** Time between two ticks (`raft.md` 1.2). */
+export const RAFT_TICK_MS = 300;
 /** Reads that may wait for the group at a time; beyond, clients are to try again. */
 const READS_MAX = 1024;
 /** The log may be cut for the first time so long after the group's begin, and then so often (`raft.md` 5.7). */

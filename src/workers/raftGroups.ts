@@ -11,9 +11,9 @@ import type { StoreGroup } from '../partition/storeGroup.js';
 import { ERROR_TEXT } from '../protocol/errors.js';
 import type { RaftHost } from '../raft/host.js';
 import { returnVote, takeVote } from '../raft/noVote.js';
-import type { RaftStatus } from '../raft/status.js';
 import type { EventQueue } from './eventQueue.js';
-import { type GroupListener, WorkerGroup } from './raftGroup.js';
+import { type GroupListener, RAFT_TICK_MS, WorkerGroup } from './raftGroup.js';
+import { raftStatusBody } from './raftStatusBody.js';
 
 /** Reason in the mark of a replica that was added: it has lost nothing, so it votes, and does not campaign before it has caught up (docs/raftNode.md). */
 const ADDED = 'added to its group, not caught up since';
@@ -28,14 +28,6 @@ export interface GroupSurroundings {
   /** Tells main where a member is. */
   tellAddress(nodeId: number, host: string): void;
 }
-
-/** How a group stands, for operators. */
-export type GroupStatus = RaftStatus & {
-  /** Proposals that wait for a turn. */
-  pending: number;
-  /** It has failed. */
-  stopped: boolean;
-};
 
 interface Ending {
   /** Frame of the journal that has the group's end. */
@@ -87,16 +79,13 @@ export class RaftGroups implements GroupListener, GroupBeginner {
     return this.reasons.get(id) ?? null;
   }
 
-  /** Fields of `/raftStatus` (`raft.md` 5.11), and proposals that wait for a turn; null where no group runs. */
-  status(id: number): GroupStatus | null {
+  /** Body of `/raftStatus`; null where no group runs. */
+  status(id: number): object | null {
     const { around } = this;
     const running = typeof around === 'string' ? undefined : around.host.group(id);
     if (running === undefined) return null;
-    return {
-      ...running.core.status(),
-      pending: running.waiters.queuedCount,
-      stopped: running.failure !== null,
-    };
+    const queues = { pending: running.waiters.queuedCount, stopped: running.failure !== null };
+    return raftStatusBody(running.core.status(), queues, RAFT_TICK_MS, Date.now());
   }
 
   /** A partition is served from now on. Its group begins unless it has to join first. */

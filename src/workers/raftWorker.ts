@@ -19,10 +19,10 @@ import { MessageRingConsumer, MessageRingProducer } from '../shm/messageRing.js'
 import { DiskTable } from '../shm/tables.js';
 import { RAFT_FOLDER } from '../storage/layout.js';
 import type { EventQueue } from './eventQueue.js';
+import { RAFT_TICK_MS } from './raftGroup.js';
 import { RaftGroups } from './raftGroups.js';
 import { type DiskWorkerData, RAFT_WORD } from './workerData.js';
 
-export const RAFT_TICK_MS = 300;
 /** Frames of the ring that are read in a turn. */
 const FRAMES_PER_TURN = 256;
 /** A tick that is due waits for so many turns while messages come: after a stall they tell who leads. */

@@ -116,7 +116,7 @@ export class FakeView implements NodeView {
   }
 
   query(
-    kind: 'partition' | 'extent' | 'block',
+    kind: 'partition' | 'extent' | 'block' | 'raft',
     partitionId: number,
     extentId: number,
   ): Promise<Outcome<unknown>> {
