@@ -6,6 +6,8 @@ import type { Operation } from './operation.js';
 export interface RaftGate {
   /** Why the group does not run any more; null while it does. */
   readonly failure: string | null;
+  /** With what everything ends that is asked from now on: the partition goes, or the node stops; null otherwise. */
+  readonly ending: string | null;
   /** This replica leads, as far as it knows. */
   readonly isLeader: boolean;
   /** The only member, and whatever an earlier process acknowledged is applied: what is here is the newest. */

@@ -26,6 +26,7 @@ export function proposeRandomWrite(partition: Partition, op: Operation): void {
 
 /** Who leads comes first, as in the reference: a client goes on to the leader, which says what is wrong. */
 function refusalOf({ raft, raftApply, isLone }: Partition, op: Operation): string | null {
+  if (raft !== null && raft.ending !== null) return raft.ending;
   if (raft === null || raftApply === null || raft.failure !== null)
     return isLone ? ERROR_TEXT.raftNotStarted : ERROR_TEXT.notRaftLeader;
   // The only member leads as soon as it may.
