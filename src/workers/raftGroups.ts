@@ -162,7 +162,8 @@ export class RaftGroups implements GroupListener, GroupBeginner {
   }
 
   /** 300 ms have passed. One META is written at most. */
-  tick(nowMs: number): void {
+  tick(): void {
+    const { nowMs } = this;
     for (const group of this.groups.values()) if (group.truncate(nowMs)) return;
   }
 
@@ -230,13 +231,17 @@ export class RaftGroups implements GroupListener, GroupBeginner {
     this.events.json(EVENT.alarm, 0, { kind: 'apply', text: alarm });
   }
 
+  private get nowMs(): number {
+    return this.stores.host.clock.monotonicNs() / 1e6;
+  }
+
   private tryToBegin(partition: Partition): string | null {
     const { around } = this;
     if (typeof around === 'string') return around;
     const { host, nodeId, marks } = around;
     const { id, peers, path } = partition;
     if (!peers.some((peer) => peer.id === nodeId)) return `node ${nodeId} is no member of its group`;
-    const group = new WorkerGroup(partition, host, this, performance.now());
+    const group = new WorkerGroup(partition, host, this, this.nowMs);
     const apply = RaftApply.open(this.stores, partition, nodeId, group);
     if (!apply.ok) return apply.message;
     const mark = marks.get(id);

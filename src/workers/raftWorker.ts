@@ -232,7 +232,7 @@ export class RaftWorker {
     this.#lateTurns = 0;
     this.#nextTickMs = nowMs + RAFT_TICK_MS;
     host.tick();
-    this.groups.tick(nowMs);
+    this.groups.tick();
     return true;
   }
 
