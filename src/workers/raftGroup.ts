@@ -23,6 +23,8 @@ const TRUNCATE_EVERY_MS = 60_000;
 
 /** What a group tells of itself, and where confirmed reads go. */
 export interface GroupListener {
+  /** Clients reach this node, so that groups may lead. */
+  readonly serving: boolean;
   /** The read may be executed: between two batches. */
   confirmed(op: Operation): void;
   /** Proposals or reads have begun, or below zero ended, that wait for this disk alone, or for other nodes. */
@@ -121,7 +123,9 @@ export class WorkerGroup implements RaftGate, ApplyListener {
       this.early = [];
       for (const go of early) go(null);
     }
-    return this.startLogEnd < 0 && this.early.length === 0;
+    const leads = core.isLeader || !this.isSole || !this.listener.serving;
+    if (!leads) this.campaignAlone(core);
+    return leads && this.startLogEnd < 0 && this.early.length === 0;
   }
 
   /** The group runs no more; the host has ended what it knew of. */
@@ -168,6 +172,12 @@ export class WorkerGroup implements RaftGate, ApplyListener {
 
   halted(alarm: string): void {
     this.listener.halted(this, alarm);
+  }
+
+  /** Nobody stands while entries that are committed may be changes of members; the only member need not wait for a silence after that. */
+  private campaignAlone({ state, mayVote, mayCampaign, log }: RaftCore): void {
+    const mayStand = mayVote && mayCampaign && log.handedOver >= log.committed;
+    if (state === 'follower' && mayStand) this.host.campaign(this.id);
   }
 
   /** `done`, with what a deletion or a stop makes of its text. */

@@ -40,6 +40,7 @@ export class RaftGroups implements GroupListener, GroupBeginner {
   confirmedReads: Operation[] = [];
   /** Groups that have removed this replica; the worker takes the partitions away. */
   removed: number[] = [];
+  serving = false;
   /** Proposals and reads under way; and those of them that wait for other nodes and not for this disk. */
   waiting = 0;
   waitingForOthers = 0;
@@ -52,7 +53,6 @@ export class RaftGroups implements GroupListener, GroupBeginner {
   private readonly reasons = new Map<number, string>();
   private endings: Ending[] = [];
   private around: GroupSurroundings | string = 'raft has not begun on this disk';
-  private serving = false;
 
   constructor(stores: StoreGroup, events: EventQueue, partitionOf: (id: number) => Partition | undefined) {
     this.stores = stores;
@@ -154,6 +154,7 @@ export class RaftGroups implements GroupListener, GroupBeginner {
   serve(): void {
     this.serving = true;
     if (typeof this.around !== 'string') this.around.host.serve();
+    for (const group of this.groups.values()) this.watched.add(group);
   }
 
   /** Once a turn in which something moved. */
@@ -255,12 +256,12 @@ export class RaftGroups implements GroupListener, GroupBeginner {
       partition.raftApply = null;
       return problem;
     }
-    this.reasons.delete(id);
+    if (this.reasons.delete(id)) this.events.json(EVENT.raft, 0, { id, reason: '' });
     this.groups.set(id, group);
     partition.raft = group;
     group.begun(apply.value);
     this.tellMembers(partition);
-    if (this.serving && group.isSole) host.campaign(id);
+    if (this.serving) this.watched.add(group);
     return null;
   }
 
@@ -274,7 +275,9 @@ export class RaftGroups implements GroupListener, GroupBeginner {
 
   private outOfService(id: number, reason: string): void {
     this.reasons.set(id, reason);
-    this.stores.host.log('error', `raft is out of service: ${reason}`, { partition: id });
+    // What keeps all groups of a disk from running was logged once.
+    if (typeof this.around !== 'string')
+      this.stores.host.log('error', `raft is out of service: ${reason}`, { partition: id });
     this.events.json(EVENT.raft, 0, { id, reason });
   }
 }

@@ -55,7 +55,7 @@ export class RaftWorker {
   /** Hosts that main was told, by node id. */
   readonly #addresses = new Map<number, string>();
   /** Streams of snapshot headers that were not judged yet. */
-  readonly #streams = new Map<RaftMessage, number>();
+  readonly #streams = new WeakMap<RaftMessage, number>();
   #host: RaftHost | null = null;
   #nextTickMs = 0;
   #lateTurns = 0;
@@ -265,7 +265,6 @@ export class RaftWorker {
 
   #judge({ header, accepted }: SnapshotVerdict): void {
     const stream = this.#streams.get(header);
-    this.#streams.delete(header);
     if (stream !== undefined) this.#send(RAFT_OUT.verdict, stream, Uint8Array.of(accepted ? 1 : 0));
   }
 

@@ -141,6 +141,23 @@ export class GroupsRig {
     return typeof entries === 'number' ? [] : entries.map(({ name }) => name).sort();
   }
 
+  /** A new process after a loss of power: what was not synced may be gone. */
+  losePower(seed: number): GroupsRig {
+    return new GroupsRig({ disk: this.disk.powerLoss(seed), regions: this.regions, clock: this.clock });
+  }
+
+  /** Steps of a clean stop of the host until it ends; its problems. */
+  stopHost(): string[] {
+    this.groups.stop();
+    for (let steps = 0; steps < TURNS_MAX; steps += 1) {
+      const problems = this.host.stopStep();
+      if (problems !== null) return problems;
+      this.store.turn();
+      this.disk.step();
+    }
+    assert.fail('the host does not stop');
+  }
+
   /** kill -9 and a new process on the disk. */
   restart(): GroupsRig {
     return new GroupsRig({ disk: this.disk.processEnd(1), regions: this.regions, clock: this.clock });

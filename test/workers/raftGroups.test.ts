@@ -217,3 +217,61 @@ t.test('applying that has stopped is an alarm', async (t) => {
     ],
   );
 });
+
+t.test('a read of a lone replica waits until what an earlier process acknowledged is applied', async (t) => {
+  for (const seed of [1, 2, 3, 4]) {
+    const rig = leading();
+    t.ok(rig.ask({ opcode: OP.syncWrite, extentId: 1025, extentOffset: 8192, crc: crc32(body) }, body).ok);
+    t.ok(randomWrite(rig).ok);
+    const again = rig.losePower(seed);
+    const read = again.store.send({ opcode: OP.streamRead, extentId: 1025, size: body.length });
+    again.run();
+    t.equal(read.ended, false, 'the entry is in the log, and perhaps not in the extent');
+    t.equal(again.partition.raft!.readsAtOnce, false);
+    again.groups.serve();
+    again.run();
+    t.ok(read.ok, read.error);
+    t.ok(body.equals(read.body), 'it reads what was acknowledged');
+    t.equal(again.partition.raft!.readsAtOnce, true, 'from then on it reads at once');
+  }
+});
+
+t.test(
+  'a replica that has stopped applying does not hold up a stop, and its journal is recovered',
+  async (t) => {
+    const rig = leading();
+    rig.disk.addFault({ call: 'pwrite', path: /1025$/, errno: 5, count: 1 });
+    t.match(randomWrite(rig).error, /ActionWrite:_/);
+    const waiting = rig.store.send({ opcode: OP.randomWrite, extentId: 1025, crc: crc32(body) }, body);
+    rig.store.turn();
+    t.equal(waiting.error, 'ActionWrite:_RaftNotStarted key=<nil>');
+    t.same(rig.stopHost(), [], 'its folder is complete all the same');
+    const again = rig.restart();
+    again.groups.serve();
+    again.run();
+    const read = again.ask({ opcode: OP.streamRead, extentId: 1025, size: body.length });
+  t.ok(read.ok, read.error);
+  t.ok(body.equals(read.body), 'the entry that failed is carried out by the next process');
+  },
+);
+
+t.test('how a group stands is told to the node’s own threads, and to operators', async (t) => {
+  const rig = leading();
+  t.ok(randomWrite(rig).ok);
+  const { op } = rig.ask({ opcode: INTERNAL_OP.raftState, internal: true });
+  const { appliedIndex } = rig.partition.raftApply!;
+  t.same([op.extentOffset, op.remainingBytes, op.holeBytes], [0, appliedIndex, 1], 'nothing is saved yet');
+  t.match(rig.groups.status(7), {
+    ...{
+      ID: 7,
+      NodeID: NODE_ID,
+      Leader: NODE_ID,
+      Vote: NODE_ID,
+      Commit: appliedIndex,
+      Applied: appliedIndex,
+    },
+    ...{ PendQueue: 0, AppQueue: 0, Stopped: false, State: 'StateLeader' },
+    Replicas: { [NODE_ID]: { Match: appliedIndex, Next: appliedIndex + 1, Inflight: 0 } },
+  });
+  t.equal(rig.groups.status(8), null);
+});

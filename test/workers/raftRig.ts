@@ -80,6 +80,8 @@ export class RaftWorkerNode {
   /** Events of groups and log lines, as told to main. */
   readonly events: { kind: number; value: unknown }[] = [];
   readonly lines: string[] = [];
+  /** What it has told main beside messages and addresses. */
+  readonly told: { kind: number; a: number; text: string }[] = [];
   /** What it has told of addresses. */
   readonly addresses = new Map<number, string>();
   readonly out: MessageRingConsumer;
@@ -138,6 +140,11 @@ export class RaftWorkers {
     this.nodes = nodes;
   }
 
+  /** Workers that the test starts and ends itself. */
+  static of(nodes: RaftWorkerNode[]): RaftWorkers {
+    return new RaftWorkers(nodes);
+  }
+
   /** Workers of `count` nodes, loaded, with partition 7; they end with the test. */
   static async start(t: Test, count: number): Promise<RaftWorkers> {
     const ids = Array.from({ length: count }, (_, i) => i + 1);
@@ -158,7 +165,9 @@ export class RaftWorkers {
     for (const node of this.nodes) {
       node.handle.drainEvents();
       node.out.read((kind, a, bytes) => {
-        if (kind === RAFT_OUT.address) node.addresses.set(a, Buffer.from(bytes).toString());
+        const text = Buffer.from(bytes).toString();
+        if (kind === RAFT_OUT.address) node.addresses.set(a, text);
+        else if (kind !== RAFT_OUT.message) node.told.push({ kind, a, text });
         if (kind !== RAFT_OUT.message || !this.passes(node.nodeId, a)) return;
         const to = this.nodes.find(({ nodeId }) => nodeId === a);
         if (to?.in.write(RAFT_IN.message, node.nodeId, bytes.subarray(FRAME_HEAD_BYTES))) to.wake();

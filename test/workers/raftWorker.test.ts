@@ -1,11 +1,15 @@
 /** Raft in the workers of three nodes, and of one: elections, random writes, reads of the leader, and what ends them. */
-import { readdirSync } from 'node:fs';
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { COMMAND } from '../../src/partition/messages.js';
 import { OP } from '../../src/protocol/opcodes.js';
 import { RESULT } from '../../src/protocol/resultCodes.js';
-import { hostOf, RaftWorkers } from './raftRig.js';
+import { RAFT_IN, RAFT_OUT } from '../../src/raft/ports.js';
+import { RAFT_WORD } from '../../src/workers/workerData.js';
+import { until } from '../support/until.js';
+import { hostOf, RaftWorkerNode, RaftWorkers } from './raftRig.js';
+import { newRoot, PARTITION } from './workerRig.js';
 
 const before = Buffer.alloc(4000, 'before.');
 const after = Buffer.alloc(1000, 'after--');
@@ -111,4 +115,54 @@ t.test('what waits when its partition is deleted, or its node stops, ends', asyn
     readdirSync(join(stopping!.data.root, '.extentd.raft', '0')).includes('emptied'),
     'with an empty journal',
   );
+});
+
+t.test('the workers of a disk wait until the first of them has recovered it', async (t) => {
+  const root = newRoot(t);
+  const word = new Int32Array(new SharedArrayBuffer(4));
+  const second = new RaftWorkerNode(root, 1, 2, 1, word);
+  const loaded = (node: RaftWorkerNode) => (): boolean => {
+    node.handle.drainEvents();
+    return node.handle.loaded;
+  };
+  t.equal(loaded(second)(), false);
+  const first = new RaftWorkerNode(root, 1, 2, 0, word);
+  await until('both are loaded', () => [first, second].every((node) => loaded(node)()));
+  t.equal(Atomics.load(word, 0), RAFT_WORD.recovered);
+  t.same(readdirSync(join(root, '.extentd.raft')).sort(), ['0', '1'], 'each has a journal of its own');
+  for (const node of [first, second]) node.handle.stop();
+  await until('both have stopped', () =>
+    [first, second].every((node) => {
+      node.handle.drainEvents();
+      return node.handle.stopped;
+    }),
+  );
+});
+
+t.test('where the journals cannot be recovered, partitions are served and no group runs', async (t) => {
+  const root = newRoot(t);
+  // A journal's folder that is a file.
+  mkdirSync(join(root, '.extentd.raft'));
+  writeFileSync(join(root, '.extentd.raft', '0'), 'no folder');
+  const node = new RaftWorkerNode(root, 1);
+  const rig = RaftWorkers.of([node]);
+  await rig.until('it is loaded', () => node.handle.loaded);
+  const partition = { ...PARTITION, members: [{ id: 1, addr: hostOf(1) }], hosts: [hostOf(1)] };
+  t.match(await rig.command(node, COMMAND.createPartition, partition), { ok: true });
+  t.match(node.lines.join(), /no raft group runs on this disk/);
+  await rig.fill(before);
+  t.equal((await rig.read(node, OP.streamRead, 4000)).text, before.toString());
+  t.equal((await rig.randomWrite(node, 0, after)).text, 'ActionWrite:_RaftNotStarted key=<nil>');
+  t.match(node.events, [{ value: { id: 7, reason: /./ } }]);
+  node.handle.stop();
+  await rig.until('it has stopped', () => node.handle.stopped);
+});
+
+t.test('a stream that brings no raft message is told to main by its number', async (t) => {
+  const rig = await RaftWorkers.start(t, 1);
+  const [node] = rig.nodes;
+  node!.in.write(RAFT_IN.message, 42, Buffer.from('this is no message'));
+  node!.wake();
+  await rig.until('a complaint', () => node!.told.length > 0);
+  t.match(node!.told, [{ kind: RAFT_OUT.badStream, a: 42, text: /^raft message: / }]);
 });
