@@ -15,7 +15,7 @@ import {
   plainTarget,
   quoted,
 } from './flagValues.js';
-import { isDelete, isTiny, KIND, KINDS, kindByName } from './kinds.js';
+import { isDelete, isRandomWrite, isTiny, KIND, KINDS, kindByName } from './kinds.js';
 import { STAMP_BYTES } from './payload.js';
 import { classShares, defaultThreads } from './topology.js';
 
@@ -265,6 +265,12 @@ function checkTogether(options: LoadOptions, values: Values): void {
   if (ids === 'self' && options.mix.some(([kind]) => isTiny(kind))) {
     throw new FlagError('--ids self cannot be used with tiny extents: the primary assigns their places');
   }
+  if (
+    (options.volume !== null || followers.length > 0) &&
+    options.mix.some(([kind]) => isRandomWrite(kind))
+  ) {
+    throw new FlagError('random writes go to the raft leader: name it with --addr, without followers');
+  }
   if (values.prepare !== undefined && !options.mix.some(([kind]) => isDelete(kind))) {
     throw new FlagError('--prepare needs --op delete or tinydelete');
   }
@@ -323,6 +329,10 @@ function parseMix(op: string, mix: string | boolean | undefined): LoadOptions['m
     if (isDelete(kind)) throw new FlagError('--mix cannot hold deletes: run a second generator beside');
     parsed.set(kind, value);
   }
+  const rewrites = [...parsed.keys()].filter(isRandomWrite).length;
+  const writes = [...parsed.keys()].filter((kind) => KINDS[kind]!.class === 'append').length;
+  if (rewrites > 0 && writes > rewrites)
+    throw new FlagError('--mix cannot hold random writes and other writes: run a second generator beside');
   const sum = [...parsed.values()].reduce((total, share) => total + share, 0);
   if (Math.abs(sum - 100) > 0.01) throw new FlagError(`--mix must add up to 100, not ${sum}`);
   return [...parsed];

@@ -12,7 +12,7 @@ export const HELP = `npm run load -- [flags]      drives a data node with packet
   --master HOST:PORT     that master (127.0.0.1:17010)
   --volume NAME          the volume (demo)
   --keep-going           after a failure go on in new extents of other partitions, as a client does, instead of ending
-  --op KIND              create, write, syncwrite, tinywrite, read, followerread, delete, tinydelete or mixed (write)
+  --op KIND              create, write, syncwrite, tinywrite, randwrite, syncrandwrite, read, followerread, delete, tinydelete or mixed (write)
   --mix LIST             for --op mixed: write=50,read=50
   --size SIZE            bytes of an operation: 4k, 128k (4k)
   --conns N  --depth N   connections, and packets in flight on each (4, or 6 when replicated; 16)
@@ -23,9 +23,9 @@ export const HELP = `npm run load -- [flags]      drives a data node with packet
   --threads N            worker threads of the generator
   --extents N            extents a connection works on (1)
   --extent-size SIZE     a write goes to a new extent at this size (128m)
-  --fill SIZE            how much of each extent is written before reads (64m)
+  --fill SIZE            how much of each extent is written before reads and random writes (64m)
   --prepare N            deletes: extents or ranges made before (the count, or 20000)
-  --order WHICH          reads: random or sequential (random)
+  --order WHICH          reads, random writes: random or sequential (random)
   --ids WHO              extent ids: server (RemainingFollowers 1) or self (0) (server)
   --verify               read everything back and compare; compare each read, too
   --timeout S            longest wait for a reply (5)

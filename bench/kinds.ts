@@ -13,6 +13,8 @@ export const KIND = {
   tinywrite: 5,
   delete: 6,
   tinydelete: 7,
+  randwrite: 8,
+  syncrandwrite: 9,
 } as const;
 
 /**
@@ -38,6 +40,8 @@ export const KINDS: readonly KindRow[] = [
   { name: 'tinywrite', opcode: OP.write, class: 'append' },
   { name: 'delete', opcode: OP.markDelete, class: 'append' },
   { name: 'tinydelete', opcode: OP.markDelete, class: 'append' },
+  { name: 'randwrite', opcode: OP.randomWrite, class: 'append' },
+  { name: 'syncrandwrite', opcode: OP.syncRandomWrite, class: 'append' },
 ];
 
 /** How many kinds there are. */
@@ -52,6 +56,11 @@ export function kindByName(name: string): number {
 /** Kinds that are answered with data. */
 export function isRead(kind: number): boolean {
   return KINDS[kind]!.class === 'read';
+}
+
+/** Kinds that write again what a preparing phase has filled. */
+export function isRandomWrite(kind: number): boolean {
+  return kind === KIND.randwrite || kind === KIND.syncrandwrite;
 }
 
 /** Kinds that take away what a preparing phase made. */

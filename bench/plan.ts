@@ -310,7 +310,7 @@ function fillRead(op: PlannedOp, kind: number, extent: ExtentRecord, offset: num
   op.zeros = false;
 }
 
-/** Reads units of given extents for ever, in order or at random places. */
+/** Reads units of given extents for ever, in order or at random places; or writes them anew, with what is there. */
 export class ReadPlan implements Plan {
   readonly #extents: readonly ExtentRecord[];
   readonly #mix: KindMix;

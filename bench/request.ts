@@ -4,7 +4,7 @@
 import type * as net from 'node:net';
 import { EXTENT_TYPE_NORMAL, EXTENT_TYPE_TINY, headerV1, PacketHeader } from '../src/protocol/header.js';
 import { encodeClientMarkDelete } from '../src/protocol/tinyDelete.js';
-import { isDelete, isRead, isTiny, KIND, KINDS } from './kinds.js';
+import { isDelete, isRandomWrite, isRead, isTiny, KIND, KINDS } from './kinds.js';
 import type { Payload } from './payload.js';
 import type { PlannedOp } from './plan.js';
 import { CREATE_BODY_BYTES, type Slots } from './slots.js';
@@ -51,7 +51,8 @@ export function sendRequest(
   slots.newest.crc = crc;
   header.extentType = isTiny(op.kind) ? EXTENT_TYPE_TINY : EXTENT_TYPE_NORMAL;
   header.opcode = KINDS[op.kind]!.opcode;
-  header.remainingFollowers = reads ? 0 : settings.remainingFollowers;
+  // Random writes go to the leader of the group, which knows its members itself.
+  header.remainingFollowers = reads || isRandomWrite(op.kind) ? 0 : settings.remainingFollowers;
   header.crc = crc;
   header.size = reads ? op.bytes : bodyBytes;
   header.argBytes = argBytes;

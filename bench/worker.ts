@@ -14,7 +14,7 @@ import { type BodyCrc, loadBodyCrc } from './crc.js';
 import { FailureLog } from './failures.js';
 import { findPresent } from './gone.js';
 import { hostsOf, nextList } from './hostLists.js';
-import { isDelete, KIND, KINDS } from './kinds.js';
+import { isDelete, isRandomWrite, KIND, KINDS } from './kinds.js';
 import { MixGate, OpenLoopSchedule } from './pace.js';
 import { Payload } from './payload.js';
 import { DeletePlan, ExtentFillPlan, Pieces, PieceVerifyPlan, TinyWritePlan } from './pieces.js';
@@ -124,7 +124,7 @@ class LoadWorker {
     return members.filter((_, index) => problems[index] === null);
   }
 
-  /** Creates the extents that will be written, fills those that will be read, and makes what will be deleted. */
+  /** Creates the extents that will be appended to, fills those that will be read or written at random, and makes what will be deleted. */
   #prepare(): Promise<void> {
     const { sizeBytes, extentBytes, fillBytes, mix } = this.#settings;
     const deletes = mix.find(([kind]) => isDelete(kind));
@@ -134,17 +134,14 @@ class LoadWorker {
     const laneBytes = Math.max(packetBytes, Math.floor(fillBytes / packetBytes) * packetBytes);
     const writes = mix.some(([kind]) => kind === KIND.write || kind === KIND.syncwrite);
     const onlyWrites = new KindMix(new Map([[KIND.write, 1]]));
+    const rewrites = mix.some(([kind]) => isRandomWrite(kind));
+    const fills = ({ part }: Member): boolean => part.class === 'read' || rewrites;
     return this.#runTasks(
-      this.#members.filter((member) => member.part.class === 'read' || writes),
+      this.#members.filter((member) => fills(member) || writes),
       (member) => ({
         ...SETUP_TASK,
-        plan: new AppendPlan(
-          member.lanes,
-          onlyWrites,
-          packetBytes,
-          member.part.class === 'read' ? laneBytes : 0,
-        ),
-        bodyBytes: member.part.class === 'read' ? packetBytes : CREATE_BODY_BYTES,
+        plan: new AppendPlan(member.lanes, onlyWrites, packetBytes, fills(member) ? laneBytes : 0),
+        bodyBytes: fills(member) ? packetBytes : CREATE_BODY_BYTES,
       }),
     );
   }
@@ -252,7 +249,8 @@ class LoadWorker {
       return { plan: new DeletePlan(pieces, own[0]![0]), bodyBytes: DELETE_BODY_BYTES_MAX };
     }
     const kinds = new KindMix(new Map(own));
-    if (part.class === 'append') {
+    const rewrites = isRandomWrite(own[0]![0]);
+    if (part.class === 'append' && !rewrites) {
       const onlyCreates = own.every(([kind]) => kind === KIND.create);
       const endless = Number.POSITIVE_INFINITY;
       const tiny = new TinyWritePlan(member.lanes, sizeBytes, pieces, verify, endless);
@@ -260,7 +258,8 @@ class LoadWorker {
       return { plan, bodyBytes: onlyCreates ? CREATE_BODY_BYTES : sizeBytes };
     }
     const random = randomReads ? new Random(seed + member.part.index) : null;
-    return { plan: new ReadPlan(member.lanes.extents, kinds, sizeBytes, random), bodyBytes: null };
+    const plan = new ReadPlan(member.lanes.extents, kinds, sizeBytes, random);
+    return { plan, bodyBytes: rewrites ? sizeBytes : null };
   }
 
   /** In a closed loop with both classes: what keeps them in proportion. */

@@ -145,7 +145,6 @@ class RunningNode implements DataNode {
   async start(signal: AbortSignal): Promise<void> {
     const config = this.#config;
     this.life = 'Start';
-    const { port } = config;
     Object.assign(this.addresses, await this.#http.start());
     this.#step = 'registering with the master';
     const registration = await register(this.#registrationOptions(), signal);
@@ -160,6 +159,7 @@ class RunningNode implements DataNode {
       config,
       log: this.#log,
       alarms: this.#alarms,
+      nodeId: registration.nodeId,
       connectionsMax: CONNECTIONS_MAX,
       cores: os.availableParallelism(),
       limits: { ...CONNECTION_LIMITS, inFlightBytesMax: config.inFlightBytesPerConnection },
@@ -195,7 +195,8 @@ class RunningNode implements DataNode {
       ...{ log: this.#peerLog, alarms: this.#alarms },
     });
     this.#step = 'opening the data port';
-    const bound = await this.#listener.listen(config.listenAddress, port);
+    const bound = await this.#listener.listen(config.listenAddress, config.port);
+    server.serve();
     this.addresses.data = `${registration.localIP}:${bound}`;
     this.#compareAddresses();
     this.addresses.raftHeartbeat = `${registration.localIP}:${config.raftHeartbeatPort}`;

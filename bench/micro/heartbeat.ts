@@ -50,6 +50,7 @@ function partitionsOf(count: number): Map<number, PartitionInfo> {
       hosts: ['10.0.0.1:17310'],
       peers: [],
       replicas: ['10.0.0.1:17310'],
+      raftProblem: '',
       isLeader: false,
     });
   }

@@ -110,7 +110,7 @@ async function load(roots: readonly string[]): Promise<Loaded> {
   const rssBefore = process.memoryUsage.rss();
   const disks = roots.map((path) => ({ path, reserve: '0' }));
   const config = { ...EXTENTD_DEFAULTS, disks } as unknown as NodeConfig;
-  const { workers } = layOutMemory(config, 1, 16, createDoorbell(), -1);
+  const { workers } = layOutMemory(config, 1, 16, createDoorbell(), -1, 1);
   let partitions = 0;
   const listener: WorkerListener = {
     attached: () => void partitions++,
@@ -121,6 +121,7 @@ async function load(roots: readonly string[]): Promise<Loaded> {
     bodyPiece: () => {},
     log: () => {},
     damaged: () => {},
+    group: () => {},
     stopped: () => {},
   };
   const cpu = process.cpuUsage();

@@ -89,6 +89,8 @@ export interface ExtentdSettings extends Readonly<Record<LimitField, number>> {
   readonly repairFetchesPerRound: number;
   /** `repair.bytesPerSecond`: what the node fetches from other replicas; 0: no limit. */
   readonly repairBytesPerSecond: number;
+  /** `raft.journalSegmentBytes`: length of the files of a worker's raft journal. */
+  readonly raftJournalSegmentBytes: number;
   /** Address on which the HTTP port (`prof`) listens. */
   readonly httpAddress: string;
   /** Address on which `exporterPort` listens; empty: `httpAddress`. */
@@ -187,6 +189,7 @@ export const EXTENTD_DEFAULTS: ExtentdSettings = {
   // As many as the reference has.
   repairFetchesPerRound: 17,
   repairBytesPerSecond: 0,
+  raftJournalSegmentBytes: 32 * MiB,
   httpAddress: '127.0.0.1',
   exporterAddress: '',
   httpServer: 'auto',

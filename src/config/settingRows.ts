@@ -5,6 +5,7 @@
  */
 import type { ExtentdSettings } from './config.js';
 import { LIMIT_ROWS } from './diskLimits.js';
+import { RAFT_ROWS } from './raftRows.js';
 import { REPAIR_ROWS } from './repairRows.js';
 
 const MiB = 1024 * 1024;
@@ -261,6 +262,7 @@ export const SETTINGS: readonly Setting[] = [
     effect: 'A scrub begins this long after the last one began; 0: only when it is asked for.',
   },
   ...REPAIR_ROWS,
+  ...RAFT_ROWS,
   {
     key: 'httpAddress',
     field: 'httpAddress',

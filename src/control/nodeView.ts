@@ -29,6 +29,8 @@ export interface PartitionInfo {
   peers: Peer[];
   /** Current replicas: the list that the master gave last, that of META before. */
   replicas: readonly string[];
+  /** Why its raft group does not run; empty: it does, or is not to. */
+  raftProblem: string;
   /** Raft leader, or the only host. */
   isLeader: boolean;
 }
@@ -83,7 +85,7 @@ export interface NodeView {
   snapshot(partitionId: number): Promise<Outcome<Uint8Array>>;
   /** Bodies of the debug API that only the owner knows: `partition` (extents, tinyDeleteRecordSize), `extent`, `block` (`admin.md` 10). */
   query(
-    kind: 'partition' | 'extent' | 'block',
+    kind: 'partition' | 'extent' | 'block' | 'raft',
     partitionId: number,
     extentId: number,
   ): Promise<Outcome<unknown>>;

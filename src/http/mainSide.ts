@@ -100,7 +100,7 @@ export class MainSide {
       case 'setLimits':
         return this.#setLimits(question.disk, question.changes);
       case 'raftStatus':
-        return { ok: true, value: unknownGroupJson(question.raftIdText, this.#options.identity.nodeId) };
+        return this.#raftStatus(question.raftIdText);
     }
   }
 
@@ -109,9 +109,10 @@ export class MainSide {
     if (partition === undefined) return notExist();
     const details = await this.#options.nodeView.query('partition', id, 0);
     if (!details.ok) return details;
-    const { extents, tinyDeleteRecordSize } = details.value as {
+    const { extents, tinyDeleteRecordSize, raftStatus } = details.value as {
       extents: unknown[];
       tinyDeleteRecordSize: number;
+      raftStatus?: object | null;
     };
     const { id: _id, size, used, status, path, replicas } = partitionBody(partition);
     return {
@@ -127,9 +128,20 @@ export class MainSide {
         fileCount: extents.length,
         replicas,
         tinyDeleteRecordSize,
-        RaftStatus: null,
+        RaftStatus: raftStatus ?? null,
       },
     };
+  }
+
+  /** The id may be beyond what a number holds; such a group does not run. */
+  async #raftStatus(idText: string): Promise<Outcome<string>> {
+    const { nodeView, identity } = this.#options;
+    const unknown: Outcome<string> = { ok: true, value: unknownGroupJson(idText, identity.nodeId) };
+    const id = Number(idText);
+    if (!Number.isSafeInteger(id) || nodeView.partition(id) === undefined) return unknown;
+    const status = await nodeView.query('raft', id, 0);
+    if (!status.ok) return status;
+    return status.value === null ? unknown : { ok: true, value: JSON.stringify(status.value) };
   }
 
   async #extent(question: NodeQuestion & { kind: 'extent' | 'block' }): Promise<Outcome<unknown>> {
@@ -216,7 +228,7 @@ function dataJsonOf(question: NodeQuestion, value: unknown): string {
   }
 }
 
-/** `/raftStatus` of a group that does not run here, which is every group in this version. `raftIdText`: an unsigned 64-bit number. */
+/** `/raftStatus` of a group that does not run here. `raftIdText`: an unsigned 64-bit number. */
 function unknownGroupJson(raftIdText: string, nodeId: number): string {
   const zeros = [
     'Leader',
@@ -266,6 +278,7 @@ interface PartitionBody {
   status: number;
   path: string;
   replicas: readonly string[];
+  raftProblem?: string;
 }
 
 function partitionBody(partition: PartitionInfo): PartitionBody {
@@ -276,5 +289,7 @@ function partitionBody(partition: PartitionInfo): PartitionBody {
     status: partition.status,
     path: partition.path,
     replicas: partition.replicas,
+    // Ours, and only where there is something to say.
+    ...(partition.raftProblem === '' ? {} : { raftProblem: partition.raftProblem }),
   };
 }

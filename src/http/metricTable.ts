@@ -180,6 +180,24 @@ export const METRICS = {
     'Failed calls on the disk, reading or changing it.',
   ),
   diskPartitions: row('extentd_disk_partitions', 'gauge', ['disk'], 'Partitions served from the disk.'),
+  diskLeads: row(
+    'extentd_disk_partitions_led',
+    'gauge',
+    ['disk'],
+    'Partitions of the disk whose raft group this node leads, or whose only host it is.',
+  ),
+  diskRaftOut: row(
+    'extentd_disk_raft_groups_out_of_service',
+    'gauge',
+    ['disk'],
+    'Partitions of the disk whose raft group should run and does not; the log says why.',
+  ),
+  diskRaftWaiting: row(
+    'extentd_disk_raft_requests_waiting',
+    'gauge',
+    ['disk'],
+    'Random writes, and reads of the leader, that are with their groups.',
+  ),
   diskWaiting: row(
     'extentd_disk_requests_waiting_for_limits',
     'gauge',

@@ -10,7 +10,7 @@ import { addSnapshots, SharedHistogram } from '../shm/histogram.js';
 import { LimitTable } from '../shm/limitTable.js';
 import { OPERATION_RESULTS, OperationTable } from '../shm/operationTable.js';
 import { ringFill } from '../shm/ring.js';
-import { DiskTable, PARTITION_COUNT, PartitionTable } from '../shm/tables.js';
+import { DiskTable, PARTITION_COUNT, PARTITION_FLAG, PartitionTable } from '../shm/tables.js';
 import type { HttpResponse } from './httpServer.js';
 import {
   FIGURE,
@@ -179,9 +179,14 @@ export class MetricsPage {
     );
     perDisk(METRICS.diskThreaded, (_, workers) => most(workers, ({ index }) => rows.mode(index)));
     perDisk(METRICS.diskPartitions, (_, workers) => sum(workers, ({ partitions }) => partitions.claimed()));
+    const flagged = (flag: number) => (_: number, workers: readonly WorkerView[]) =>
+      sum(workers, ({ partitions }) => partitions.flagged(flag));
+    perDisk(METRICS.diskLeads, flagged(PARTITION_FLAG.leader));
+    perDisk(METRICS.diskRaftOut, flagged(PARTITION_FLAG.raftOut));
     perDisk(METRICS.diskWaiting, (_, workers) => sum(workers, ({ index }) => this.#limits.waiting(index)));
     const counted = (counter: number) => (_: number, workers: readonly WorkerView[]) =>
       sum(workers, ({ work }) => work.counters.value(counter));
+    perDisk(METRICS.diskRaftWaiting, counted(DISK_WORK.raftWaiting));
     perDisk(METRICS.diskOther, counted(DISK_WORK.otherOps));
     perDisk(METRICS.diskFailed, counted(DISK_WORK.errors));
     page.family(METRICS.diskErrors);

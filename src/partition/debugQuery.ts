@@ -7,7 +7,8 @@ import type { Partition } from './partition.js';
 import { allExtents, blockCrcs, extentInfo } from './queries.js';
 
 export interface DebugQuery {
-  kind: 'partition' | 'extent' | 'block';
+  /** `raft` is answered by the worker. */
+  kind: 'partition' | 'extent' | 'block' | 'raft';
   partitionId: number;
   /** Of the kinds `extent` and `block`. */
   extentId: number;

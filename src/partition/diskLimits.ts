@@ -13,7 +13,7 @@
  * With several workers a disk each has its share of the rates, and at least one operation at a time. Without limits an operation costs `concerns` and nothing else.
  */
 import type { Limits } from '../config/diskLimits.js';
-import { isReadOp, isRepairReadOp, isWriteOp, OP } from '../protocol/opcodes.js';
+import { changesExtent, isReadOp, isRepairReadOp, OP } from '../protocol/opcodes.js';
 import { BLOCK_BYTES } from '../storage/layout.js';
 import { INTERNAL_OP } from './internalOps.js';
 import { LimitLane } from './limitLane.js';
@@ -44,7 +44,7 @@ const INTERNAL_WRITES = new Set<number>([
 const laneOfOpcode = Uint8Array.from({ length: 256 }, (_, opcode) => {
   if (isRepairReadOp(opcode)) return LANE.backgroundRead;
   if (isReadOp(opcode)) return LANE.clientsRead;
-  const changes = isWriteOp(opcode) || opcode === OP.createExtent || opcode === OP.markDelete;
+  const changes = changesExtent(opcode) || opcode === OP.createExtent || opcode === OP.markDelete;
   return changes ? LANE.clientsWrite : LANE.free;
 });
 /** The same of internal requests: whatever they ask, clients go before them. A sync has its place behind the writes that it is to cover. */
@@ -290,7 +290,7 @@ function columnOf(op: Operation): number {
 
 /** Bytes that an operation reads or writes. A packet of a stream of unknown length counts as a whole block, though it may turn out to be a hole. */
 function bytesOf(op: Operation): number {
-  if (isWriteOp(op.opcode) || op.opcode === INTERNAL_OP.healBlock) return op.size;
+  if (changesExtent(op.opcode) || op.opcode === INTERNAL_OP.healBlock) return op.size;
   if (!isReadOp(op.opcode) && op.opcode !== INTERNAL_OP.readBlock) return 0;
   return op.size === 0 ? BLOCK_BYTES : Math.min(op.size, BLOCK_BYTES);
 }

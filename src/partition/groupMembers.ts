@@ -15,6 +15,12 @@ export interface MembersListener {
   removedHere(): void;
 }
 
+/** Who hears of a replica. */
+export interface ApplyListener extends MembersListener {
+  /** Applying has stopped for good; the text is the reference's alarm. */
+  halted(alarm: string): void;
+}
+
 export class GroupMembers {
   private readonly partition: Partition;
   private readonly nodeId: number;

@@ -8,6 +8,8 @@
  */
 
 export const INTERNAL_OP = {
+  /** How the partition's raft group stands here. Out: `extentOffset` is the durable applied index, -1 when no group runs; `remainingBytes` that in memory; `holeBytes` 1 when this node leads it, else 0. */
+  raftState: 0xde,
   /**
    * A block that reads wait for (`EVENT.damaged`) has been judged. In: `extentId`, `extentOffset` at the block's beginning, `size` a `JUDGED` (`waitingBlocks.ts`). Answered at once, whether anybody waits or not.
    */

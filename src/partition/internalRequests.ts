@@ -82,6 +82,8 @@ export class InternalRequests {
         return this.blockJudged(op);
       case INTERNAL_OP.endJoining:
         return this.endJoining(op);
+      case INTERNAL_OP.raftState:
+        return this.raftState(op);
       default:
         return this.partition.host.fail(op, UNKNOWN_OPCODE_ACTION, unknownOpcode(op.opcode));
     }
@@ -216,6 +218,15 @@ export class InternalRequests {
     reportDiskError(partition.host, result, true);
     const problem = `write ${partition.path}/${FILE.meta}: ${partition.host.disk.errnoText(result)}`;
     partition.host.fail(op, actionOf(op.opcode), problem);
+  }
+
+  private raftState(op: Operation): void {
+    const { raft, raftApply, durableAppliedId, host } = this.partition;
+    const runs = raft !== null && raft.failure === null;
+    op.extentOffset = runs ? durableAppliedId : -1;
+    op.remainingBytes = raftApply?.appliedIndex ?? 0;
+    op.holeBytes = runs && raft.isLeader ? 1 : 0;
+    host.finish(op);
   }
 
   private slot({ region, bufferOffset, bufferBytes }: Operation): DataView {

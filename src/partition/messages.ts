@@ -98,6 +98,8 @@ export const COMMAND = {
   setPaces: 8,
   /** `{ partitionId, replicas }`: the master's list of a partition's replicas → `answer`. */
   setReplicas: 9,
+  /** `{}`: the data port listens, so groups may campaign → `answer`. */
+  serve: 10,
 } as const;
 
 /** How fast checksums of quiet extents are computed and blocks are scrubbed, and how often. May change while the worker runs. */
@@ -131,6 +133,14 @@ export const EVENT = {
   answerBytes: 9,
   /** Reads wait for a block to be healed: BlockPlace. */
   damaged: 10,
+  /** A partition is gone, because its group has removed this replica: `{ id }`. */
+  detached: 11,
+  /** The group of a partition has decided on other members: `{ id, hosts, peers }`. */
+  members: 12,
+  /** A partition's raft group does not run: `{ id, reason }`; an empty reason: it does again. */
+  raft: 13,
+  /** Something for an operator: `{ kind, text }`. */
+  alarm: 14,
 } as const;
 
 /** A block of a normal extent. */

@@ -11,7 +11,7 @@ import {
 } from '../protocol/errors.js';
 import { decodeTinyIds, type ExtentInfo, encodeExtentList } from '../protocol/extentInfo.js';
 import { actionOf, isInternalOp, isWriteOp, OP, UNKNOWN_OPCODE_ACTION } from '../protocol/opcodes.js';
-import { encodeMaxExtentIdAndSize, encodeUint64Body } from '../protocol/queries.js';
+import { decodeUint64Body, encodeMaxExtentIdAndSize, encodeUint64Body } from '../protocol/queries.js';
 import { EXTENT_FLAG } from '../storage/extentTable.js';
 import {
   EXTENTS_MAX,
@@ -27,6 +27,8 @@ import { InternalRequests } from './internalRequests.js';
 import type { Operation } from './operation.js';
 import { normalWatermarks, replicaSnapshot, sizeSum, tinyWatermarks } from './queries.js';
 import type { RaftApply } from './raftApply.js';
+import type { GroupBeginner, RaftGate } from './raftGate.js';
+import { proposeRandomWrite } from './randomWrites.js';
 import type { StoreGroup } from './storeGroup.js';
 import type { StoreHost } from './storeHost.js';
 
@@ -61,6 +63,12 @@ export class Partition {
   private meta: PartitionMeta;
   /** What raft has committed, on its way into the store; null while no group is served. */
   raftApply: RaftApply | null = null;
+  /** The group of this partition; null: it has not begun here, or is gone. */
+  raft: RaftGate | null = null;
+  /** Who begins its group when it has joined; null where no groups run. */
+  beginner: GroupBeginner | null = null;
+  /** What all replicas have applied durably, as the leader has told in this life (`raft.md` 5.7); 0: not yet. */
+  minAppliedId = 0;
   /** Applied raft index as found in APPLY. */
   readonly appliedIndex: number;
   readonly store: ExtentStore;
@@ -106,9 +114,24 @@ export class Partition {
     return this.store.table.count;
   }
 
+  /** It has no other replica. */
+  get isLone(): boolean {
+    return this.hosts.length === 1;
+  }
+
   /** Leader of its raft group, or the only host. */
   get isLeader(): boolean {
-    return this.hosts.length === 1;
+    return this.isLone || (this.raft?.isLeader ?? false);
+  }
+
+  /** The applied index that a restart will find. */
+  get durableAppliedId(): number {
+    return this.raftApply?.durableApplied ?? this.appliedIndex;
+  }
+
+  /** The log of the group was cut up to here, as META says. */
+  get lastTruncateId(): number {
+    return this.meta.lastTruncateId;
   }
 
   /** The lower of its own status and its disk's (`admin.md` 7.2). */
@@ -133,9 +156,11 @@ export class Partition {
       case OP.write:
       case OP.syncWrite:
         return this.write(op);
+      case OP.randomWrite:
+      case OP.syncRandomWrite:
+        return proposeRandomWrite(this, op);
       case OP.streamRead:
-        if (!this.isLeader) return this.host.fail(op, actionOf(op.opcode), ERROR_TEXT.notRaftLeader);
-        return this.stores.accessExtent(this.store, op);
+        return this.readNewest(op);
       case OP.streamFollowerRead:
       case OP.extentRepairRead:
         return this.stores.accessExtent(this.store, op);
@@ -148,6 +173,10 @@ export class Partition {
         return this.delete(op);
       case OP.getAllWatermarks:
         return this.watermarks(op);
+      case OP.getAppliedId:
+        return this.reply(op, encodeUint64Body(this.durableAppliedId));
+      case OP.broadcastMinAppliedId:
+        return this.learnMinApplied(op);
       case OP.getPartitionSize:
         return this.reply(op, encodeUint64Body(sizeSum(this.store, op.extentId).sizeBytes));
       case OP.getMaxExtentIdAndPartitionSize: {
@@ -165,11 +194,8 @@ export class Partition {
    * (`raft.md` 5.9).
    */
   setMembers(peers: Peer[], hosts: string[]): number {
-    const { disk, clock } = this.host;
-    const meta = { ...this.meta, peers, hosts, createType: 0, createTime: formatCreateTime(clock.nowMs()) };
-    const written = writeMeta(disk, this.path, meta);
+    const written = this.changeMeta({ peers, hosts, createType: 0 });
     if (written < 0) return written;
-    this.meta = meta;
     this.peers = peers;
     this.hosts = hosts;
     this.createType = 0;
@@ -178,7 +204,23 @@ export class Partition {
 
   /** A partition that a decommission has created has caught up (`repair.md` 10): a normal one, durable when 0 comes back. After a negated errno all is as it was. */
   endJoining(): number {
-    return this.createType === 0 ? 0 : this.setMembers(this.peers, this.hosts);
+    if (this.createType === 0) return 0;
+    // A crash between the two leaves a mark too many, never a new replica that passes for an old one.
+    const marked = this.beginner?.markAdded(this.id) ?? 0;
+    const result = marked < 0 ? marked : this.setMembers(this.peers, this.hosts);
+    if (result >= 0) this.beginner?.joined(this.id);
+    return result;
+  }
+
+  /** The log of the group is cut up to here: META says so, durably when 0 comes back. */
+  setTruncated(lastTruncateId: number): number {
+    return this.changeMeta({ lastTruncateId });
+  }
+
+  /** A read that its group has confirmed: what is here now is what a leader answers. As `execute`. */
+  readConfirmed(op: Operation): void {
+    if (this.store.closed) return this.host.fail(op, actionOf(op.opcode), ERROR_TEXT.partitionNotExists);
+    this.stores.accessExtent(this.store, op);
   }
 
   /** What became of a forwarded tiny append on all replicas (`tinyLoans.ts`). An id that no tiny extent has is passed over. */
@@ -208,6 +250,33 @@ export class Partition {
     if (this.hosts.length !== 1) return;
     const { table, tiny } = this.store;
     tiny.repairAll((id) => !table.has(table.find(id), EXTENT_FLAG.syncFailed));
+  }
+
+  private changeMeta(change: Partial<PartitionMeta>): number {
+    const { disk, clock } = this.host;
+    const meta = { ...this.meta, ...change, createTime: formatCreateTime(clock.nowMs()) };
+    const written = writeMeta(disk, this.path, meta);
+    if (written >= 0) this.meta = meta;
+    return written;
+  }
+
+  /** A read of the leader. A lone replica whose group does not run has nobody who could know more. */
+  private readNewest(op: Operation): void {
+    const { raft } = this;
+    const runs = raft !== null && raft.failure === null;
+    if (this.isLone && (!runs || raft.readsAtOnce)) return this.stores.accessExtent(this.store, op);
+    if (!runs || !(raft.isLeader || this.isLone))
+      return this.host.fail(op, actionOf(op.opcode), ERROR_TEXT.notRaftLeader);
+    raft.confirmRead(op);
+  }
+
+  private learnMinApplied(op: Operation): void {
+    const { size, region, bufferOffset, bufferBytes } = op;
+    const body = this.host.regions[region]!.slice(bufferOffset, bufferOffset + Math.min(size, bufferBytes));
+    const id = decodeUint64Body(body);
+    if (id === null) return this.host.fail(op, actionOf(op.opcode), ERROR_TEXT.argLenMismatch);
+    if (id > 0) this.minAppliedId = id;
+    this.host.finish(op);
   }
 
   /** Order of checks: `wire.md` 6.1, 6.2, 9.2. */

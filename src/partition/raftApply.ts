@@ -25,7 +25,7 @@ import { type ApplyDone, type Applying, ApplyQueue } from './applyQueue.js';
 import { ApplySave, type SavesFor } from './applySave.js';
 import type { Applier, ApplyLane, ApplyTurns } from './applyTurns.js';
 import type { ExtentStore } from './extentStore.js';
-import { GroupMembers, type MembersListener } from './groupMembers.js';
+import { type ApplyListener, GroupMembers } from './groupMembers.js';
 import { reportDiskError } from './ioErrors.js';
 import { MissingFile } from './missingFile.js';
 import { type Copy, type CopyDone, type FillsFor, MissingFills } from './missingFills.js';
@@ -45,6 +45,7 @@ export class RaftApply implements StateMachine, Applier, OperationOwner, SavesFo
   private readonly host: StoreHost;
   private readonly turns: ApplyTurns;
   private readonly members: GroupMembers;
+  private readonly listener: ApplyListener;
   private readonly save: ApplySave;
   private readonly fills: MissingFills;
   private readonly queue: ApplyQueue;
@@ -62,7 +63,7 @@ export class RaftApply implements StateMachine, Applier, OperationOwner, SavesFo
     partition: Partition,
     missing: MissingFile,
     nodeId: number,
-    listener: MembersListener,
+    listener: ApplyListener,
   ) {
     this.stores = stores;
     this.host = stores.host;
@@ -70,6 +71,7 @@ export class RaftApply implements StateMachine, Applier, OperationOwner, SavesFo
     this.partition = partition;
     this.store = partition.store;
     this.missing = missing;
+    this.listener = listener;
     this.members = new GroupMembers(partition, nodeId, listener);
     this.queue = new ApplyQueue(partition.appliedIndex);
     this.save = new ApplySave(stores, missing, this, partition.appliedIndex);
@@ -84,7 +86,7 @@ export class RaftApply implements StateMachine, Applier, OperationOwner, SavesFo
     stores: StoreGroup,
     partition: Partition,
     nodeId: number,
-    listener: MembersListener,
+    listener: ApplyListener,
   ): { ok: true; value: RaftApply } | { ok: false; message: string } {
     const { store, appliedIndex } = partition;
     const missing = new MissingFile(stores.host.disk, store.path, appliedIndex);
@@ -205,7 +207,7 @@ export class RaftApply implements StateMachine, Applier, OperationOwner, SavesFo
 
   /** The partition goes away: what has not ended does not. */
   abandon(reason: string): void {
-    this.halt(reason);
+    this.queue.halt(reason);
     this.turns.detach(this);
   }
 
@@ -213,7 +215,9 @@ export class RaftApply implements StateMachine, Applier, OperationOwner, SavesFo
   halt(reason: string): void {
     if (this.isHalted) return;
     this.host.log('error', `applying has stopped: ${reason}`, { partition: this.partition.id });
+    const oldest = this.queue.at(0);
     this.queue.halt(reason);
+    this.listener.halted(oldest === undefined ? reason : this.errorOf(oldest, reason));
   }
 
   operationEnded(op: Operation, problem: string | null): void {

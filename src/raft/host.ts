@@ -74,6 +74,11 @@ export class RaftHost implements GroupHost {
     return [...this.groups.keys()];
   }
 
+  /** Some group has something to do in the next `turn`. */
+  get isAwake(): boolean {
+    return this.awake.length > 0;
+  }
+
   /** Opens a group's folder, or makes it, and starts it as a follower. A text says why it is out of service. */
   start({ group, path, peers, machine, lost, added = false }: GroupStart): string | null {
     if (this.groups.has(group)) return ALREADY_EXISTS;

@@ -171,9 +171,21 @@ export class OwnReplica implements HealReplica {
     await this.#ask({ opcode: INTERNAL_OP.blockJudged, extentId, extentOffset, size: judged });
   }
 
-  /** Not known: no group of raft is served here. */
-  appliedId(): Promise<null> {
-    return Promise.resolve(null);
+  /**
+   * What raft has applied, for a vote on contents; null: no group runs here, or APPLY is behind. Peers tell their durable index and may have applied more: whatever they vote for is never older than what is here.
+   */
+  async appliedId(): Promise<number | null> {
+    const { durable, applied } = await this.raftState();
+    return durable === applied ? durable : null;
+  }
+
+  /** How the group stands here: its durable applied index, null where none runs, that in memory, and whether this node leads it. */
+  async raftState(): Promise<{ durable: number | null; applied: number; isLeader: boolean }> {
+    const { extentOffset, remainingBytes, holeBytes } = await this.#ask({ opcode: INTERNAL_OP.raftState });
+    return {
+      durable: extentOffset < 0 ? null : extentOffset,
+      ...{ applied: remainingBytes, isLeader: holeBytes === 1 },
+    };
   }
 
   async endJoining(): Promise<void> {

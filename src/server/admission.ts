@@ -32,6 +32,10 @@ const SERVED = new Set<number>([
   OP.readTinyDeleteRecord,
   OP.tinyExtentRepairRead,
   OP.getAllWatermarks,
+  OP.randomWrite,
+  OP.syncRandomWrite,
+  OP.getAppliedId,
+  OP.broadcastMinAppliedId,
   OP.getPartitionSize,
   OP.getMaxExtentIdAndPartitionSize,
 ]);

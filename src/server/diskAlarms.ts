@@ -7,7 +7,7 @@ import { basename } from 'node:path';
 import type { Alarms } from '../telemetry/alarms.js';
 
 /** What it needs of `Alarms`. */
-export type DiskAlarmSink = Pick<Alarms, 'disk' | 'partition'>;
+export type DiskAlarmSink = Pick<Alarms, 'disk' | 'partition' | 'raise'>;
 
 export class DiskAlarms {
   readonly #alarms: DiskAlarmSink;

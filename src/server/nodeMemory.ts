@@ -5,6 +5,7 @@ import type { NodeConfig } from '../config/config.js';
 import { limitsOf } from '../config/diskLimits.js';
 import type { MetricsSource } from '../http/metricsSource.js';
 import { OPERATION_NAMES } from '../protocol/operationNames.js';
+import { RAFT_RING_BYTES } from '../raft/ports.js';
 import { type RepairMemory, repairCounterNames } from '../repair/messages.js';
 import { createByteRing } from '../shm/byteRing.js';
 import { type CountersMemory, createCounters } from '../shm/counters.js';
@@ -16,10 +17,12 @@ import { createPoisonTable, type PoisonMemory } from '../shm/poison.js';
 import { createRing, type RingMemory } from '../shm/ring.js';
 import { createSlab, Slab, type SlabClass } from '../shm/slab.js';
 import { createDiskTable, createPartitionTable, type TableMemory } from '../shm/tables.js';
-import type { DiskWorkerData, RequestPort } from '../workers/workerData.js';
+import type { DiskWorkerData, RaftMemory, RequestPort } from '../workers/workerData.js';
 import type { NodeFigures } from './nodeFigures.js';
 
 const KiB = 1024;
+/** The journal writes whole pages. */
+const PAGE_BYTES = 4 * KiB;
 /** A worker needs some files open at once, however small the budget. */
 const OPEN_EXTENTS_MIN = 16;
 const CONTROL_RING_BYTES = 1024 * KiB;
@@ -56,13 +59,14 @@ export interface NodeMemory {
   repairCounters: CountersMemory;
 }
 
-/** Lays out memory for one network thread, woken through `doorbell` and `loopId`, for the repair thread, and for the workers of all disks. */
+/** Lays out memory for one network thread, woken through `doorbell` and `loopId`, for the repair thread, and for the workers of all disks. `nodeId`: as the master gave it. */
 export function layOutMemory(
   config: NodeConfig,
   cores: number,
   connectionsMax: number,
   doorbell: Int32Array,
   loopId: number,
+  nodeId: number,
 ): NodeMemory {
   const slabMemory = createSlab({
     classes: [
@@ -82,7 +86,7 @@ export function layOutMemory(
   const workerTable = createDiskTable(workerCount);
   const limitTable = createLimitTable(workerCount);
   const lone = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
-  const settings = workerSettings(config, cores, workerCount);
+  const words = config.disks.map(() => new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT)));
   const workers = Array.from({ length: workerCount }, (_, index): DiskWorkerData => {
     const disk = Math.floor(index / config.workersPerDisk);
     const network: RequestPort = {
@@ -111,7 +115,8 @@ export function layOutMemory(
       limits: limitTable,
       work: createDiskWork(),
       poison,
-      settings,
+      raft: createRaftMemory(config, nodeId, words[disk]!),
+      settings: workerSettings(config, cores, workerCount),
     };
   });
   repair.ports = workers.map(({ index, disk, ports: [, own], doorbell: bell }) => {
@@ -137,6 +142,19 @@ function createRepairMemory(): RepairMemory {
     }),
     ...{ doorbell: createDoorbell(), loop: createLoopWord(-1), ports: [] },
     healing: new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT)),
+  };
+}
+
+/** A worker's part for raft; `word` is its disk's. */
+function createRaftMemory(config: NodeConfig, nodeId: number, word: Int32Array): RaftMemory {
+  return {
+    ...{
+      nodeId,
+      word,
+      toWorker: createByteRing(RAFT_RING_BYTES),
+      fromWorker: createByteRing(RAFT_RING_BYTES),
+    },
+    segmentBytes: Math.floor(config.raftJournalSegmentBytes / PAGE_BYTES) * PAGE_BYTES,
   };
 }
 

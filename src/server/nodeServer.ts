@@ -10,7 +10,7 @@ import type { AdminHandler, NodeView, Outcome } from '../control/nodeView.js';
 import type { FaultRequest } from '../http/messages.js';
 import type { MetricsSource } from '../http/metricsSource.js';
 import { native } from '../native/addon.js';
-import { type AttachedPartition, type BlockPlace, DISK_HELD } from '../partition/messages.js';
+import { type AttachedPartition, type BlockPlace, COMMAND, DISK_HELD } from '../partition/messages.js';
 import { OP } from '../protocol/opcodes.js';
 import type { RepairMemory } from '../repair/messages.js';
 import type { CountersMemory } from '../shm/counters.js';
@@ -23,21 +23,19 @@ import { SpinPolicy } from '../workers/spin.js';
 import type { DiskWorkerData } from '../workers/workerData.js';
 import { ChecksumControl } from './checksumControl.js';
 import { type DiskAlarmSink, DiskAlarms } from './diskAlarms.js';
-import { silentAfterLook, watchLife, watchWorker } from './diskWatch.js';
+import { takeGroupEvent } from './groupEvents.js';
 import { LimitControl } from './limitControl.js';
-import type { ConnectionLimits, SocketOwner } from './networkParts.js';
+import type { ConnectionLimits, NetworkParts, SocketOwner } from './networkParts.js';
 import { NetworkThread } from './networkThread.js';
 import { NodeFigures } from './nodeFigures.js';
-import { layOutMemory, metricsSource } from './nodeMemory.js';
+import { layOutMemory, metricsSource, type NodeMemory } from './nodeMemory.js';
 import { NodeState } from './nodeState.js';
 import { type OperationListener, Operations } from './operations.js';
 import { notified, type Repairer } from './repairer.js';
 import { WorkerHandle, type WorkerListener } from './workerHandle.js';
-import { backgroundShare, WorkerPort } from './workerPort.js';
+import { backgroundShare, createPorts, type WorkerPort } from './workerPort.js';
+import { WATCH_MS, WorkerWatch } from './workerWatch.js';
 
-const WATCH_MS = 250;
-/** While disks are loaded, the log says how far they are this often. */
-const LOAD_LOG_MS = 3_000;
 /** Tags beside those of the workers' rings: packets that are answered on this thread. */
 const LOCAL_TAGS = 4096;
 
@@ -45,6 +43,8 @@ export interface NodeServerOptions {
   config: NodeConfig;
   log: Logger;
   alarms: DiskAlarmSink;
+  /** This node's id, as the master gave it; 0: none, and no raft. */
+  nodeId: number;
   connectionsMax: number;
   cores: number;
   limits: ConnectionLimits;
@@ -70,14 +70,17 @@ export class NodeServer implements WorkerListener {
   /** For the repair thread. Held here, because an I/O thread may write into its slab when whoever has used it is gone. */
   readonly repair: RepairMemory;
   readonly repairCounters: CountersMemory;
+  /** The workers' ends for raft: rings and doorbells, by index. */
+  readonly raft: readonly Pick<DiskWorkerData, 'raft' | 'doorbell'>[];
   readonly #config: NodeConfig;
   readonly #log: Logger;
   readonly #followerLog: RateLimitedLog;
+  readonly #alarmSink: DiskAlarmSink;
   readonly #alarms: DiskAlarms;
   readonly #handles: WorkerHandle[] = [];
   readonly #doorbell = createDoorbell();
   readonly #loopId: number;
-  readonly #workerTable: DiskTable;
+  readonly #workerWatch: WorkerWatch;
   readonly #watch: NodeJS.Timeout;
   #times: WatchTimes;
   readonly #operations: Operations;
@@ -92,12 +95,21 @@ export class NodeServer implements WorkerListener {
     this.#times = config;
     this.#log = log;
     this.#followerLog = new RateLimitedLog(log, LOG_RATE, () => performance.now());
+    this.#alarmSink = options.alarms;
     this.#alarms = new DiskAlarms(options.alarms);
     this.#loopId = native.registerLoop(() => this.network.called());
-    const memory = layOutMemory(config, options.cores, options.connectionsMax, this.#doorbell, this.#loopId);
-    const { slab, workers, lone } = memory;
+    const memory = layOutMemory(
+      config,
+      options.cores,
+      options.connectionsMax,
+      this.#doorbell,
+      this.#loopId,
+      options.nodeId,
+    );
+    const { workers } = memory;
     this.repair = memory.repair;
     this.repairCounters = memory.repairCounters;
+    this.raft = workers;
     const background = backgroundShare(config.slabSlots128k, workers.length);
     const ports = createPorts(workers, background);
     const operationTable = new OperationTable(memory.operations);
@@ -105,42 +117,10 @@ export class NodeServer implements WorkerListener {
     this.#figures = new NodeFigures(memory.slabClasses, config.disks.length, workers.length);
     this.#alarmCount = () => options.alarmCount();
     this.metrics = metricsSource(config, memory, this.#figures);
-    const sleeper = new DoorbellSleeper(this.#doorbell, native.waitDoorbell);
-    this.network = new NetworkThread({
-      slab,
-      ports,
-      poison: new PoisonTable(memory.poison),
-      sleeper,
-      lone,
-      spin: new SpinPolicy(config.spinMainUs, options.cores),
-      limits: options.limits,
-      tags: workers.length * config.ringSlots + LOCAL_TAGS,
-      operations: this.#operations,
-      forwarding: {
-        ...FOLLOWER_LIMITS,
-        errnoText: (errno) => native.errnoText(errno),
-        lost: (follower, _loss, reason) => this.#followerLost(follower, reason),
-      },
-      admin: {
-        handle: (opcode, ...rest) =>
-          opcode === OP.notifyReplicasToRepair
-            ? notified(this.#repairer, ...rest)
-            : admin.handle(opcode, ...rest),
-      },
-      crc32: (data, seed) => native.crc32(data, seed),
-      copyMany: native.copyMany,
-      spinForReplies: (seen, ns) => native.spinWhileEqual(this.#doorbell, SEQUENCE, seen, ns),
-      monotonicMs: () => performance.now(),
-      wallMs: () => Date.now(),
-      drainEvents: () => {
-        for (const handle of this.#handles) handle.drainEvents();
-      },
-      sockets: options.sockets,
-    });
+    this.network = new NetworkThread(this.#networkOptions(options, memory, ports, () => admin));
     const disks = config.disks.map(({ path }) => ({ path, handles: [] as WorkerHandle[] }));
     const tables = workers.map(({ partitions }) => partitions);
     const { diskTable, workerTable } = memory;
-    this.#workerTable = new DiskTable(workerTable);
     this.state = new NodeState(this.network, disks, diskTable, workerTable, tables, () =>
       this.connectionCount(),
     );
@@ -152,12 +132,23 @@ export class NodeServer implements WorkerListener {
       this.#handles.push(handle);
       disks[data.disk]!.handles.push(handle);
     }
+    const { network, limits } = this;
+    const parts = { handles: this.#handles, alarms: this.#alarms, network, limits, log };
+    this.#workerWatch = new WorkerWatch(new DiskTable(workerTable), parts);
     this.#watch = setInterval(() => this.#watchWorkers(), WATCH_MS);
     this.network.wake();
   }
 
+  /** Once a turn, after the workers' events: whoever carries raft's messages takes them from `raft` and puts others there. */
+  drainRaft: () => void = () => {};
+
   /** Open connections; set by the owner of the listener. */
   connectionCount: () => number = () => 0;
+
+  /** The data port listens: groups may lead from now on. */
+  serve(): void {
+    for (const handle of this.#handles) void handle.ask(COMMAND.serve, {});
+  }
 
   /** Resolves when every worker has loaded its disk, failed, or made no progress for `loadTimeoutMs`; rejects when aborted, and when another process holds one of the disks. */
   async whenLoaded(signal: AbortSignal): Promise<void> {
@@ -209,6 +200,49 @@ export class NodeServer implements WorkerListener {
     else native.setFault(fault.disk, [...fault.codes], fault.kind, fault.value, fault.count);
     this.#log.warn({ fault }, 'fault injected');
     return { ok: true, value: null };
+  }
+
+  #networkOptions(
+    options: NodeServerOptions,
+    memory: NodeMemory,
+    ports: WorkerPort[],
+    admin: () => AdminHandler,
+  ): NetworkParts {
+    const { config } = options;
+    const { slab, lone, workers } = memory;
+    const sleeper = new DoorbellSleeper(this.#doorbell, native.waitDoorbell);
+    return {
+      slab,
+      ports,
+      poison: new PoisonTable(memory.poison),
+      sleeper,
+      lone,
+      spin: new SpinPolicy(config.spinMainUs, options.cores),
+      limits: options.limits,
+      tags: workers.length * config.ringSlots + LOCAL_TAGS,
+      operations: this.#operations,
+      forwarding: {
+        ...FOLLOWER_LIMITS,
+        errnoText: (errno) => native.errnoText(errno),
+        lost: (follower, _loss, reason) => this.#followerLost(follower, reason),
+      },
+      admin: {
+        handle: (opcode, ...rest) =>
+          opcode === OP.notifyReplicasToRepair
+            ? notified(this.#repairer, ...rest)
+            : admin().handle(opcode, ...rest),
+      },
+      crc32: (data, seed) => native.crc32(data, seed),
+      copyMany: native.copyMany,
+      spinForReplies: (seen, ns) => native.spinWhileEqual(this.#doorbell, SEQUENCE, seen, ns),
+      monotonicMs: () => performance.now(),
+      wallMs: () => Date.now(),
+      drainEvents: () => {
+        for (const handle of this.#handles) handle.drainEvents();
+        this.drainRaft();
+      },
+      sockets: options.sockets,
+    };
   }
 
   #followerLost(follower: string, reason: string): void {
@@ -270,6 +304,10 @@ export class NodeServer implements WorkerListener {
     this.#repairer?.damaged(place);
   }
 
+  group(handle: WorkerHandle, kind: number, value: unknown): void {
+    takeGroupEvent(this.state, this.#alarmSink, handle, kind, value);
+  }
+
   stopped(_handle: WorkerHandle, _clean: boolean): void {
     this.#changed();
   }
@@ -290,30 +328,7 @@ export class NodeServer implements WorkerListener {
   #watchWorkers(): void {
     // What was answered while this thread was busy, or the whole process stood still, must not count as silence.
     this.network.turn();
-    for (const handle of this.#handles) {
-      const { port, failure, loaded, stopped, index } = handle;
-      this.#alarms.look(port.diskPath, this.#workerTable.status(index), {
-        readErrors: this.#workerTable.readErrors(index),
-        writeErrors: this.#workerTable.writeErrors(index),
-      });
-      if (failure !== '') continue;
-      if (!loaded) this.#watchLoading(handle);
-      else if (!stopped) this.#watchLife(port);
-      port.silentMs = silentAfterLook(port, this.limits.waitingAt(port.index), WATCH_MS);
-      const verdict = watchWorker(port, this.#times.stallMs);
-      if (verdict === 'recovered') {
-        port.refusal = '';
-        this.#log.warn({ disk: port.diskPath }, 'disk answers again');
-      } else if (verdict === 'stalled') {
-        port.refusal = `disk ${port.diskPath} does not answer`;
-        const connections = this.network.failPort(port, port.refusal);
-        this.#log.error(
-          { disk: port.diskPath, connections, inFlight: port.inFlight },
-          'disk does not answer',
-        );
-        this.#alarms.silent(port.diskPath, port.inFlight);
-      }
-    }
+    this.#workerWatch.look(this.#times);
     this.#followerLog.tick();
     this.#publishFigures();
     this.#changed();
@@ -333,35 +348,6 @@ export class NodeServer implements WorkerListener {
     });
   }
 
-  /** Tells how far a disk is loaded, and leaves it out when nothing comes up any more. */
-  #watchLoading(handle: WorkerHandle): void {
-    const { port } = handle;
-    const { loadTimeoutMs } = this.#times;
-    watchLife(port, this.#workerTable.heartbeatMs(port.index), 0, WATCH_MS, loadTimeoutMs);
-    const partitions = this.#workerTable.foldersDone(port.index);
-    const of = this.#workerTable.foldersFound(port.index);
-    if (port.hung) {
-      port.hung = false;
-      const reason = `no partition of ${port.diskPath} came up for ${loadTimeoutMs} ms while it was loaded (${partitions} of ${of} were)`;
-      handle.giveUp(reason);
-    } else if (performance.now() >= port.nextLoadLogMs) {
-      port.nextLoadLogMs = performance.now() + LOAD_LOG_MS;
-      this.#log.info({ disk: port.diskPath, worker: handle.member, partitions, of }, 'disk is being loaded');
-    }
-  }
-
-  /** Notices a disk that hangs although no client asks for it. */
-  #watchLife(port: WorkerPort): void {
-    const probeMs = this.#workerTable.probeMs(port.index);
-    const heartbeatMs = this.#workerTable.heartbeatMs(port.index);
-    if (!watchLife(port, heartbeatMs, probeMs, WATCH_MS, this.#times.probeTimeoutMs)) return;
-    const context = { disk: port.diskPath, probeMs: Math.round(probeMs), loopSilentMs: port.loopSilentMs };
-    if (port.hung) {
-      this.#log.error(context, 'disk hangs: it is reported as unavailable');
-      this.#alarms.hangs(port.diskPath, { probeMs: context.probeMs, loopSilentMs: port.loopSilentMs });
-    } else this.#log.warn(context, 'disk does not hang any more');
-  }
-
   /** Waits until `condition`, looked at after each event and at least four times a second. */
   async #until(condition: () => boolean, timeoutMs = Number.POSITIVE_INFINITY): Promise<void> {
     const deadlineMs = performance.now() + timeoutMs;
@@ -378,12 +364,4 @@ export class NodeServer implements WorkerListener {
       this.#changed = () => {};
     }
   }
-}
-
-/** Main's ends of the rings to `workers`; each worker may have `background` requests of repair at a time. */
-function createPorts(workers: readonly DiskWorkerData[], background: number): WorkerPort[] {
-  return workers.map(
-    ({ index, disk, root, ports: [network], doorbell }) =>
-      new WorkerPort(index, disk, root, network!, doorbell, native.ringDoorbell, background),
-  );
 }

@@ -26,6 +26,8 @@ interface Registered {
   attachment: number;
   /** Current replicas: the master's list, or META's as long as there is none. */
   replicas: readonly string[];
+  /** Why its raft group does not run; empty: nothing is known against it. */
+  raftProblem: string;
 }
 
 /** One disk as configured, with the tables of its workers. */
@@ -80,8 +82,13 @@ export class NodeState implements NodeView {
     const sum = this.#allocated[handle.disk]!;
     sum.bytes += info.sizeBytes - (present?.info.sizeBytes ?? 0);
     if (present === undefined) sum.count += 1;
-    const attachment = present?.attachment ?? ++this.#lastAttachment;
-    this.#partitions.set(info.id, { info, handle, attachment, replicas: present?.replicas ?? info.hosts });
+    this.#partitions.set(info.id, {
+      info,
+      handle,
+      attachment: present?.attachment ?? ++this.#lastAttachment,
+      replicas: present?.replicas ?? info.hosts,
+      raftProblem: present?.raftProblem ?? '',
+    });
     this.#route(info, handle);
     if (present === undefined) this.#watcher?.attached(repairPartition(info, handle));
     return null;
@@ -166,6 +173,27 @@ export class NodeState implements NodeView {
     return answer;
   }
 
+  /** The group of a partition has removed its replica here. */
+  detach(handle: WorkerHandle, id: number): void {
+    if (this.#partitions.get(id)?.handle !== handle) return;
+    this.#net.routes.delete(id);
+    this.#watcher?.detached(id);
+    this.#forget(id);
+  }
+
+  /** The group of a partition has decided on other members. */
+  setMembers(handle: WorkerHandle, change: Pick<AttachedPartition, 'id' | 'hosts' | 'peers'>): void {
+    const registered = this.#partitions.get(change.id);
+    if (registered?.handle !== handle) return;
+    registered.info = { ...registered.info, ...change, createType: 0 };
+  }
+
+  /** The group of a partition does not run, or does again (an empty reason). */
+  setRaftProblem(handle: WorkerHandle, id: number, reason: string): void {
+    const registered = this.#partitions.get(id);
+    if (registered?.handle === handle) registered.raftProblem = reason;
+  }
+
   #route({ id, row, sizeBytes }: AttachedPartition, { port, index }: WorkerHandle): void {
     const table = this.#tables[index]!;
     this.#net.routes.set(id, { port, isFull: () => table.usedBytes(row) >= sizeBytes });
@@ -189,7 +217,7 @@ export class NodeState implements NodeView {
   }
 
   async query(
-    kind: 'partition' | 'extent' | 'block',
+    kind: 'partition' | 'extent' | 'block' | 'raft',
     partitionId: number,
     extentId: number,
   ): Promise<Outcome<unknown>> {
@@ -199,7 +227,7 @@ export class NodeState implements NodeView {
     return answer;
   }
 
-  #describe({ info, handle, replicas }: Registered): PartitionInfo {
+  #describe({ info, handle, replicas, raftProblem }: Registered): PartitionInfo {
     const table = this.#tables[handle.index]!;
     const disk = this.#disks[handle.disk]!;
     return {
@@ -214,6 +242,7 @@ export class NodeState implements NodeView {
       hosts: info.hosts,
       peers: info.peers,
       replicas,
+      raftProblem,
       isLeader: (table.flags(info.row) & PARTITION_FLAG.leader) !== 0,
     };
   }

@@ -30,6 +30,8 @@ export interface WorkerListener {
   ): void;
   /** Reads wait for a block to be healed. */
   damaged(handle: WorkerHandle, place: BlockPlace): void;
+  /** Something of a raft group (`groupEvents.ts`). */
+  group(handle: WorkerHandle, kind: number, value: unknown): void;
   stopped(handle: WorkerHandle, clean: boolean): void;
   /** The thread ended without being told to, or threw. */
   died(handle: WorkerHandle, reason: string): void;
@@ -137,6 +139,11 @@ export class WorkerHandle {
         return this.#listener.log(this, value as Parameters<WorkerListener['log']>[1], a);
       case EVENT.damaged:
         return this.#listener.damaged(this, value as BlockPlace);
+      case EVENT.detached:
+      case EVENT.members:
+      case EVENT.raft:
+      case EVENT.alarm:
+        return this.#listener.group(this, kind, value);
       default:
         this.stopped = true;
         return this.#listener.stopped(this, (value as { clean: boolean }).clean);

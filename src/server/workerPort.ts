@@ -1,9 +1,11 @@
 /**
  * One worker as a network thread sees it: its pair of rings, its doorbell, and how it is doing.
  */
+import { native } from '../native/addon.js';
 import { Doorbell } from '../shm/doorbell.js';
 import type { RingMemory } from '../shm/ring.js';
 import { RingConsumer, RingProducer } from '../shm/ring.js';
+import type { DiskWorkerData } from '../workers/workerData.js';
 
 /** Which share of a worker's ring a request counts in. */
 export const WORK = {
@@ -114,4 +116,12 @@ export interface Route {
   port: WorkerPort;
   /** The partition has no space left, as its worker has told a moment ago. */
   isFull(): boolean;
+}
+
+/** Main's ends of the rings to `workers`; each worker may have `background` requests of repair at a time. */
+export function createPorts(workers: readonly DiskWorkerData[], background: number): WorkerPort[] {
+  return workers.map(
+    ({ index, disk, root, ports: [network], doorbell }) =>
+      new WorkerPort(index, disk, root, network!, doorbell, native.ringDoorbell, background),
+  );
 }

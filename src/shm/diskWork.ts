@@ -12,10 +12,12 @@ export interface DiskWorkMemory {
   readonly writes: HistogramMemory;
 }
 
-/** Indexes of the counters. The last two: reads that have waited for a damaged block to be healed, and got it, or an error. */
+/** Indexes of the counters. `waits`: reads that have waited for a damaged block to be healed, and got it, or an error. */
 export const DISK_WORK = {
   ...{ readBytes: 0, writeBytes: 1, otherOps: 2, errors: 3 },
   ...{ waitsServed: 4, waitsGivenUp: 5 },
+  /** Not a count since the start: random writes and reads of the leader that are with their groups now. */
+  raftWaiting: 6,
 } as const;
 
 /** Makes a worker's figures, all zero. */

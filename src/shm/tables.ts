@@ -37,6 +37,8 @@ export type PartitionCount = (typeof PARTITION_COUNT)[keyof typeof PARTITION_COU
 export const PARTITION_FLAG = {
   /** This replica leads its raft group, or is the only host. */
   leader: 1,
+  /** Its raft group does not run and should. */
+  raftOut: 2,
 } as const;
 
 function createTable(rows: number): TableMemory {
@@ -191,6 +193,13 @@ export class PartitionTable {
   }
   setFlags(row: number, value: number): void {
     this.cells.set(row, PARTITION.flags, value);
+  }
+  /** Partitions that have one of the bits of PARTITION_FLAG, by a scan of the table. */
+  flagged(flag: number): number {
+    let count = 0;
+    for (let row = 0; row < this.rows; row++)
+      if (this.id(row) !== 0 && (this.flags(row) & flag) !== 0) count++;
+    return count;
   }
   counted(row: number, count: PartitionCount): number {
     return this.cells.get(row, count);

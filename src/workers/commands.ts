@@ -13,10 +13,17 @@ import type { PartitionSet } from './partitionSet.js';
 
 const decoder = new TextDecoder();
 
+/** Answers a command, once: at once, or when what it has begun has ended. */
+type Answer = (answer: CommandAnswer) => void;
+
 /** What commands do besides asking partitions. */
 export interface CommandHost {
   setLimits(limits: Limits): void;
   setPaces(paces: ChecksumPaces): void;
+  /** The data port listens. */
+  serve(): void;
+  /** How a partition's group stands; null: none runs. */
+  raftStatus(partitionId: number): unknown;
   stop(): void;
 }
 
@@ -39,23 +46,30 @@ export class CommandReader {
     return this.#ring.read((kind, number, _b, payload) => {
       // TextDecoder refuses shared memory: decode a copy.
       const text = decoder.decode(payload.slice());
-      const answer = this.#execute(kind, text);
+      const later: Answer = (answer) => this.#events.json(EVENT.answer, number, answer);
+      const answer = this.#execute(kind, text, later);
       if (answer instanceof Uint8Array) this.#events.bytes(EVENT.answerBytes, number, answer);
-      else if (answer !== null) this.#events.json(EVENT.answer, number, answer);
+      else if (answer !== null) later(answer);
     }, 1);
   }
 
-  #execute(kind: number, text: string): CommandAnswer | Uint8Array | null {
+  /** Null: it has called `later`, or will. */
+  #execute(kind: number, text: string, later: Answer): CommandAnswer | Uint8Array | null {
     switch (kind) {
       case COMMAND.createPartition:
         return this.#partitions.create(JSON.parse(text) as NewPartition);
       case COMMAND.deletePartition:
-        return this.#partitions.remove((JSON.parse(text) as { id: number }).id);
+        this.#partitions.remove((JSON.parse(text) as { id: number }).id, later);
+        return null;
       case COMMAND.query: {
         const query = JSON.parse(text) as DebugQuery;
         const partition = this.#partitions.get(query.partitionId);
         if (partition === undefined) return { ok: false, message: 'partition not exist', httpStatus: 404 };
-        return answerQuery(partition, query);
+        if (query.kind === 'raft') return { ok: true, value: this.#host.raftStatus(query.partitionId) };
+        const answer = answerQuery(partition, query);
+        if (!answer.ok || query.kind !== 'partition') return answer;
+        const raftStatus = this.#host.raftStatus(query.partitionId);
+        return { ok: true, value: { ...(answer.value as object), raftStatus } };
       }
       case COMMAND.checksums: {
         const { scrub } = JSON.parse(text) as { scrub: boolean };
@@ -67,6 +81,9 @@ export class CommandReader {
         if (partition === undefined) return { ok: false, message: partitionNotFound(partitionId) };
         return partition.snapshot();
       }
+      case COMMAND.serve:
+        this.#host.serve();
+        return { ok: true, value: null };
       case COMMAND.setLimits:
         this.#host.setLimits(JSON.parse(text) as Limits);
         return { ok: true, value: null };

@@ -1,8 +1,8 @@
 /**
  * A disk worker: the thread that owns a disk's partitions (or its share of them), as a blocking, run-to-completion loop.
  *
- * One turn: completions of submitted I/O → commands → requests that a limit has held up → new requests → I/O batch → replies → events → sleep until a ring, a
- * completion, a limit that lets something go, or the next tick. Inside: no promises, no timers, no logger. A turn takes a bounded number of requests; checksums of all
+ * One turn: completions of submitted I/O → commands → requests that a limit has held up, reads that their group has confirmed → new requests → I/O batch → raft → replies → events →
+ * sleep until a ring, a completion, a limit that lets something go, or the next tick. Inside: no promises, no timers, no logger. A turn takes a bounded number of requests; checksums of all
  * their bodies are computed in one native call, then each is executed in order of arrival, all their I/O runs in one native call, and their replies share one wake-up.
  */
 import assert from 'node:assert';
@@ -26,15 +26,16 @@ import { DiskTable, PartitionTable } from '../shm/tables.js';
 import { isDiskError } from '../storage/diskErrors.js';
 import type { Clock } from '../storage/io.js';
 import { NativeDisk } from '../storage/nativeDisk.js';
+import { BatchRuns } from './batchRuns.js';
 import { CommandReader } from './commands.js';
 import { EventQueue } from './eventQueue.js';
 import { HealRequests } from './healRequests.js';
-import { IoMode } from './ioMode.js';
 import { LimitGate } from './limitGate.js';
 import { OperationPool } from './operationPool.js';
 import { PartitionSet } from './partitionSet.js';
 import { isTooOld } from './patience.js';
 import { Port, writeAssigned, writeReply } from './port.js';
+import { RAFT_REGION_BYTES, RaftWorker } from './raftWorker.js';
 import { REQUESTS_PER_TURN, RequestIntake } from './requestIntake.js';
 import { SpinPolicy } from './spin.js';
 import { WorkCount } from './workCount.js';
@@ -70,10 +71,10 @@ export class DiskWorker implements StoreHost {
   readonly #workerTable: DiskTable;
   readonly #count: WorkCount;
   readonly #probe: DiskProbe;
-  readonly #mode: IoMode;
+  readonly #batches: BatchRuns;
+  readonly #raft: RaftWorker;
   readonly #spin: SpinPolicy;
   readonly #intake: RequestIntake;
-  #batchAway = false;
   /** `RESULT_ASSIGNED` stands in a ring and was not shown yet. */
   #hasAssigned = false;
   #readErrors = 0;
@@ -88,8 +89,9 @@ export class DiskWorker implements StoreHost {
     const operations = data.ports.reduce((sum, { requestsMax }) => sum + requestsMax, 0);
     const batchCapacity = operations * 2 + REQUESTS_PER_TURN;
     const scratch = new Uint8Array(new SharedArrayBuffer(scratchBytes(batchCapacity)));
-    this.regions = [...data.ports.map((port) => new Uint8Array(port.slab)), scratch];
-    this.scratchRegion = this.regions.length - 1;
+    const raft = new Uint8Array(new SharedArrayBuffer(RAFT_REGION_BYTES));
+    this.regions = [...data.ports.map((port) => new Uint8Array(port.slab)), scratch, raft];
+    this.scratchRegion = data.ports.length;
     this.disk = new NativeDisk({
       device: data.disk,
       regions: [...this.regions],
@@ -105,7 +107,7 @@ export class DiskWorker implements StoreHost {
       nowMs: () => this.#monotonicMs(),
       isOver: (op) => this.#isSkipped(op) || isTooOld(op, Date.now(), settings),
       execute: (op) => this.#start(op, Date.now()),
-      heldReads: () => this.stores.waits.parked,
+      heldReads: () => this.stores.waits.parked + this.#raft.groups.waitingForOthers,
     });
     this.healer = new HealRequests(data.healing, this.events, (id) => this.#partitions.get(id));
     this.stores = new StoreGroup(this);
@@ -116,15 +118,32 @@ export class DiskWorker implements StoreHost {
     this.#workerTable = new DiskTable(data.workers);
     this.#count = new WorkCount(new PartitionTable(data.partitions), new DiskWork(data.work));
     this.#probe = new DiskProbe(this, data.root, settings.probeIntervalMs);
-    this.#mode = new IoMode(settings.writes);
+    this.#batches = new BatchRuns(
+      {
+        ...{ disk: this.disk, stores: this.stores, entryOperations: this.entryOperations },
+        cameBack: () => {
+          this.#count.nowMs = performance.now();
+        },
+        modeChanged: (threaded, ns) => {
+          const where = threaded ? 'on its I/O thread' : 'inline';
+          this.log('warn', `writes of this disk now run ${where}`, { batchUs: Math.round(ns / 1000) });
+        },
+      },
+      settings.writes,
+    );
     this.#spin = new SpinPolicy(settings.spinUs, settings.cores);
-    this.#partitions = new PartitionSet(data, this.stores, this.events);
+    this.#raft = new RaftWorker(data, this.stores, this.events, data.ports.length + 1, (id) =>
+      this.#partitions.get(id),
+    );
+    this.#partitions = new PartitionSet(data, this.stores, this.events, this.#raft);
     this.#intake = new RequestIntake(this.#ports, this.regions, this.#pool, (partitionId, ...settle) =>
       this.#partitions.get(partitionId)?.settleTinyAppend(...settle),
     );
     this.#commands = new CommandReader(data.commands, this.#partitions, this.events, {
       setLimits: (limits) => this.limits.change(limits, this.#monotonicMs()),
       setPaces: (paces) => this.stores.checksums.setPaces(paces),
+      serve: () => this.#raft.groups.serve(),
+      raftStatus: (id) => this.#raft.groups.status(id),
       stop: () => {
         this.#stopping = true;
       },
@@ -153,12 +172,13 @@ export class DiskWorker implements StoreHost {
       if (this.#stopping && this.#isQuiet()) break;
       if (!wasIdle) idleFromNs = native.monotonicNs();
       wasIdle = true;
-      const pacedMs = this.#batchAway ? TICK_MS : Math.min(this.#gate.wakeInMs(), this.stores.wakeInMs());
-      const timeoutMs = Math.max(1, Math.min(TICK_MS, pacedMs, this.#nextTickMs - performance.now()));
+      const pacedMs = this.#batches.away ? TICK_MS : Math.min(this.#gate.wakeInMs(), this.stores.wakeInMs());
+      const dueMs = Math.min(this.#nextTickMs, this.#raft.nextTickMs) - performance.now();
+      const timeoutMs = Math.max(1, Math.min(TICK_MS, pacedMs, dueMs));
       // While the node's own thread works it wants the core on which this one would spin.
       const lone = Atomics.load(this.#data.lone, 0) === 1 && !this.#intake.internalSeen;
       const spinNs = this.#spin.spinNs(lone);
-      const waitMs = this.events.waiting > 0 ? 1 : timeoutMs;
+      const waitMs = this.events.waiting > 0 || this.#raft.waitsForMain ? 1 : timeoutMs;
       const woken = native.waitDoorbell(this.#data.doorbell, seen, spinNs, waitMs);
       if (spinNs > 0) this.#spin.spun(woken === WAIT.spun);
     }
@@ -168,29 +188,56 @@ export class DiskWorker implements StoreHost {
   /** One turn of the loop; returns how much there was to do. */
   #turn(): number {
     this.#count.nowMs = performance.now();
-    let work = this.disk.drainCompletions();
-    if (!this.#batchAway) {
+    const completed = this.disk.drainCompletions();
+    let work = completed;
+    if (!this.#batches.away) {
       this.stores.advance();
-      this.#runBatches();
+      this.#batches.run();
     }
     // Commands open, close and remove files: only with an empty batch.
-    if (!this.#batchAway) work += this.#commands.read();
-    if (!this.#batchAway) {
-      work += this.#gate.release(REQUESTS_PER_TURN);
+    if (!this.#batches.away) work += this.#commands.read() + this.#partitions.settleRemovals();
+    if (!this.#batches.away) {
+      work += this.#gate.release(REQUESTS_PER_TURN) + this.#executeConfirmed();
       work += this.#takeRequests();
       this.#gate.publish();
       // Followers are told while this disk writes.
       if (this.#hasAssigned) this.#tellMain();
-      this.#runBatches();
+      this.#batches.run();
     }
     const nowMs = performance.now();
     if (nowMs >= this.#nextTickMs) this.#tick(nowMs);
+    work += this.#turnRaft(nowMs, completed > 0);
     this.#gate.publish();
     this.#tellMain();
     return work;
   }
 
+  /** Messages, ticks and what groups have to do; what they have committed begins at once. */
+  #turnRaft(nowMs: number, moved: boolean): number {
+    const work = this.#raft.turn(nowMs, moved);
+    if (!this.stores.applies.woken || this.#batches.away) return work;
+    this.stores.advance();
+    this.#batches.run();
+    return work + 1;
+  }
+
   // Requests.
+
+  /** Reads whose groups have said that this node leads. */
+  #executeConfirmed(): number {
+    const { groups } = this.#raft;
+    const reads = groups.confirmedReads;
+    if (reads.length === 0) return 0;
+    groups.confirmedReads = [];
+    for (const op of reads) {
+      this.#makeRoom();
+      const partition = this.#partitions.get(op.partitionId);
+      if (this.#isSkipped(op)) this.#reply(op, RESULT_SKIPPED, 0);
+      else if (partition === undefined) this.fail(op, ACTION.prepare, ERROR_TEXT.partitionNotExists);
+      else partition.readConfirmed(op);
+    }
+    return reads.length;
+  }
 
   #takeRequests(): number {
     const intake = this.#intake;
@@ -207,8 +254,12 @@ export class DiskWorker implements StoreHost {
 
   /** Executes a request; runs the batch first when that has no room for it. */
   #start(op: Operation, nowMs: number): void {
-    if (this.disk.batch.capacity - this.disk.batch.length < ENTRIES_PER_OPERATION) this.#runInline();
+    this.#makeRoom();
     this.#execute(op, nowMs);
+  }
+
+  #makeRoom(): void {
+    if (this.disk.batch.capacity - this.disk.batch.length < ENTRIES_PER_OPERATION) this.#batches.runInline();
   }
 
   /** Nobody may see it executed: it stands behind a failure, or its connection is gone. */
@@ -231,50 +282,6 @@ export class DiskWorker implements StoreHost {
     }
     if (partition === undefined) this.fail(op, ACTION.prepare, ERROR_TEXT.partitionNotExists);
     else partition.execute(op);
-  }
-
-  // The I/O batch.
-
-  #runBatches(): void {
-    while (this.disk.batch.length > 0) {
-      if (this.#mode.threaded) {
-        this.#batchAway = true;
-        const startedNs = native.monotonicNs();
-        this.disk.submitBatch(() => {
-          this.#batchAway = false;
-          this.#settleBatch(native.monotonicNs() - startedNs);
-        });
-        return;
-      }
-      this.#runInline();
-    }
-  }
-
-  #runInline(): void {
-    this.#settleBatch(this.disk.runBatch());
-  }
-
-  #settleBatch(ns: number): void {
-    this.#count.nowMs = performance.now();
-    const { batch } = this.disk;
-    const { length } = batch;
-    for (let i = 0; i < length; i++) {
-      const op = this.entryOperations[i]!;
-      if (op === null) continue;
-      this.entryOperations[i] = null;
-      op.handler!.ioDone(op, i);
-    }
-    batch.clear();
-    this.stores.advance();
-    if (this.#mode.observe(ns)) {
-      this.log(
-        'warn',
-        `writes of this disk now run ${this.#mode.threaded ? 'on its I/O thread' : 'inline'}`,
-        {
-          batchUs: Math.round(ns / 1000),
-        },
-      );
-    }
   }
 
   // OperationHost.
@@ -347,10 +354,11 @@ export class DiskWorker implements StoreHost {
     let first = true;
     for (const port of this.#ports) {
       const published = port.replies.publish();
-      if (published > 0 || (first && this.events.dirty)) port.doorbell.ring();
+      if (published > 0 || (first && (this.events.dirty || this.#raft.dirty))) port.doorbell.ring();
       first = false;
     }
     this.events.dirty = false;
+    this.#raft.dirty = false;
     this.#hasAssigned = false;
   }
 
@@ -365,7 +373,8 @@ export class DiskWorker implements StoreHost {
     if (this.#data.member === 0) this.#probe.tick();
     this.#workerTable.setProbeMs(this.#data.index, this.#probe.underWayMs);
     this.#count.waits(this.stores.waits);
-    this.#workerTable.setMode(this.#data.index, this.#mode.threaded ? 1 : 0);
+    this.#count.proposals(this.#raft.groups.waiting);
+    this.#workerTable.setMode(this.#data.index, this.#batches.threaded ? 1 : 0);
     this.#workerTable.setHeartbeatMs(this.#data.index, this.#monotonicMs());
   }
 
@@ -374,11 +383,14 @@ export class DiskWorker implements StoreHost {
   }
 
   #isQuiet(): boolean {
-    return this.stores.stop() && this.#pool.inUse === 0 && !this.#batchAway && this.events.waiting === 0;
+    // What raft has committed is carried out before the stores come to rest.
+    if (this.#raft.groups.hasEndings || this.#batches.away || !this.#raft.stopStep(performance.now()))
+      return false;
+    return this.stores.stop() && this.#pool.inUse === 0 && !this.#batches.away && this.events.waiting === 0;
   }
 
   #end(): void {
-    const clean = this.#partitions.close();
+    const clean = this.#partitions.close() && this.#raft.stopProblems!.length === 0;
     this.disk.stop(CONNECTION_LIMITS.lingerMs);
     this.events.json(EVENT.stopped, 0, { clean });
     this.#tellMain();

@@ -23,10 +23,33 @@ import type { DiskWorkerData } from './workerData.js';
 /** Space numbers are refreshed this often (`storage.md` 14). */
 const SPACE_INTERVAL_MS = 5_000;
 
+/** What raft does for the partitions of a worker. */
+export interface PartitionRaft {
+  /** With the disk locked, before anything is loaded. */
+  start(): void;
+  /** The disk cannot be locked: nothing will be loaded. */
+  giveUp(): void;
+  readonly groups: {
+    begin(partition: Partition): void;
+    /** The group ends; `done` is called, between two batches, when that is durable. */
+    end(id: number, done: () => void): void;
+    forget(id: number): void;
+    settleEndings(): number;
+    reasonOf(id: number): string | null;
+    /** Partitions whose replica here was removed by their group. */
+    removed: number[];
+  };
+}
+
 interface Entry {
   partition: Partition;
   row: number;
+  /** Who waits for its deletion; null: nobody has asked for that. */
+  deleting: Removed[] | null;
 }
+
+/** Told once what has become of a deletion. */
+export type Removed = (outcome: Outcome<null>) => void;
 
 export class PartitionSet {
   readonly #data: DiskWorkerData;
@@ -35,6 +58,7 @@ export class PartitionSet {
   readonly #table: PartitionTable;
   readonly #disks: DiskTable;
   readonly #workers: DiskTable;
+  readonly #raft: PartitionRaft;
   readonly #entries = new Map<number, Entry>();
   #lockFd = -1;
   #nextSpaceMs = 0;
@@ -42,7 +66,8 @@ export class PartitionSet {
   /** The folder of a deleted partition was renamed, and the fsync of the root failed. */
   #rootUnsynced = false;
 
-  constructor(data: DiskWorkerData, stores: StoreGroup, events: EventQueue) {
+  constructor(data: DiskWorkerData, stores: StoreGroup, events: EventQueue, raft: PartitionRaft) {
+    this.#raft = raft;
     this.#data = data;
     this.#stores = stores;
     this.#events = events;
@@ -61,13 +86,20 @@ export class PartitionSet {
     const { disk } = this.#stores.host;
     if (member === 0) {
       const lock = lockDisk(disk, root);
-      if (!lock.ok) return lock.message;
+      if (!lock.ok) {
+        this.#raft.giveUp();
+        return lock.message;
+      }
       this.#lockFd = lock.value;
       const space = disk.statfs(root);
-      if (typeof space === 'number') return `statfs ${root}: ${disk.errnoText(-space)}`;
+      if (typeof space === 'number') {
+        this.#raft.giveUp();
+        return `statfs ${root}: ${disk.errnoText(-space)}`;
+      }
       this.#takeSpace(space.blocks, space.availableBlocks, space.blockBytes);
       this.#publishAvailable();
     }
+    this.#raft.start();
     const owns = (id: number): boolean => id % members === member;
     const loaded = loadDisk(this.#stores, root, owns, member === 0, (done, found) => this.#tell(done, found));
     if (!loaded.ok) return loaded.message;
@@ -89,22 +121,53 @@ export class PartitionSet {
   /** Creates a partition, or finds the one that is there (`admin.md` 5.3). */
   create(request: NewPartition): Outcome<AttachedPartition> {
     const present = this.#entries.get(request.partitionId);
+    if (present !== undefined && present.deleting !== null)
+      return { ok: false, message: `partition ${request.partitionId} is being deleted` };
     if (present !== undefined) return { ok: true, value: describe(present) };
     const created = createPartition(this.#stores, this.#data.root, request);
     if (!created.ok) return created;
     return this.#attach(created.value);
   }
 
-  /** Deletes a partition; an unknown id is success, unless the end of an earlier deletion is not known to be on disk. */
-  remove(id: number): Outcome<null> {
+  /**
+   * Deletes a partition when its group has ended durably; an unknown id is success, unless the end of an earlier deletion is not known to be on disk. A partition that cannot be deleted serves on, without its group.
+   */
+  remove(id: number, done: Removed): void {
     const entry = this.#entries.get(id);
-    if (entry === undefined) return this.#rootUnsynced ? this.#syncRoot() : { ok: true, value: null };
+    if (entry === undefined) return done(this.#rootUnsynced ? this.#syncRoot() : { ok: true, value: null });
+    if (entry.deleting !== null) return void entry.deleting.push(done);
+    const asked = [done];
+    entry.deleting = asked;
+    this.#raft.groups.end(id, () => {
+      entry.deleting = null;
+      const outcome = this.#removeNow(id, entry);
+      for (const ended of asked) ended(outcome);
+    });
+  }
+
+  #removeNow(id: number, entry: Entry): Outcome<null> {
     const outcome = deletePartition(this.#stores, entry.partition);
     if (!outcome.ok && outcome.serves) return outcome;
     this.#rootUnsynced ||= !outcome.ok;
+    this.#raft.groups.forget(id);
     this.#entries.delete(id);
     this.#table.free(entry.row);
     return outcome;
+  }
+
+  /** Between two batches: deletions whose groups have ended, and replicas that their groups have removed. Returns how many went on. */
+  settleRemovals(): number {
+    const { groups } = this.#raft;
+    const { removed } = groups;
+    if (removed.length > 0) groups.removed = [];
+    for (const id of removed) {
+      this.#events.log('warn', 'the group has removed this replica: its folder goes', { partition: id });
+      this.remove(id, (outcome) => {
+        if (outcome.ok) this.#events.json(EVENT.detached, 0, { id });
+        else this.#events.log('error', `a removed replica stays: ${outcome.message}`, { partition: id });
+      });
+    }
+    return removed.length + groups.settleEndings();
   }
 
   #syncRoot(): Outcome<null> {
@@ -161,11 +224,13 @@ export class PartitionSet {
     const row = this.#table.claim(partition.id);
     if (row < 0) return { ok: false, message: `more than ${this.#table.rows} partitions on one worker` };
     partition.tableRow = row;
-    const entry = { partition, row };
+    const entry = { partition, row, deleting: null };
     this.#entries.set(partition.id, entry);
-    this.#report(entry);
     const value = describe(entry);
     this.#events.json(EVENT.attached, 0, value);
+    // What it tells main is of a partition that main knows.
+    this.#raft.groups.begin(partition);
+    this.#report(entry);
     return { ok: true, value };
   }
 
@@ -175,7 +240,10 @@ export class PartitionSet {
     table.setUsedBytes(row, partition.usedBytes);
     table.setExtentCount(row, partition.extentCount);
     table.setStatus(row, partition.status);
-    table.setFlags(row, partition.isLeader ? PARTITION_FLAG.leader : 0);
+    table.setAppliedId(row, partition.durableAppliedId);
+    const isOut = this.#raft.groups.reasonOf(partition.id) !== null;
+    const leader = partition.isLeader ? PARTITION_FLAG.leader : 0;
+    table.setFlags(row, leader | (isOut ? PARTITION_FLAG.raftOut : 0));
   }
 
   /** Each worker of a disk looks for itself: what another one has accepted it sees by the next look. */

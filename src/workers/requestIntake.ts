@@ -12,7 +12,7 @@ import {
   SETTLE_I32,
 } from '../partition/messages.js';
 import type { Operation } from '../partition/operation.js';
-import { isWriteOp } from '../protocol/opcodes.js';
+import { changesExtent } from '../protocol/opcodes.js';
 import type { RingConsumer } from '../shm/ring.js';
 import type { OperationPool } from './operationPool.js';
 import { fillOperation, type Port } from './port.js';
@@ -84,7 +84,7 @@ export class RequestIntake {
       }
       const op = this.#pool.acquire();
       fillOperation(op, port, at, p);
-      if (isWriteOp(op.opcode)) {
+      if (changesExtent(op.opcode)) {
         ranges[writes * 2] = op.bufferOffset;
         ranges[writes * 2 + 1] = op.size;
         writes++;
@@ -103,7 +103,7 @@ export class RequestIntake {
     native.crc32Many(this.#regions[p]!, this.#ranges[p]!, this.#crcs, writes);
     for (let i = first, w = 0; w < writes; i++) {
       const op = ops[i]!;
-      if (isWriteOp(op.opcode)) op.bodyCrc = this.#crcs[w++]!;
+      if (changesExtent(op.opcode)) op.bodyCrc = this.#crcs[w++]!;
     }
   }
 

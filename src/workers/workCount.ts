@@ -32,6 +32,11 @@ export class WorkCount {
     this.#work.counters.set(DISK_WORK.waitsGivenUp, gaveUp);
   }
 
+  /** Random writes, and reads of the leader, that are with their groups now. About once a second. */
+  proposals(count: number): void {
+    this.#work.counters.set(DISK_WORK.raftWaiting, count);
+  }
+
   /** `op` has ended, well (`bytes`: of the reply's body) or with an error. */
   ended(op: Operation, ok: boolean, bytes: number): void {
     const row = op.tableRow;

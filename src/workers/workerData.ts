@@ -13,6 +13,22 @@ import type { RingMemory } from '../shm/ring.js';
 import type { TableMemory } from '../shm/tables.js';
 import type { WriteMode } from './ioMode.js';
 
+/** What one word of a disk, shared by its workers, says of its raft journals: nothing yet; they were carried into the folders; they could not be. */
+export const RAFT_WORD = { none: 0, recovered: 1, failed: 2 } as const;
+
+/** What a worker has for raft (docs/raftNode.md). */
+export interface RaftMemory {
+  /** This node's id, as the master gave it. */
+  nodeId: number;
+  /** Message rings (`raft/ports.ts`). */
+  toWorker: ByteRingMemory;
+  fromWorker: ByteRingMemory;
+  /** One word of the disk: RAFT_WORD. */
+  word: Int32Array;
+  /** Length of the journal's files, whole pages. */
+  segmentBytes: number;
+}
+
 /** One thread that sends requests: its pair of rings, its slab, and how to wake it. */
 export interface RequestPort {
   /** Room for `requestsMax` requests and as many settles, and for two replies to each request. */
@@ -53,6 +69,7 @@ export interface DiskWorkerData {
   /** What the worker has done, for metrics. */
   work: DiskWorkMemory;
   poison: PoisonMemory;
+  raft: RaftMemory;
   settings: {
     ioThreads: number;
     openExtentsMax: number;

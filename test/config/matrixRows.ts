@@ -100,6 +100,7 @@ export const INTEGERS: readonly (readonly [
   ['repair.rounds', 'repairRounds', 1, 1_024, 32],
   ['repair.fetchesPerRound', 'repairFetchesPerRound', 1, 64, 17],
   ['repair.bytesPerSecond', 'repairBytesPerSecond', 0, 1_099_511_627_776, 0],
+  ['raft.journalSegmentBytes', 'raftJournalSegmentBytes', 1_048_576, 268_435_456, 33_554_432],
   ['log.fileBytesMax', 'logFileBytesMax', 1_048_576, 1_099_511_627_776, 21_474_836_480],
   ['log.oldBytesMax', 'logOldBytesMax', 0, 70_368_744_177_664, 0],
   ['log.headRoomBytes', 'logHeadRoomBytes', 0, 70_368_744_177_664, 0],

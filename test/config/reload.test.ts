@@ -69,6 +69,7 @@ const OTHER: Readonly<Record<string, object>> = {
   'extentd.checksums.bytesPerSecond': { extentd: { checksums: { bytesPerSecond: 1 } } },
   'extentd.scrub.bytesPerSecond': { extentd: { scrub: { bytesPerSecond: 1 } } },
   'extentd.scrub.intervalHours': { extentd: { scrub: { intervalHours: 1 } } },
+  'extentd.raft.journalSegmentBytes': { extentd: { raft: { journalSegmentBytes: 1048576 } } },
   'extentd.httpAddress': { extentd: { httpAddress: '::1' } },
   'extentd.exporterAddress': { extentd: { exporterAddress: '::1' } },
   'extentd.httpServer': { extentd: { httpServer: 'node' } },

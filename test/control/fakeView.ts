@@ -39,6 +39,7 @@ export function partitionOf(id: number, change: Partial<PartitionInfo> = {}): Pa
     diskPath: '/d1',
     hosts: ['127.0.0.1:17310'],
     peers: [{ id: 2, addr: '127.0.0.1:17310' }],
+    raftProblem: '',
     isLeader: true,
     ...change,
     replicas: change.replicas ?? change.hosts ?? ['127.0.0.1:17310'],
@@ -123,7 +124,7 @@ export class FakeView implements NodeView {
   }
 
   query(
-    kind: 'partition' | 'extent' | 'block',
+    kind: 'partition' | 'extent' | 'block' | 'raft',
     partitionId: number,
     extentId: number,
   ): Promise<Outcome<unknown>> {

@@ -10,7 +10,7 @@ import { ByteRingConsumer } from '../../src/shm/byteRing.js';
 import { isDiskError } from '../../src/storage/diskErrors.js';
 import type { Disk } from '../../src/storage/io.js';
 import { EventQueue } from '../../src/workers/eventQueue.js';
-import { PartitionSet } from '../../src/workers/partitionSet.js';
+import { type PartitionRaft, PartitionSet } from '../../src/workers/partitionSet.js';
 import type { DiskWorkerData } from '../../src/workers/workerData.js';
 import { StoreRig } from '../partition/storeRig.js';
 import type { SimClock } from '../sim/simClock.js';
@@ -66,7 +66,7 @@ export class FaultRig extends StoreRig {
     const data = workerData(options.root);
     this.events = new ByteRingConsumer(data.events);
     this.queue = new EventQueue(data.events);
-    this.set = new PartitionSet(data, this.stores, this.queue);
+    this.set = new PartitionSet(data, this.stores, this.queue, NO_RAFT);
     this.probe = new DiskProbe(this, options.root, PROBE_INTERVAL_MS);
   }
 
@@ -92,7 +92,7 @@ export class FaultRig extends StoreRig {
   private openApply(): void {
     const partition = this.partitions.get(7);
     if (partition === undefined) return;
-    const ignored = { changed: () => undefined, removedHere: () => undefined };
+    const ignored = { changed: () => undefined, removedHere: () => undefined, halted: () => undefined };
     const opened = RaftApply.open(this.stores, partition, 2, ignored);
     if (!opened.ok) this.told.push(opened.message);
   }
@@ -117,8 +117,13 @@ export class FaultRig extends StoreRig {
 
   /** OpDeleteDataPartition: what is wrong, or null. */
   deletePartition(partitionId: number): string | null {
-    const outcome = this.during('delete', () => this.set.remove(partitionId));
-    return outcome.ok ? null : outcome.message;
+    let problem: string | null = 'no answer';
+    this.during('delete', () =>
+      this.set.remove(partitionId, (outcome) => {
+        problem = outcome.ok ? null : outcome.message;
+      }),
+    );
+    return problem;
   }
 
   /** Two minutes later: the probe and a look at the space are due. */
@@ -184,6 +189,20 @@ export class FaultRig extends StoreRig {
     }
   }
 }
+
+/** Groups are not what fails here. */
+const NO_RAFT: PartitionRaft = {
+  start: () => undefined,
+  giveUp: () => undefined,
+  groups: {
+    begin: () => undefined,
+    end: (_id, done) => done(),
+    forget: () => undefined,
+    settleEndings: () => 0,
+    reasonOf: () => null,
+    removed: [],
+  },
+};
 
 function workerData(root: string): DiskWorkerData {
   return {

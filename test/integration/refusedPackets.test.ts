@@ -6,7 +6,7 @@ import { encodeRequest } from '../../src/protocol/packet.js';
 import { RESULT } from '../../src/protocol/resultCodes.js';
 import { startStandalone } from '../support/nodeProcess.js';
 import { type Ask, PacketClient } from '../support/packetClient.js';
-import { create, pattern, read, replyBytes, write } from '../support/requests.js';
+import { create, pattern, randomWrite, read, replyBytes, write } from '../support/requests.js';
 
 const EXTENT_BYTES = 128 * 1024 * 1024;
 const UNKNOWN_PARTITION = 99;
@@ -338,14 +338,26 @@ refused(
   intraGroupNetErr,
   `ActionDataPartitionTryToLeader_partition ${UNKNOWN_PARTITION} not exsit`,
 );
-for (const opcode of [0x0a, 0x0f, 0x10, 0x12]) {
+for (const sync of [false, true]) {
   refused(
-    'an op that is not served yet',
-    { opcode, extentType: 1, partitionId: 1, extentId: extent, body },
-    argMismatchErr,
-    `unknown opcode_unknown opcode${opcode}`,
+    'a random write into an unknown extent',
+    randomWrite(1, UNKNOWN_EXTENT, 0, body, sync),
+    notExistErr,
+    'ActionWrite:_extent does not exist',
+  );
+  refused(
+    'a random write that is not what its checksum says',
+    { ...randomWrite(1, extent, 0, body, sync), crc: 1 },
+    intraGroupNetErr,
+    'ActionWrite:_packet Crc is incorrect',
   );
 }
+refused(
+  'an applied id that is none',
+  { opcode: OP.broadcastMinAppliedId, extentType: 1, partitionId: 1, body: body.subarray(0, 7) },
+  intraGroupNetErr,
+  'ActionBroadcastMinAppliedID_ArgLenMismatchErr',
+);
 
 for (const [field, value] of [
   ['partition id', 0xffff_ffff_ffff_fff0n],

@@ -179,6 +179,7 @@ t.test('a partition is found by id, with the numbers of its table', async (t) =>
     hosts: ['10.0.0.1:17310'],
     peers: [{ id: 2, addr: '10.0.0.1:17310' }],
     replicas: ['10.0.0.1:17310'],
+    raftProblem: '',
     isLeader: true,
   });
   t.equal(state.partition(8), undefined);

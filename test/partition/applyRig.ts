@@ -39,6 +39,8 @@ export class ApplyRig {
   /** Outcomes, in the order in which they were told. */
   readonly ends: { index: number; outcome: ApplyOutcome }[] = [];
   readonly members: string[] = [];
+  /** What an operator was told. */
+  readonly alarms: string[] = [];
 
   /** On a rig with partition 7 loaded. */
   constructor(rig: SimRig) {
@@ -47,6 +49,7 @@ export class ApplyRig {
     const opened = RaftApply.open(rig.stores, rig.partitions.get(7)!, NODE_ID, {
       changed: () => this.members.push('changed'),
       removedHere: () => this.members.push('removed here'),
+      halted: (alarm) => this.alarms.push(alarm),
     });
     assert(opened.ok, opened.ok ? '' : opened.message);
     this.apply = opened.value;

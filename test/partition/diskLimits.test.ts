@@ -25,7 +25,9 @@ t.test('which operations belong to which limit', async (t) => {
     if (op.chargedLane !== 0) lanes.set(op.chargedLane, [...(lanes.get(op.chargedLane) ?? []), op.opcode]);
   }
   t.same(lanes.get(LANE.clientsRead), [OP.read, OP.streamRead, OP.streamFollowerRead]);
-  t.same(lanes.get(LANE.clientsWrite), [OP.createExtent, OP.markDelete, OP.write, OP.syncWrite]);
+  t.same(lanes.get(LANE.clientsWrite), [
+    ...[OP.createExtent, OP.markDelete, OP.write, OP.randomWrite, OP.syncRandomWrite, OP.syncWrite],
+  ]);
   t.same(lanes.get(LANE.backgroundRead), [
     OP.extentRepairRead,
     OP.readTinyDeleteRecord,

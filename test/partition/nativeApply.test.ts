@@ -16,7 +16,7 @@ const KiB = 1024;
 
 /** The state machine of a partition, and what its entries came to. */
 function openApply(rig: NativeRig, partitionId: number): { apply: RaftApply; outcomes: ApplyOutcome[] } {
-  const ignored = { changed: () => undefined, removedHere: () => undefined };
+  const ignored = { changed: () => undefined, removedHere: () => undefined, halted: () => undefined };
   const opened = RaftApply.open(rig.stores, rig.partitions.get(partitionId)!, 2, ignored);
   if (!opened.ok) throw new Error(opened.message);
   return { apply: opened.value, outcomes: [] };

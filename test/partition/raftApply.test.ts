@@ -229,7 +229,11 @@ t.test('META after a member change has the bytes that the reference writes', asy
     createType: 0 as const,
   };
   const partition = rig.create(ROOT, request);
-  const opened = RaftApply.open(rig.stores, partition, 3, { changed: () => 0, removedHere: () => 0 });
+  const opened = RaftApply.open(rig.stores, partition, 3, {
+    changed: () => 0,
+    removedHere: () => 0,
+    halted: () => 0,
+  });
   if (!opened.ok) throw new Error(opened.message);
   const context = encodeMemberChange({ addPeer: added, partitionId, removePeer: { id: 0, addr: '' } });
   const change = { type: CHANGE_TYPE.add, peer: { type: 0, priority: 0, nodeId: added.id }, context };

@@ -16,6 +16,7 @@ import { createPoisonTable } from '../../src/shm/poison.js';
 import { createRing } from '../../src/shm/ring.js';
 import { createDiskTable, createPartitionTable } from '../../src/shm/tables.js';
 import type { DiskWorkerData } from '../../src/workers/workerData.js';
+import { loneRaftMemory } from '../support/loneWorker.js';
 import { until } from '../support/until.js';
 
 const RING_SLOTS = 64;
@@ -57,6 +58,7 @@ function startWorker(t: Test, ioThreads: number): Rig {
     limits: createLimitTable(1),
     work: createDiskWork(),
     poison: createPoisonTable(4),
+    raft: loneRaftMemory(),
     settings: {
       ...{
         ioThreads,
@@ -79,6 +81,7 @@ function startWorker(t: Test, ioThreads: number): Rig {
     bodyPiece: () => told.push('bodyPiece'),
     log: (_handle, { message }) => told.push(`log: ${message}`),
     damaged: () => told.push('damaged'),
+    group: (_handle, kind) => told.push(`group event ${kind}`),
     stopped: (_handle, clean) => told.push(`stopped: ${clean}`),
     died: () => told.push('died'),
   };

@@ -93,6 +93,6 @@ async function freshConfig(folder: string, ip: string, paths: string[]): Promise
     logLevel: 'info',
     rack: 'rack-01',
     disks: paths.map((path) => `${path}:0`),
-    extentd: { listenAddress: ip },
+    extentd: { listenAddress: ip, raft: { journalSegmentBytes: 1_048_576 } },
   };
 }

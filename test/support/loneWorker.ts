@@ -1,4 +1,5 @@
 /** What a disk worker shares with main, for tests that run one worker of one disk on their own thread; all of it empty. */
+import { RAFT_RING_BYTES } from '../../src/raft/ports.js';
 import { createByteRing } from '../../src/shm/byteRing.js';
 import { createDiskWork } from '../../src/shm/diskWork.js';
 import { createDoorbell } from '../../src/shm/doorbell.js';
@@ -21,5 +22,14 @@ export function loneWorkerMemory(): Omit<DiskWorkerData, 'root' | 'ports' | 'set
     limits: createLimitTable(1),
     work: createDiskWork(),
     poison: createPoisonTable(32),
+    raft: loneRaftMemory(),
+  };
+}
+
+/** Raft of node 1, with a small journal. */
+export function loneRaftMemory(nodeId = 1): DiskWorkerData['raft'] {
+  return {
+    ...{ nodeId, toWorker: createByteRing(RAFT_RING_BYTES), fromWorker: createByteRing(RAFT_RING_BYTES) },
+    ...{ word: new Int32Array(new SharedArrayBuffer(4)), segmentBytes: 1024 * 1024 },
   };
 }

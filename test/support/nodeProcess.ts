@@ -231,6 +231,8 @@ export function standaloneArgs(folder: string, options: StandaloneOptions): stri
     ...['--master', String(masterPort)],
     ...['--raft-heartbeat', '0', '--raft-replica', '0'],
     ...['--log-level', options.logLevel ?? 'info'],
+    // Of 32 MiB, each worker would write that much at its first start.
+    ...['--set', 'extentd.raft.journalSegmentBytes=1048576'],
     ...settings.flatMap((text) => ['--set', `extentd.${text}`]),
   ];
 }

@@ -36,7 +36,12 @@ export async function startReplicas(t: Teardown, options: ReplicasOptions = {}):
   const ports = nodePorts(await freePorts('0.0.0.0', 4));
   const nodes = Array.from({ length: count }, (_, index): Replica => {
     const ip = `127.0.0.${index + 1}`;
-    const extentd = { listenAddress: ip, httpAddress: ip, ...settings };
+    const extentd = {
+      listenAddress: ip,
+      httpAddress: ip,
+      raft: { journalSegmentBytes: 1_048_576 },
+      ...settings,
+    };
     const files = nodeFiles(t, master.address, ports, { localIP: ip, extentd });
     const process = startProcess(t, { args: ['-c', files.path, '-f'], execArgv });
     const address = `${ip}:${ports.port}`;

@@ -27,6 +27,18 @@ export function write(
   return { opcode, extentType: 1, partitionId, extentId, extentOffset, kernelOffset, crc, body };
 }
 
+/** OpRandomWrite, or OpSyncRandomWrite, of `body` inside a normal extent. */
+export function randomWrite(
+  partitionId: number,
+  extentId: number,
+  extentOffset: number,
+  body: Uint8Array,
+  sync = false,
+): Ask {
+  const opcode = sync ? OP.syncRandomWrite : OP.randomWrite;
+  return { ...write(partitionId, extentId, extentOffset, body), opcode };
+}
+
 /** A stream read: OpStreamRead unless told otherwise. */
 export function read(
   partitionId: number,

@@ -17,7 +17,7 @@ t.test("the master's list of replicas reaches the partition, and nothing of META
     {
       json: (kind: number, number: number, value: unknown) => void answers.push({ kind, number, value }),
     } as EventQueue,
-    { setLimits() {}, setPaces() {}, stop() {} },
+    { setLimits() {}, setPaces() {}, serve() {}, raftStatus: () => null, stop() {} },
   );
   const commands = new ByteRingProducer(ring);
   for (const [number, partitionId] of [

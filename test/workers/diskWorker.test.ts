@@ -73,13 +73,13 @@ t.test('each wrong request is told to its own connection, and others are served'
   const requests: Request[] = [
     { ...write(1), crc: 1 },
     { ...write(2), partitionId: 8 },
-    { opcode: OP.randomWrite, connection: 4, extentId: 1025, body },
+    { opcode: OP.read, connection: 4, extentId: 1025, body },
     write(5),
   ];
   const { replies } = runWorker(requests, { root: rootWithExtent(t), writes: 'always' });
   t.equal(replies.get(0)?.text, 'ActionPreparePkt_packet Crc is incorrect');
   t.match(replies.get(1), { resultCode: RESULT.tryOtherAddr, text: /data partition not exists/ });
-  t.equal(replies.get(2)?.text, 'unknown opcode_unknown opcode15');
+  t.equal(replies.get(2)?.text, 'unknown opcode_unknown opcode4');
   t.equal(replies.get(3)?.resultCode, RESULT.ok);
 });
 

@@ -87,7 +87,7 @@ async function started(t: Test): Promise<Rig> {
   const nothing = (): void => {};
   const listener: WorkerListener = {
     ...{ attached: nothing, refused: nothing, loaded: nothing, bodyPiece: nothing, log: nothing },
-    ...{ damaged: nothing, stopped: nothing, died: nothing },
+    ...{ damaged: nothing, group: nothing, stopped: nothing, died: nothing },
     failed: (_handle, reason) => t.fail(reason),
   };
   const wake = (words: Int32Array): boolean => native.ringDoorbell(words);

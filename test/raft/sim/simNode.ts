@@ -154,6 +154,7 @@ export class SimNode {
     const apply = RaftApply.open(rig.stores, partition, this.id, {
       changed: () => undefined,
       removedHere: () => events.removed(),
+      halted: () => undefined,
     });
     if (!apply.ok) return apply.message;
     const scratch = { bufferOffset: JOURNAL_BUFFER_BYTES, bufferBytes: SCRATCH_BYTES };
