@@ -16,13 +16,20 @@ import { ConsulRegistration, metricsAddress } from './control/consul.js';
 import { buildHeartbeat, type NodeLabels } from './control/heartbeat.js';
 import { MasterClient } from './control/masterClient.js';
 import { MasterContact } from './control/masterContact.js';
-import { checkPartitions, type Registration, register, registerOnce } from './control/registration.js';
+import {
+  checkPartitions,
+  type Registration,
+  register,
+  registerOnce,
+  warnOfOtherAddress,
+} from './control/registration.js';
 import { ReplicaLists } from './control/replicaLists.js';
 import { ResponsePoster } from './control/responsePoster.js';
 import type { Readiness } from './http/messages.js';
 import type { ServedNode } from './http/startHttp.js';
 import { native } from './native/addon.js';
 import { NodeHttp } from './nodeHttp.js';
+import { NodeRaft } from './nodeRaft.js';
 import { NodeRepair } from './nodeRepair.js';
 import { Listener } from './server/listener.js';
 import { listenerLog } from './server/listenerLog.js';
@@ -118,6 +125,7 @@ class RunningNode implements DataNode {
   #server: NodeServer | null = null;
   #listener: Listener | null = null;
   #repair: NodeRepair | null = null;
+  #raft: NodeRaft | null = null;
   #consul: ConsulRegistration | null = null;
   readonly #http: NodeHttp;
   /** What the start is at, for `/readyz`. */
@@ -194,13 +202,14 @@ class RunningNode implements DataNode {
       ...{ config: this.#reloader.config, server, address: registration.address },
       ...{ log: this.#peerLog, alarms: this.#alarms },
     });
+    this.#step = 'opening the raft ports';
+    this.#raft = new NodeRaft({ config: this.#reloader.config, registration, server, log: this.#peerLog });
+    Object.assign(this.addresses, await this.#raft.listen());
     this.#step = 'opening the data port';
     const bound = await this.#listener.listen(config.listenAddress, config.port);
     server.serve();
     this.addresses.data = `${registration.localIP}:${bound}`;
-    this.#compareAddresses();
-    this.addresses.raftHeartbeat = `${registration.localIP}:${config.raftHeartbeatPort}`;
-    this.addresses.raftReplica = `${registration.localIP}:${config.raftReplicaPort}`;
+    warnOfOtherAddress(config.listenAddress, registration, this.#log);
     this.#http.open(this.#pages(server));
     this.#startConsul();
     this.#startMasterWatch(server);
@@ -243,15 +252,11 @@ class RunningNode implements DataNode {
       always((config) => this.#server?.setTimes(config)),
     );
     parts.register(
-      'start',
-      always(() => {}),
-    );
-    parts.register(
       'masters',
       always(({ masterAddrs }) => this.#master.setMasters(masterAddrs)),
     );
-    // Asked for with each heartbeat and page.
-    for (const part of ['rack', 'zone'] as const)
+    // Nobody's after the start; asked for with each heartbeat and page.
+    for (const part of ['start', 'rack', 'zone'] as const)
       parts.register(
         part,
         always(() => {}),
@@ -262,7 +267,10 @@ class RunningNode implements DataNode {
     );
     parts.register(
       'access',
-      always((config) => this.#listener?.setAccess(new PortAccess(config))),
+      always((config) => {
+        this.#listener?.setAccess(new PortAccess(config));
+        this.#raft?.setAccess(config);
+      }),
     );
     parts.register('http', (changed) => this.#http.prepare(changed));
     if (setLogLevel !== undefined) {
@@ -327,17 +335,6 @@ class RunningNode implements DataNode {
     return { ready: false, reason: this.life === 'Start' ? this.#step : 'stopping' };
   }
 
-  /** Masters, clients and peers come to the registered address; behind a translation of addresses the two may differ. */
-  #compareAddresses(): void {
-    const { listenAddress } = this.#config;
-    const { localIP } = this.registration;
-    if ([localIP, '0.0.0.0', '::'].includes(listenAddress)) return;
-    this.#log.warn(
-      { registered: localIP, listening: listenAddress },
-      'the data port does not listen on the registered address',
-    );
-  }
-
   /** What the HTTP pages show. */
   #pages(server: NodeServer): ServedNode {
     const { exporterPort, faultInjection } = this.#config;
@@ -384,6 +381,7 @@ class RunningNode implements DataNode {
       clean = await this.#server.stopWorkers(WORKERS_END_MS);
     }
     await this.#listener?.close(SEND_MS);
+    await this.#raft?.close();
     await this.#http.close();
     await Promise.all([this.#poster.stop(), this.#replicaLists?.stop(), this.#contact?.stop()]);
     this.#server?.close();

@@ -146,6 +146,19 @@ function partitionListOf(data: unknown): Outcome<number[]> {
   };
 }
 
+/** Masters, clients and peers come to the registered address; behind a translation of addresses the two may differ. */
+export function warnOfOtherAddress(
+  listenAddress: string,
+  { localIP }: Registration,
+  log: Pick<Logger, 'warn'>,
+): void {
+  if ([localIP, '0.0.0.0', '::'].includes(listenAddress)) return;
+  log.warn(
+    { registered: localIP, listening: listenAddress },
+    'the data port does not listen on the registered address',
+  );
+}
+
 function failureOf(reply: MasterOutcome & { ok: false }): { ok: false; message: string } {
   return { ok: false, message: reply.detail === '' ? reply.message : `${reply.message}: ${reply.detail}` };
 }

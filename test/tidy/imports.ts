@@ -91,6 +91,15 @@ export const ALLOWED_IMPORTS: Readonly<Record<string, readonly string[]>> = {
   ],
   'src/dataNode.ts': ['src'],
   'src/nodeHttp.ts': ['src/config', 'src/http'],
+  'src/nodeRaft.ts': [
+    'src/config',
+    'src/control/registration.ts',
+    'src/native',
+    'src/server/nodeServer.ts',
+    'src/shm',
+    'src/telemetry',
+    'src/transport',
+  ],
   'src/nodeRepair.ts': [
     'src/config',
     'src/control/nodeView.ts',
