@@ -250,8 +250,8 @@ t.test(
     again.groups.serve();
     again.run();
     const read = again.ask({ opcode: OP.streamRead, extentId: 1025, size: body.length });
-  t.ok(read.ok, read.error);
-  t.ok(body.equals(read.body), 'the entry that failed is carried out by the next process');
+    t.ok(read.ok, read.error);
+    t.ok(body.equals(read.body), 'the entry that failed is carried out by the next process');
   },
 );
 

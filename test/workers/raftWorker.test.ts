@@ -6,6 +6,8 @@ import { COMMAND } from '../../src/partition/messages.js';
 import { OP } from '../../src/protocol/opcodes.js';
 import { RESULT } from '../../src/protocol/resultCodes.js';
 import { RAFT_IN, RAFT_OUT } from '../../src/raft/ports.js';
+import { createLimitTable } from '../../src/shm/limitTable.js';
+import { createDiskTable, DiskTable } from '../../src/shm/tables.js';
 import { RAFT_WORD } from '../../src/workers/workerData.js';
 import { until } from '../support/until.js';
 import { hostOf, RaftWorkerNode, RaftWorkers } from './raftRig.js';
@@ -120,13 +122,17 @@ t.test('what waits when its partition is deleted, or its node stops, ends', asyn
 t.test('the workers of a disk wait until the first of them has recovered it', async (t) => {
   const root = newRoot(t);
   const word = new Int32Array(new SharedArrayBuffer(4));
-  const second = new RaftWorkerNode(root, 1, 2, 1, word);
+  const shared = { word, members: 2, workers: createDiskTable(2), limits: createLimitTable(2) };
+  const life = new DiskTable(shared.workers);
+  life.setHeartbeatMs(0, 123);
+  const second = new RaftWorkerNode(root, 1, { ...shared, member: 1 });
+  await until('the second one waits, and shows the life of the first', () => life.heartbeatMs(1) === 123);
   const loaded = (node: RaftWorkerNode) => (): boolean => {
     node.handle.drainEvents();
     return node.handle.loaded;
   };
   t.equal(loaded(second)(), false);
-  const first = new RaftWorkerNode(root, 1, 2, 0, word);
+  const first = new RaftWorkerNode(root, 1, { ...shared, member: 0 });
   await until('both are loaded', () => [first, second].every((node) => loaded(node)()));
   t.equal(Atomics.load(word, 0), RAFT_WORD.recovered);
   t.same(readdirSync(join(root, '.extentd.raft')).sort(), ['0', '1'], 'each has a journal of its own');
