@@ -109,7 +109,9 @@ export class RaftWorker {
     if (this.#stopUntilMs !== 0) return 0;
     const taken = this.#in.isEmpty() ? 0 : this.#receive();
     const ticked = this.#tick(host, nowMs);
-    if (!moved && taken === 0 && !ticked && !host.isAwake) return 0;
+    // Completions of other work are none of its business: a turn without raft costs nothing.
+    const flushes = moved && host.journal.queuedBytes > 0;
+    if (!flushes && taken === 0 && !ticked && !host.isAwake) return 0;
     host.turn();
     this.groups.turn();
     return taken + (host.isAwake ? 1 : 0);
