@@ -95,9 +95,10 @@ export class RaftWorker {
     if (this.#data.member === 0) this.#tell(RAFT_WORD.failed);
   }
 
-  /** When the next tick is due, monotonic ms; Infinity without groups. */
+  /** When the loop has to come round for raft, monotonic ms: for the next tick, or to give up a stop; Infinity without groups. */
   get nextTickMs(): number {
-    return this.groups.size === 0 || this.stopProblems !== null ? Number.POSITIVE_INFINITY : this.#nextTickMs;
+    if (this.groups.size === 0 || this.stopProblems !== null) return Number.POSITIVE_INFINITY;
+    return this.#stopUntilMs === 0 ? this.#nextTickMs : this.#stopUntilMs;
   }
 
   /** The end of a turn; `moved`: work of the disk has completed. Returns how much there was to do; more than 0 when there is more at once. */
@@ -108,7 +109,9 @@ export class RaftWorker {
     if (this.#stopUntilMs !== 0) return 0;
     const taken = this.#in.isEmpty() ? 0 : this.#receive();
     const ticked = this.#tick(host, nowMs);
-    if (!moved && taken === 0 && !ticked && !host.isAwake) return 0;
+    // Completions of other work are none of its business: a turn without raft costs nothing.
+    const flushes = moved && host.journal.queuedBytes > 0;
+    if (!flushes && taken === 0 && !ticked && !host.isAwake) return 0;
     host.turn();
     this.groups.turn();
     return taken + (host.isAwake ? 1 : 0);
@@ -133,7 +136,7 @@ export class RaftWorker {
       this.groups.stop();
     }
     this.stopProblems = host.stopStep();
-    if (this.stopProblems === null && nowMs > this.#stopUntilMs) this.stopProblems = this.#breakOff(host);
+    if (this.stopProblems === null && nowMs >= this.#stopUntilMs) this.stopProblems = this.#breakOff(host);
     if (this.stopProblems === null) return false;
     for (const problem of this.stopProblems)
       this.#stores.host.log('error', `raft did not stop cleanly: ${problem}`, { disk: this.#data.root });

@@ -72,6 +72,13 @@ t.test('what is written inside an extent is read at once, by 0x05 and 0x06', asy
       t.ok(there!.body.equals(body), `${bytes} bytes at ${at} by ${opcode}`);
     }
   }
+  const page = await (await fetch(`${node.httpUrl}/raftStatus?raftID=1`)).json();
+  const status = { ID: 1, State: 'StateLeader', Term: 1, Index: 5, Commit: 5, Applied: 5, Stopped: false };
+  t.match(page, { code: 200, data: status }, 'the first entry of the lead and four writes');
+  t.match(await (await fetch(`${node.httpUrl}/partition?id=1`)).json(), { data: { RaftStatus: status } });
+  t.match(await (await fetch(`${node.httpUrl}/raftStatus?raftID=2`)).json(), {
+    data: { ID: 2, Stopped: true },
+  });
   const replies = await client.askAll(read(1, extentId, 0, 256 * KiB), 2);
   t.ok(Buffer.concat(replies.map(({ body }) => body)).equals(expected), 'and nothing else has changed');
 });

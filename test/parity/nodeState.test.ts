@@ -1,6 +1,7 @@
 /** The node-wide maps of disks and partitions that the Go API calls Disk and SpaceManager, over real shared tables and workers that only answer. */
 import t from 'tap';
-import { type AttachedPartition, COMMAND, type CommandAnswer } from '../../src/partition/messages.js';
+import { type AttachedPartition, COMMAND, type CommandAnswer, EVENT } from '../../src/partition/messages.js';
+import { takeGroupEvent } from '../../src/server/groupEvents.js';
 import type { NetworkThread } from '../../src/server/networkThread.js';
 import { NodeState } from '../../src/server/nodeState.js';
 import type { WorkerHandle } from '../../src/server/workerHandle.js';
@@ -188,6 +189,43 @@ t.test('a partition is found by id, with the numbers of its table', async (t) =>
     [7],
   );
 });
+
+t.test(
+  'what raft groups tell: members, why a group does not run, a replica that is gone, alarms',
+  async (t) => {
+    const { state, workers, routes, partitions } = setUp();
+    const raised: unknown[][] = [];
+    const alarms = { raise: (...alarm: unknown[]) => void raised.push(alarm) };
+    const tell = (worker: number, kind: number, value: unknown): void =>
+      takeGroupEvent(state, alarms, workers[worker]!.handle, kind, value);
+    state.attach(workers[0]!.handle, attached(7, partitions[0]!.claim(7), GiB));
+    const detached: number[] = [];
+    state.watch({
+      attached: () => undefined,
+      detached: (id) => void detached.push(id),
+      hosts: () => undefined,
+    });
+    const hosts = ['10.0.0.1:17310', '10.0.0.2:17310'];
+    const peers = hosts.map((addr, at) => ({ id: at + 2, addr }));
+    tell(1, EVENT.members, { id: 7, hosts: [], peers: [] });
+    tell(0, EVENT.members, { id: 7, hosts, peers });
+    t.match(state.partition(7), { hosts, peers }, 'of the worker that has it');
+    tell(1, EVENT.raft, { id: 7, reason: 'somebody else’s' });
+    tell(0, EVENT.raft, { id: 7, reason: 'its log is damaged' });
+    t.equal(state.partition(7)?.raftProblem, 'its log is damaged');
+    tell(0, EVENT.raft, { id: 7, reason: '' });
+    t.equal(state.partition(7)?.raftProblem, '');
+    tell(0, EVENT.alarm, { kind: 'apply', text: '[ApplyRandomWrite] ..' });
+    t.same(raised, [['[ApplyRandomWrite] ..', {}, 'apply']]);
+    tell(1, EVENT.detached, { id: 7 });
+    t.ok(state.partition(7));
+    tell(0, EVENT.detached, { id: 7 });
+    t.equal(state.partition(7), undefined);
+    t.notOk(routes.has(7));
+    t.same(detached, [7], 'repair hears of it');
+    t.match(state.disks()[0], { allocated: 0, partitionCount: 0 });
+  },
+);
 
 t.test('a partition is created by the worker of the chosen disk, once', async (t) => {
   const { state, workers } = setUp();

@@ -36,6 +36,11 @@ export function hostOf(nodeId: number): string {
   return `10.0.0.${nodeId}:17310`;
 }
 
+/** One of several workers of a disk. */
+export type SharedDisk = Pick<DiskWorkerData, 'member' | 'members' | 'workers' | 'limits'> & {
+  word: Int32Array;
+};
+
 /** One end of a port, with a tag for each request. */
 class Client {
   private readonly run: WorkerRun = {
@@ -90,10 +95,19 @@ export class RaftWorkerNode {
   private readonly clients: Client;
   private readonly own: Client;
 
-  constructor(root: string, nodeId: number, members = 1, member = 0, word?: Int32Array) {
+  /** @param shared what the workers of one disk share, and which of them it is. */
+  constructor(root: string, nodeId: number, shared?: SharedDisk) {
     this.nodeId = nodeId;
-    const raft = { ...loneRaftMemory(nodeId), ...(word === undefined ? {} : { word }) };
-    this.data = { ...workerData({ root, writes: 'always' }), raft, members, member };
+    const own = { ...workerData({ root, writes: 'always' }), raft: loneRaftMemory(nodeId) };
+    const {
+      word = own.raft.word,
+      member = 0,
+      members = 1,
+      workers = own.workers,
+      limits = own.limits,
+    } = shared ?? {};
+    const raft = { ...own.raft, word };
+    this.data = { ...own, raft, workers, limits, members, member, index: member };
     this.out = new MessageRingConsumer(raft.fromWorker);
     this.in = new MessageRingProducer(raft.toWorker);
     const nothing = (): void => {};

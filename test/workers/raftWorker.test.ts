@@ -2,15 +2,20 @@
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { IO, native } from '../../src/native/addon.js';
 import { COMMAND } from '../../src/partition/messages.js';
 import { OP } from '../../src/protocol/opcodes.js';
 import { RESULT } from '../../src/protocol/resultCodes.js';
 import { RAFT_IN, RAFT_OUT } from '../../src/raft/ports.js';
+import { DISK_WORK, DiskWork } from '../../src/shm/diskWork.js';
+import { createLimitTable } from '../../src/shm/limitTable.js';
+import { createDiskTable, DiskTable } from '../../src/shm/tables.js';
 import { RAFT_WORD } from '../../src/workers/workerData.js';
 import { until } from '../support/until.js';
 import { hostOf, RaftWorkerNode, RaftWorkers } from './raftRig.js';
 import { newRoot, PARTITION } from './workerRig.js';
 
+const SLOW_WRITE_MS = 4_500;
 const before = Buffer.alloc(4000, 'before.');
 const after = Buffer.alloc(1000, 'after--');
 
@@ -120,13 +125,17 @@ t.test('what waits when its partition is deleted, or its node stops, ends', asyn
 t.test('the workers of a disk wait until the first of them has recovered it', async (t) => {
   const root = newRoot(t);
   const word = new Int32Array(new SharedArrayBuffer(4));
-  const second = new RaftWorkerNode(root, 1, 2, 1, word);
+  const shared = { word, members: 2, workers: createDiskTable(2), limits: createLimitTable(2) };
+  const life = new DiskTable(shared.workers);
+  life.setHeartbeatMs(0, 123);
+  const second = new RaftWorkerNode(root, 1, { ...shared, member: 1 });
+  await until('the second one waits, and shows the life of the first', () => life.heartbeatMs(1) === 123);
   const loaded = (node: RaftWorkerNode) => (): boolean => {
     node.handle.drainEvents();
     return node.handle.loaded;
   };
   t.equal(loaded(second)(), false);
-  const first = new RaftWorkerNode(root, 1, 2, 0, word);
+  const first = new RaftWorkerNode(root, 1, { ...shared, member: 0 });
   await until('both are loaded', () => [first, second].every((node) => loaded(node)()));
   t.equal(Atomics.load(word, 0), RAFT_WORD.recovered);
   t.same(readdirSync(join(root, '.extentd.raft')).sort(), ['0', '1'], 'each has a journal of its own');
@@ -165,4 +174,29 @@ t.test('a stream that brings no raft message is told to main by its number', asy
   node!.wake();
   await rig.until('a complaint', () => node!.told.length > 0);
   t.match(node!.told, [{ kind: RAFT_OUT.badStream, a: 42, text: /^raft message: / }]);
+});
+
+t.test('a stop whose journal does not become durable is given up', async (t) => {
+  const root = newRoot(t);
+  const node = new RaftWorkerNode(root, 1);
+  const rig = RaftWorkers.of([node]);
+  await rig.until('it is loaded', () => node.handle.loaded);
+  const partition = { ...PARTITION, members: [{ id: 1, addr: hostOf(1) }], hosts: [hostOf(1)] };
+  t.match(await rig.command(node, COMMAND.createPartition, partition), { ok: true });
+  await rig.fill(before);
+  await rig.serve();
+  t.equal((await rig.randomWrite(node, 0, after)).resultCode, RESULT.ok);
+  // Longer than until the stop is asked for and given up.
+  native.setFault(0, [IO.pwrite], 'delay', SLOW_WRITE_MS, 1);
+  t.teardown(() => native.clearFaults(0));
+  const write = node.send({ opcode: OP.randomWrite, extentId: 1025, extentOffset: 2000, body: after });
+  await rig.until(
+    'the write is under way',
+    () => new DiskWork(node.data.work).counters.value(DISK_WORK.raftWaiting) > 0,
+  );
+  node.handle.stop();
+  await rig.until('it has stopped', () => node.handle.stopped);
+  t.match(write(), { resultCode: RESULT.again, text: 'ActionWrite:_try again' });
+  t.equal(node.stopped, false, 'not cleanly');
+  t.match(node.lines.join(), /raft did not stop cleanly: its groups did not come to rest/);
 });
