@@ -1,10 +1,11 @@
 /**
  * Long run: how fast a lost replica is repaired, and what clients feel of it, with the limits that a node has by default.
  *
- *     node dist/test/long/repairThroughput.js [--mib 3072] [--rate 4000] [--partitions 3]
+ *     node dist/test/long/repairThroughput.js [--mib 1800] [--rate 4000] [--partitions 3]
  *
  * Three standalone nodes are filled; the third loses its replica of partition 1, and is given it anew as by a master (create type 1). While it fills up, and before that, the generator appends 4 KiB to
- * all replicas at a fixed rate (latencies from the intended start), in short runs of which the median of the p99 is told. Needs a quiet machine.
+ * all replicas at a fixed rate (latencies from the intended start), in short runs of which the median of the p99 is told. Needs a quiet machine. The new replica has room for
+ * 1 GiB, so a third of the MiB and what the generator writes must be less.
  */
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -23,7 +24,7 @@ import { untilAnswer } from '../support/until.js';
 
 const { values } = parseArgs({
   options: {
-    mib: { type: 'string', default: '3072' },
+    mib: { type: 'string', default: '1800' },
     rate: { type: 'string', default: '4000' },
     partitions: { type: 'string', default: '3' },
   },
@@ -127,7 +128,7 @@ try {
   const seconds = (endedMs - startedMs) / 1000;
   console.log(
     `repair began after ${((startedMs - lostAtMs) / 1000).toFixed(1)} s and took ${seconds.toFixed(1)} s: ${(lostBytes / seconds / 1e6).toFixed(0)} MB/s\n` +
-      `append 4 KiB at ${rate}/s to three replicas: p99 ${median(before).toFixed(2)} ms before, ${median(during).toFixed(2)} ms meanwhile (${before.length} and ${during.length} runs)`,
+      `append 4 KiB at ${rate}/s to three replicas: p99 ${median(before).toFixed(2)} ms before, ${median(during).toFixed(2)} ms meanwhile (medians of ${before.map(Math.round).join(' ')} and ${during.map(Math.round).join(' ')})`,
   );
   await node.process.terminate();
 } finally {
