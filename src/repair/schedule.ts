@@ -2,13 +2,18 @@
  * When which partition has its next round, and of which kind (`repair.md` 4). Pure: time comes in with each call, monotonic ms.
  *
  * As in the reference rounds of normal and of tiny extents take turns, a minute apart. Unlike there the first two come as soon as the partition can have them, so that tiny extents are writable within seconds of a
- * start; a round that was left unfinished by its bound goes on at once; one that finds a member back is followed by the other kind at once; and a partition never waits for another one's round but for the bounds of its disk and of the node. Who has been due longest
+ * start; a round that was left unfinished by its bound goes on at once; one that finds a member back is followed by the other kind at once; one that misses a host is followed sooner by the next, a few times; and a partition never waits for another one's round but for the bounds of its disk and of the node. Who has been due longest
  * is next.
  */
 import assert from 'node:assert';
 
 /** From the beginning of one round of a partition to the next, ms. */
 export const ROUND_INTERVAL_MS = 60_000;
+/**
+ * After rounds that have missed a host: what comes before the usual interval again. Nodes of a cluster that start together are not there in the same second, and without them no tiny extent is writable; one
+ * that stays away costs these rounds and no more.
+ */
+export const RETRIES_MS: readonly number[] = [5_000, 10_000, 20_000];
 
 export interface ScheduleLimits {
   /** Rounds at one time, on one disk and in all. */
@@ -23,8 +28,8 @@ export interface DueRound {
   readonly kind: RoundKind;
 }
 
-/** How a round has ended: `unfinished`, its bound has left something out; `memberBack`, a host took part that had not taken part before. */
-export type RoundEnd = 'done' | 'unfinished' | 'memberBack';
+/** How a round has ended: `unfinished`, its bound has left something out; `memberBack`, a host took part that had not taken part before; `absent`, a host did not take part. */
+export type RoundEnd = 'done' | 'unfinished' | 'memberBack' | 'absent';
 
 /** What a round leaves to the schedule. `absentBefore` and `absent`: hosts that did not take part in the last round before it, of either kind, and in it. Hosts that have left are nobody. */
 export function roundEnd(
@@ -34,7 +39,8 @@ export function roundEnd(
   absent: ReadonlySet<string>,
 ): RoundEnd {
   if (leftOut > 0) return 'unfinished';
-  return hosts.some((host) => absentBefore.has(host) && !absent.has(host)) ? 'memberBack' : 'done';
+  if (hosts.some((host) => absentBefore.has(host) && !absent.has(host))) return 'memberBack';
+  return hosts.some((host) => absent.has(host)) ? 'absent' : 'done';
 }
 
 interface Entry {
@@ -47,6 +53,8 @@ interface Entry {
   gone: boolean;
   /** No tiny round has ended yet: it follows the first normal one at once. */
   isNew: boolean;
+  /** Rounds that came sooner because a host was absent, since all were there. */
+  retries: number;
 }
 
 export class RepairSchedule {
@@ -84,7 +92,7 @@ export class RepairSchedule {
     }
     this.#entries.set(partitionId, {
       ...{ disk, kind: 'normal', dueMs: nowMs, startedMs: 0 },
-      ...{ running: false, gone: false, isNew: true },
+      ...{ running: false, gone: false, isNew: true, retries: 0 },
     });
   }
 
@@ -139,7 +147,9 @@ export class RepairSchedule {
     entry.kind = wasNormal ? 'tiny' : 'normal';
     const atOnce = (wasNormal && entry.isNew) || end === 'memberBack';
     if (!wasNormal) entry.isNew = false;
-    entry.dueMs = atOnce ? nowMs : Math.max(nowMs, entry.startedMs + ROUND_INTERVAL_MS);
+    const pauseMs = end === 'absent' && !atOnce ? RETRIES_MS[entry.retries++] : undefined;
+    if (end === 'done') entry.retries = 0;
+    entry.dueMs = atOnce ? nowMs : Math.max(nowMs, entry.startedMs + (pauseMs ?? ROUND_INTERVAL_MS));
   }
 
   /** Ms until `next` may give something by the passing of time; Infinity without partitions that wait. */

@@ -1,7 +1,7 @@
 /** Whose round is next: order, kinds, bounds, and what becomes of partitions that come and go. */
 import fc from 'fast-check';
 import t from 'tap';
-import { RepairSchedule, ROUND_INTERVAL_MS, roundEnd } from '../../src/repair/schedule.js';
+import { RETRIES_MS, RepairSchedule, ROUND_INTERVAL_MS, roundEnd } from '../../src/repair/schedule.js';
 
 const LIMITS = { perDiskMax: 1, inAllMax: 2 };
 
@@ -123,12 +123,34 @@ t.test(
   },
 );
 
+t.test('one that misses a host is followed sooner by the next, a few times', async (t) => {
+  const schedule = new RepairSchedule(LIMITS);
+  let nowMs = 0;
+  let kind: 'normal' | 'tiny' = 'normal';
+  const runs = (end: 'done' | 'absent' | 'memberBack', pauseMs: number): void => {
+    t.equal(schedule.next(nowMs - 1), null, 'not before its time');
+    t.same(schedule.next(nowMs), { partitionId: 7, kind });
+    schedule.ended(7, end, nowMs);
+    kind = kind === 'normal' ? 'tiny' : 'normal';
+    nowMs += pauseMs;
+  };
+  schedule.add(7, 0, 0);
+  runs('absent', 0);
+  for (const pauseMs of RETRIES_MS) runs('absent', pauseMs);
+  runs('absent', ROUND_INTERVAL_MS);
+  runs('memberBack', 0);
+  runs('done', ROUND_INTERVAL_MS);
+  runs('absent', RETRIES_MS[0]!);
+  runs('done', ROUND_INTERVAL_MS);
+});
+
 t.test('a member is back when it takes part and did not before', async (t) => {
   const hosts = ['a', 'b', 'c'];
   for (const [before, now, leftOut, expected] of [
     ['', '', 0, 'done'],
-    ['', 'b', 0, 'done'],
-    ['b', 'b', 0, 'done'],
+    ['', 'b', 0, 'absent'],
+    ['b', 'b', 0, 'absent'],
+    ['', 'd', 0, 'done'],
     ['b', '', 0, 'memberBack'],
     ['b c', 'c', 0, 'memberBack'],
     ['b', 'c', 0, 'memberBack'],
