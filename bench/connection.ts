@@ -11,13 +11,14 @@ import * as net from 'node:net';
 import { type FramedPacket, PacketFramer } from '../src/protocol/framer.js';
 import type { PacketHeader } from '../src/protocol/header.js';
 import { RESULT } from '../src/protocol/resultCodes.js';
+import { whatIsWrong } from './content.js';
 import type { CrcFunction } from './crc.js';
-import { isDelete, KIND } from './kinds.js';
+import { isDelete, isRandomWrite, KIND } from './kinds.js';
 import type { MixGate, OpenLoopSchedule } from './pace.js';
 import type { Payload } from './payload.js';
 import { PIECE } from './pieces.js';
 import { type Plan, PlannedOp } from './plan.js';
-import { checkReply, describeError, READ_CHUNK_BYTES } from './reply.js';
+import { checkReply, describeError, isRedirection, READ_CHUNK_BYTES } from './reply.js';
 import { type RequestSettings, sendRequest } from './request.js';
 import { type Slot, Slots } from './slots.js';
 import type { Stats } from './stats.js';
@@ -25,6 +26,9 @@ import type { Stats } from './stats.js';
 /** Attempts to reach a node, one after another without a single good reply, before a connection gives up; more where it can go elsewhere. */
 const ATTEMPTS_MAX = 30;
 const ATTEMPTS_ELSEWHERE_MAX = 300;
+/** Times in turn that a connection is sent elsewhere, and from one round of the hosts to the next: until a leader is elected. */
+const REDIRECTIONS_MAX = 300;
+const REDIRECTED_MS = 100;
 const RECONNECT_MS_MIN = 50;
 const RECONNECT_MS_MAX = 1000;
 const REPLY_BODY_BYTES_MAX = 1 << 20;
@@ -41,6 +45,8 @@ export interface ConnectionHost {
   readonly budget: { left: number };
   /** `count` operations failed for the reason `code`; `text` is one example. */
   failed(code: string, text: string, count: number): void;
+  /** A node that does not lead has sent a connection elsewhere; so many packets in flight are given up, and were not counted. */
+  redirected(packets: number): void;
   /** Content read back is not what was written. */
   mismatched(text: string): void;
   /** The plan is done (or stopped, or given up) and nothing is in flight any more. */
@@ -80,6 +86,8 @@ export interface Task {
   readonly failFast: boolean;
   /** Asked after a failure where to connect next; absent: where it was. */
   readonly elsewhere?: () => Place;
+  /** Asked where to go when the node says that another one is the raft leader; absent: that is a failure as any other. */
+  readonly leader?: () => Place;
   readonly schedule: OpenLoopSchedule | null;
   readonly gate: { readonly gate: MixGate; readonly side: 0 | 1 } | null;
 }
@@ -100,6 +108,8 @@ export class Connection {
   #attempts = 0;
   #task: Task | null = null;
   #finished = true;
+  /** It is not to go on, whatever is left to do. */
+  #stopped = false;
   /** When the oldest packet in flight became the one that is waited for. */
   #progressAtMs = 0;
   #openedAtMs = 0;
@@ -125,6 +135,7 @@ export class Connection {
     assert(this.#slots.count === 0, 'a task begins with nothing in flight');
     this.#task = task;
     this.#finished = false;
+    this.#stopped = false;
     this.#slots.prepare(task.bodyBytes, this.#host.payload);
     if (this.#socket === null) this.#open(null);
     this.pump(performance.now());
@@ -147,6 +158,7 @@ export class Connection {
   stop(): void {
     if (this.#task === null) return;
     this.#finished = true;
+    this.#stopped = true;
     if (this.#reconnectTimer !== null) clearTimeout(this.#reconnectTimer);
     this.#reconnectTimer = null;
     this.pump(performance.now());
@@ -203,6 +215,8 @@ export class Connection {
     const slot = slots.oldest;
     if (header.resultCode !== RESULT.ok) {
       const error = describeError(header, packet.body);
+      if (this.#task!.leader !== undefined && isRedirection(header.resultCode, error.text))
+        return this.#redirected(this.#task!, this.#task!.leader());
       return this.#broken(error.code, error.text, 1);
     }
     const wrong = checkReply(header, slot, this.settings.index, slots.tail >>> 0);
@@ -224,7 +238,8 @@ export class Connection {
   /** A write or delete was answered with OK. */
   #acknowledged(slot: Slot, header: PacketHeader): void {
     const { extent, piece } = slot;
-    if (extent !== null) extent.ackedBytes = slot.offset + slot.bytes;
+    if (isRandomWrite(slot.kind)) extent!.versions!.acknowledged(slot.offset, slot.version);
+    else if (extent !== null) extent.ackedBytes = slot.offset + slot.bytes;
     if (piece === null) return;
     piece.state = isDelete(slot.kind) ? PIECE.deleted : PIECE.written;
     if (slot.kind !== KIND.tinywrite) return;
@@ -247,8 +262,7 @@ export class Connection {
       this.#failed('checksum', `${place}: the packet's CRC is not that of its body`, 1);
     }
     if (this.#task!.checkContent) {
-      const stampOffset = slot.stampOffset + offset - slot.offset;
-      const wrong = slot.zeros ? notZeros(slot, body) : wrongContent(payload, slot, stampOffset, body, crc);
+      const wrong = whatIsWrong(payload, this.#host.crc32, slot, offset, body, crc);
       if (wrong !== null) {
         stats.mismatched();
         this.#host.mismatched(this.#named(wrong));
@@ -335,6 +349,25 @@ export class Connection {
     this.#reconnectTimer = setTimeout(() => this.#open(null), waitMs);
   }
 
+  /** The node does not lead: what is in flight is given up, as not counted, and sent to whoever leads. */
+  #redirected(task: Task, place: Place): void {
+    const packets = this.#slots.count;
+    for (let count = packets; count > 0; count--) {
+      if (this.#slots.oldest.measured) this.#host.budget.left++;
+      this.#slots.release();
+    }
+    this.#host.redirected(packets);
+    this.#dropSocket();
+    task.plan.lost();
+    this.#attempts++;
+    if (this.#attempts > REDIRECTIONS_MAX) this.#failed('redirected', 'no host leads', 1);
+    // What was given up may be what was left of the count.
+    this.#finished = this.#stopped || this.#attempts > REDIRECTIONS_MAX;
+    if (this.#finished) return this.pump(performance.now());
+    this.#move(task, place);
+    this.#reconnectTimer = setTimeout(() => this.#open(null), this.#attempts === 1 ? 0 : REDIRECTED_MS);
+  }
+
   #move(task: Task, place: Place): void {
     this.#place = place;
     this.#request = { index: this.settings.index, ...place };
@@ -357,25 +390,4 @@ export class Connection {
     this.#connected = false;
     socket?.destroy();
   }
-}
-
-/** What is wrong with a packet of a deleted range; null when it is all zeros. */
-function notZeros({ partitionId, extentId, offset }: Slot, body: Uint8Array): string | null {
-  if (body.every((byte) => byte === 0)) return null;
-  return `partition ${partitionId} extent ${extentId} offset ${offset}: a deleted range is not zeros`;
-}
-
-/** What is wrong with a packet of what was written; null when nothing is. `crc` is its body's. */
-function wrongContent(
-  payload: Payload,
-  slot: Slot,
-  stampOffset: number,
-  body: Uint8Array,
-  crc: number,
-): string | null {
-  const { partitionId, extentId, stampExtentId } = slot;
-  if (payload.crcOf(partitionId, stampExtentId, stampOffset, body.length) === crc) return null;
-  const what =
-    payload.explain(partitionId, stampExtentId, stampOffset, body) ?? 'equal bytes, other checksum';
-  return stampExtentId === extentId ? what : `in tiny extent ${extentId} from ${slot.offset}: ${what}`;
 }

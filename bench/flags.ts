@@ -265,12 +265,8 @@ function checkTogether(options: LoadOptions, values: Values): void {
   if (ids === 'self' && options.mix.some(([kind]) => isTiny(kind))) {
     throw new FlagError('--ids self cannot be used with tiny extents: the primary assigns their places');
   }
-  if (
-    (options.volume !== null || followers.length > 0) &&
-    options.mix.some(([kind]) => isRandomWrite(kind))
-  ) {
-    throw new FlagError('random writes go to the raft leader: name it with --addr, without followers');
-  }
+  if (followers.length > 0 && options.mix.some(([kind]) => isRandomWrite(kind)))
+    throw new FlagError('random writes go to the raft leader, who knows its followers: use --replicated');
   if (values.prepare !== undefined && !options.mix.some(([kind]) => isDelete(kind))) {
     throw new FlagError('--prepare needs --op delete or tinydelete');
   }
@@ -302,9 +298,10 @@ function checkReplicated({ volume, mix, ids }: LoadOptions, values: Values): voi
   if (volume === '') throw new FlagError('--volume must name a volume');
   if (ids === 'self')
     throw new FlagError('--ids self cannot be used with --replicated: the primary assigns the ids');
-  if (mix.some(([kind]) => kind === KIND.read))
+  const has = (wanted: number): boolean => mix.some(([kind]) => kind === wanted);
+  if (has(KIND.read) && has(KIND.followerread))
     throw new FlagError(
-      '--op read asks the raft leader: with --replicated use followerread, which every replica answers',
+      '--mix cannot hold read and followerread with --replicated: one asks the raft leader, the other all replicas',
     );
 }
 

@@ -9,6 +9,8 @@ export interface HostList {
   /** `host:port`; the first is the primary, the rest its followers. */
   readonly hosts: readonly string[];
   readonly partitions: readonly number[];
+  /** Of each of the partitions the number of the host that leads its raft group, as far as the master knows; else 0. */
+  readonly leaders: readonly number[];
 }
 
 /** A partition as a master tells of it. */
@@ -16,6 +18,8 @@ export interface PartitionView {
   readonly partitionId: number;
   readonly status: number;
   readonly hosts: readonly string[];
+  /** `host:port` of the raft leader; empty: the master knows none. */
+  readonly leader: string;
 }
 
 export type Outcome<Value> =
@@ -47,18 +51,19 @@ export function parsePartitionView(text: string): Outcome<PartitionView[]> {
   if (!Array.isArray(list)) return failed('its answer holds no DataPartitions');
   const partitions: PartitionView[] = [];
   for (const one of list) {
-    const { PartitionID: partitionId, Status: status, Hosts: hosts } = fieldsOf(one);
+    const { PartitionID: partitionId, Status: status, Hosts: hosts, LeaderAddr: leader = '' } = fieldsOf(one);
     const good =
       typeof partitionId === 'number' &&
       Number.isSafeInteger(partitionId) &&
       partitionId > 0 &&
       typeof status === 'number' &&
+      typeof leader === 'string' &&
       Array.isArray(hosts) &&
       hosts.length > 0 &&
       hosts.length <= HOSTS_MAX &&
       hosts.every((host) => typeof host === 'string' && parseAddress(host) !== null);
     if (!good) return failed(`it tells of a partition ${JSON.stringify(one).slice(0, TEXT_MAX)}`);
-    partitions.push({ partitionId, status, hosts: hosts as string[] });
+    partitions.push({ partitionId, status, hosts: hosts as string[], leader });
   }
   return { ok: true, value: partitions };
 }
@@ -80,12 +85,13 @@ export function hostListsOf(views: readonly PartitionView[], wanted: readonly nu
       ? wanted.map((id) => known.get(id)!)
       : views.filter(({ status }) => status === READ_WRITE);
   if (chosen.length === 0) return failed(`none of ${views.length} partitions is read-write`);
-  const byHosts = new Map<string, { hosts: readonly string[]; partitions: number[] }>();
-  for (const { partitionId, hosts } of chosen.toSorted((a, b) => a.partitionId - b.partitionId)) {
+  const byHosts = new Map<string, { hosts: readonly string[]; partitions: number[]; leaders: number[] }>();
+  for (const { partitionId, hosts, leader } of chosen.toSorted((a, b) => a.partitionId - b.partitionId)) {
     const key = hosts.join('/');
-    const list = byHosts.get(key) ?? { hosts, partitions: [] };
+    const list = byHosts.get(key) ?? { hosts, partitions: [], leaders: [] };
     byHosts.set(key, list);
     list.partitions.push(partitionId);
+    list.leaders.push(Math.max(0, hosts.indexOf(leader)));
   }
   return { ok: true, value: inTurns([...byHosts.values()]) };
 }

@@ -63,6 +63,11 @@ export function isRandomWrite(kind: number): boolean {
   return kind === KIND.randwrite || kind === KIND.syncrandwrite;
 }
 
+/** Kinds that only the raft leader of a partition answers. */
+export function asksLeader(kind: number): boolean {
+  return kind === KIND.read || isRandomWrite(kind);
+}
+
 /** Kinds that take away what a preparing phase made. */
 export function isDelete(kind: number): boolean {
   return kind === KIND.delete || kind === KIND.tinydelete;

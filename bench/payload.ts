@@ -9,11 +9,11 @@
  * | 4    | partition id                                             |
  * | 8    | extent id, low and high word                             |
  * | 16   | offset of the cell in the extent, low and high word      |
- * | 24   | sequence: number of the unit in the extent               |
+ * | 24   | version: 0 as first written, another with each rewriting |
  * | 28   | run number, all bits inverted                            |
  *
- * (A last cell shorter than a stamp has none.) So the content is a function of (run, unit size, partition, extent, offset) and nothing has to be
- * remembered to verify it; and a page that went to the wrong place says where it came from. The checksum of a packet is
+ * (A last cell shorter than a stamp has none.) So the content is a function of (run, unit size, partition, extent, offset, version), and of what is written once nothing has to be
+ * remembered to verify it (`versions.ts` remembers the rest); and a page that went to the wrong place says where it came from. The checksum of a packet is
  * computed from its stamps alone (`crc.ts`): a slot's constant bytes are filled once, and per packet only the stamps change.
  */
 import assert from 'node:assert';
@@ -90,7 +90,7 @@ export class Payload {
 
   /**
    * CRC-32 of the extent's bytes `[offset, offset + bytes)`; both ends must be ends of cells. With `into`, also writes the stamps of these
-   * cells at `at`, over a pattern that `fillPattern` has put there.
+   * cells at `at`, over a pattern that `fillPattern` has put there. `version`: of all of them.
    */
   stamp(
     partitionId: number,
@@ -99,6 +99,7 @@ export class Payload {
     bytes: number,
     into: DataView | null,
     at: number,
+    version = 0,
   ): number {
     const extentLow = extentId | 0;
     const extentHigh = (extentId / TWO_32) | 0;
@@ -112,7 +113,6 @@ export class Payload {
       if (tail === null) {
         register = crcOfBytes(register, PATTERN, 0, cell);
       } else {
-        const sequence = Math.floor(cellOffset / this.unitBytes);
         const offsetLow = cellOffset | 0;
         const offsetHigh = (cellOffset / TWO_32) | 0;
         register = crcOfWord(register, run);
@@ -121,7 +121,7 @@ export class Payload {
         register = crcOfWord(register, extentHigh);
         register = crcOfWord(register, offsetLow);
         register = crcOfWord(register, offsetHigh);
-        register = crcOfWord(register, sequence | 0);
+        register = crcOfWord(register, version | 0);
         register = crcOfWord(register, ~run);
         register = tail.append(register);
         if (into !== null) {
@@ -132,7 +132,7 @@ export class Payload {
           into.setInt32(start + 12, extentHigh, true);
           into.setInt32(start + 16, offsetLow, true);
           into.setInt32(start + 20, offsetHigh, true);
-          into.setInt32(start + 24, sequence, true);
+          into.setInt32(start + 24, version, true);
           into.setInt32(start + 28, ~run, true);
         }
       }
@@ -142,25 +142,31 @@ export class Payload {
   }
 
   /** CRC-32 that the extent's bytes `[offset, offset + bytes)` must have. */
-  crcOf(partitionId: number, extentId: number, offset: number, bytes: number): number {
-    return this.stamp(partitionId, extentId, offset, bytes, null, 0);
+  crcOf(partitionId: number, extentId: number, offset: number, bytes: number, version = 0): number {
+    return this.stamp(partitionId, extentId, offset, bytes, null, 0, version);
   }
 
   /** The extent's bytes `[offset, offset + bytes)`, in memory of their own. For tests and for explaining a mismatch. */
-  make(partitionId: number, extentId: number, offset: number, bytes: number): Uint8Array {
+  make(partitionId: number, extentId: number, offset: number, bytes: number, version = 0): Uint8Array {
     const made = new Uint8Array(bytes);
     for (let done = 0; done < bytes; ) {
       const cell = this.#cellBytes(offset + done);
       made.set(PATTERN.subarray(0, cell), done);
       done += cell;
     }
-    this.stamp(partitionId, extentId, offset, bytes, new DataView(made.buffer), 0);
+    this.stamp(partitionId, extentId, offset, bytes, new DataView(made.buffer), 0, version);
     return made;
   }
 
   /** Says in one line how `found` differs from what belongs at `offset`; null when it does not. */
-  explain(partitionId: number, extentId: number, offset: number, found: Uint8Array): string | null {
-    const wanted = this.make(partitionId, extentId, offset, found.length);
+  explain(
+    partitionId: number,
+    extentId: number,
+    offset: number,
+    found: Uint8Array,
+    version = 0,
+  ): string | null {
+    const wanted = this.make(partitionId, extentId, offset, found.length, version);
     const at = wanted.findIndex((byte, index) => byte !== found[index]);
     if (at < 0) return null;
     const inUnit = (offset + at) % this.unitBytes;
@@ -180,7 +186,7 @@ export class Payload {
     if ((run ^ view.getUint32(28, true)) >>> 0 !== 0xffffffff) return 'no stamp';
     const long = (from: number) => view.getUint32(from + 4, true) * TWO_32 + view.getUint32(from, true);
     const owner = run === this.runNumber ? 'this run' : `run ${run}`;
-    const what = `partition ${view.getUint32(4, true)} extent ${long(8)} offset ${long(16)} sequence ${view.getUint32(24, true)}`;
+    const what = `partition ${view.getUint32(4, true)} extent ${long(8)} offset ${long(16)} version ${view.getUint32(24, true)}`;
     return `the stamp of ${owner}, ${what}`;
   }
 }

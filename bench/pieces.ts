@@ -78,6 +78,7 @@ function fillTinyWrite(op: PlannedOp, partitionId: number, bytes: number, pieces
   op.bytes = bytes;
   op.stampExtentId = pieces.stampExtentId;
   op.stampOffset = pieces.stampOffset;
+  op.version = 0;
   op.extent = null;
   op.piece = null;
   op.zeros = false;
@@ -198,6 +199,7 @@ export class ExtentFillPlan implements Plan {
     op.bytes = this.#packetBytes;
     op.stampExtentId = piece.extentId;
     op.stampOffset = this.#filled;
+    op.version = 0;
     op.extent = null;
     op.zeros = false;
     this.#filled += this.#packetBytes;
@@ -307,6 +309,7 @@ export class PieceVerifyPlan implements Plan {
     op.bytes = Math.min(this.#stepBytes, piece.bytes - this.#done);
     op.stampExtentId = piece.stampExtentId;
     op.stampOffset = piece.stampOffset + this.#done;
+    op.version = 0;
     op.extent = null;
     op.piece = null;
     op.zeros = zeros;

@@ -1,10 +1,11 @@
 /**
- * What each connection sends next. Pure: no sockets, no clock; randomness comes from a seeded generator. A plan is asked for one operation at a time
+ * What each connection sends next. Pure: no sockets, no clock. A plan is asked for one operation at a time
  * by the connection that owns it (`connection.ts`) and told what came of creates; it says when nothing can be sent now, and when all is sent.
  */
 import assert from 'node:assert';
 import { KIND } from './kinds.js';
 import type { Piece, TinyWritePlan } from './pieces.js';
+import type { UnitVersions } from './versions.js';
 
 /** One extent that the generator made: what is known of it, for reading back. */
 export interface ExtentRecord {
@@ -12,6 +13,8 @@ export interface ExtentRecord {
   readonly extentId: number;
   /** Bytes from the start that the node has acknowledged. */
   ackedBytes: number;
+  /** Units that were written anew since; null: none was. */
+  versions: UnitVersions | null;
 }
 
 /** The operation a plan wants sent. One object a connection, filled again each time. */
@@ -28,7 +31,8 @@ export class PlannedOp {
   /** What the stamps of its content say. */
   stampExtentId = 0;
   stampOffset = 0;
-  /** The extent's record, for writes that are remembered by extent. */
+  version = 0;
+  /** The extent's record, for writes that are remembered by extent, and for reads. */
   extent: ExtentRecord | null = null;
   /** The piece that the answer completes or takes away. */
   piece: Piece | null = null;
@@ -72,25 +76,6 @@ export class KindMix {
     }
     this.#credit[best]! -= this.#total;
     return this.#kinds[best]!;
-  }
-}
-
-/** xorshift32: the same seed gives the same offsets. */
-export class Random {
-  #state: number;
-
-  constructor(seed: number) {
-    this.#state = (Math.imul(seed | 0, 0x9e3779b1) ^ 0x6b43a9b5) | 0 || 1;
-  }
-
-  /** A whole number in `[0, limit)`. */
-  below(limit: number): number {
-    let state = this.#state;
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    this.#state = state;
-    return Math.floor(((state >>> 0) / 0x1_0000_0000) * limit);
   }
 }
 
@@ -158,7 +143,7 @@ export class Lanes {
 
   created(laneIndex: number, extentId: number): void {
     const lane = this.list[laneIndex]!;
-    const record = { partitionId: lane.partitionId, extentId, ackedBytes: 0 };
+    const record = { partitionId: lane.partitionId, extentId, ackedBytes: 0, versions: null };
     this.extents.push(record);
     lane.creating = false;
     if (lane.extent === null) lane.extent = record;
@@ -274,6 +259,7 @@ export class AppendPlan implements Plan {
     op.bytes = bytes;
     op.stampExtentId = op.extentId;
     op.stampOffset = op.offset;
+    op.version = 0;
     op.extent = lane.extent;
     op.piece = null;
     op.zeros = false;
@@ -292,102 +278,5 @@ export class AppendPlan implements Plan {
     op.extent = null;
     op.piece = null;
     op.zeros = false;
-  }
-}
-
-function fillRead(op: PlannedOp, kind: number, extent: ExtentRecord, offset: number, bytes: number): void {
-  op.kind = kind;
-  op.measured = true;
-  op.lane = -1;
-  op.partitionId = extent.partitionId;
-  op.extentId = extent.extentId;
-  op.offset = offset;
-  op.bytes = bytes;
-  op.stampExtentId = extent.extentId;
-  op.stampOffset = offset;
-  op.extent = null;
-  op.piece = null;
-  op.zeros = false;
-}
-
-/** Reads units of given extents for ever, in order or at random places; or writes them anew, with what is there. */
-export class ReadPlan implements Plan {
-  readonly #extents: readonly ExtentRecord[];
-  readonly #mix: KindMix;
-  readonly #unitBytes: number;
-  readonly #random: Random | null;
-  #turn = 0;
-  #unit = 0;
-
-  /** `random` null: in order, from extent to extent. Every extent holds at least one unit. */
-  constructor(extents: readonly ExtentRecord[], mix: KindMix, unitBytes: number, random: Random | null) {
-    assert(extents.every((extent) => extent.ackedBytes >= unitBytes));
-    this.#extents = extents;
-    this.#mix = mix;
-    this.#unitBytes = unitBytes;
-    this.#random = random;
-  }
-
-  next(op: PlannedOp): PlanAnswer {
-    if (this.#extents.length === 0) return 'done';
-    const extent = this.#extents[this.#turn]!;
-    const units = Math.floor(extent.ackedBytes / this.#unitBytes);
-    const unit = this.#random === null ? this.#unit : this.#random.below(units);
-    fillRead(op, this.#mix.next(), extent, unit * this.#unitBytes, this.#unitBytes);
-    // In order: one extent to its end, then the next. At random: the extents in turn.
-    this.#unit++;
-    if (this.#random !== null || this.#unit >= units) {
-      this.#unit = 0;
-      this.#turn = (this.#turn + 1) % this.#extents.length;
-    }
-    return 'send';
-  }
-
-  created(): void {
-    assert.fail('a read plan creates nothing');
-  }
-
-  lost(): void {
-    // Extents outlive connections.
-  }
-}
-
-/** Reads everything acknowledged in the given extents once, in large steps. */
-export class VerifyPlan implements Plan {
-  readonly #extents: readonly ExtentRecord[];
-  readonly #kind: number;
-  readonly #stepBytes: number;
-  #turn = 0;
-  #offset = 0;
-
-  /** `kind`: read or followerread. `stepBytes`: bytes asked at a time, a multiple of the unit. */
-  constructor(extents: readonly ExtentRecord[], kind: number, stepBytes: number) {
-    this.#extents = extents;
-    this.#kind = kind;
-    this.#stepBytes = stepBytes;
-  }
-
-  next(op: PlannedOp): PlanAnswer {
-    for (;;) {
-      const extent = this.#extents[this.#turn];
-      if (extent === undefined) return 'done';
-      const left = extent.ackedBytes - this.#offset;
-      if (left > 0) {
-        const bytes = Math.min(left, this.#stepBytes);
-        fillRead(op, this.#kind, extent, this.#offset, bytes);
-        this.#offset += bytes;
-        return 'send';
-      }
-      this.#turn++;
-      this.#offset = 0;
-    }
-  }
-
-  created(): void {
-    assert.fail('a verify plan creates nothing');
-  }
-
-  lost(): void {
-    // What was in flight is counted as failed by the connection.
   }
 }

@@ -2,7 +2,7 @@
  * What a reply must look like: the checks of a v1.4.0 client (`wire.md` 10), and words for replies that fail them. Pure.
  */
 import { EXTENT_TYPE_NORMAL, type PacketHeader } from '../src/protocol/header.js';
-import { resultName } from '../src/protocol/resultCodes.js';
+import { RESULT, resultName } from '../src/protocol/resultCodes.js';
 import { isDelete, KIND, KINDS } from './kinds.js';
 import type { Slot } from './slots.js';
 import { isTinyExtent, TINY_PAGE_BYTES } from './tinyExtents.js';
@@ -10,12 +10,19 @@ import { isTinyExtent, TINY_PAGE_BYTES } from './tinyExtents.js';
 /** Data bytes in one packet of a read reply; only the last one is shorter (`wire.md` 8.1). */
 export const READ_CHUNK_BYTES = 131_072;
 const ERROR_TEXT_BYTES_MAX = 300;
+/** What a node says that does not lead the partition's raft group (`wire.md` 7.4). */
+const NOT_LEADER = 'raft is not the leader.';
 
 /** The reason code under which a non-OK reply is counted, and its text. */
 export function describeError(header: PacketHeader, body: Uint8Array): { code: string; text: string } {
   const value = `0x${header.resultCode.toString(16).toUpperCase().padStart(2, '0')}`;
   const text = Buffer.from(body.subarray(0, ERROR_TEXT_BYTES_MAX)).toString('utf8');
   return { code: `${value} ${resultName(header.resultCode)}`, text };
+}
+
+/** Whether an error reply sends its client to another host of the partition. */
+export function isRedirection(code: number, text: string): boolean {
+  return code === RESULT.tryOtherAddr && text.endsWith(NOT_LEADER);
 }
 
 /**

@@ -60,6 +60,12 @@ function notes(result: RunResult): string[] {
     lines.push(`verified   ${bytes(result.verifiedBytes)} read back, all as written`);
   }
   for (const line of replicaLines(result)) lines.push(`replica    ${line}`);
+  if (result.redirections > 0) {
+    const packets = counted(result.redirectedPackets, 'packet');
+    lines.push(
+      `redirected ${counted(result.redirections, 'time')} by nodes that do not lead, ${packets} given up`,
+    );
+  }
   if (result.unsent > 0) {
     lines.push(
       `behind     ${counted(result.unsent, 'operation')} of the schedule still held back at the end`,

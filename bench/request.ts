@@ -46,7 +46,8 @@ export function sendRequest(
   } else if (deleteBody.length > 0) {
     slots.setBytes(bodyAt, deleteBody);
   } else if (!reads && op.bytes > 0) {
-    crc = payload.stamp(op.partitionId, op.stampExtentId, op.stampOffset, op.bytes, slots.view, bodyAt);
+    const { partitionId, stampExtentId, stampOffset, bytes, version } = op;
+    crc = payload.stamp(partitionId, stampExtentId, stampOffset, bytes, slots.view, bodyAt, version);
   }
   slots.newest.crc = crc;
   header.extentType = isTiny(op.kind) ? EXTENT_TYPE_TINY : EXTENT_TYPE_NORMAL;

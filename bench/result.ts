@@ -67,6 +67,9 @@ export interface RunResult {
   readonly errorCount: number;
   readonly mismatches: number;
   readonly mismatchTexts: readonly string[];
+  /** How often a node that does not lead sent a connection elsewhere, and the packets that were given up then (no errors: a client sends them again). */
+  readonly redirections: number;
+  readonly redirectedPackets: number;
   /** Bytes read back after the run, from all nodes; null when nothing was. */
   readonly verifiedBytes: number | null;
   /** The node and its followers, or the nodes of a cluster. */
@@ -92,6 +95,8 @@ export interface ResultParts {
   readonly server: ServerUsage | null;
   readonly generatorCpuSeconds: number;
   readonly unsent: number;
+  readonly redirections: number;
+  readonly redirectedPackets: number;
   readonly verified: boolean;
   readonly replicas: readonly ReplicaResult[];
 }
@@ -125,6 +130,8 @@ export function makeResult(parts: ResultParts): RunResult {
     errorCount: log.total,
     mismatches: log.mismatches,
     mismatchTexts: log.mismatchTexts,
+    redirections: parts.redirections,
+    redirectedPackets: parts.redirectedPackets,
     verifiedBytes: parts.verified
       ? parts.replicas.reduce((sum, { verifiedBytes }) => sum + (verifiedBytes ?? 0), 0)
       : null,

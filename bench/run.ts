@@ -192,7 +192,7 @@ export class LoadRun {
     const { volume, partitions, followers, timeoutMs } = this.#options;
     const { address } = this.#target;
     if (volume !== null) return askHostLists(address, volume, partitions, timeoutMs);
-    return [{ hosts: [formatAddress(address), ...followers], partitions }];
+    return [{ hosts: [formatAddress(address), ...followers], partitions, leaders: partitions.map(() => 0) }];
   }
 
   async #makeSettings(): Promise<RunSettings> {
@@ -236,12 +236,16 @@ export class LoadRun {
     },
     verified: readonly PhaseDone[] = [],
   ): RunResult {
+    const sumOf = (figure: 'unsent' | 'redirections' | 'redirectedPackets'): number =>
+      parts.done.reduce((sum, part) => sum + part[figure], 0);
     return makeResult({
       target: this.#target,
       stats: this.#stats.map((stats, index) => ({ stats, elapsedMs: parts.done[index]?.elapsedMs ?? 0 })),
       timeline: this.#sampler.timeline,
       threads: this.#stats.length,
-      unsent: parts.done.reduce((sum, part) => sum + part.unsent, 0),
+      unsent: sumOf('unsent'),
+      redirections: sumOf('redirections'),
+      redirectedPackets: sumOf('redirectedPackets'),
       replicas: this.#replicas(verified, parts.verified),
       ...parts,
     });

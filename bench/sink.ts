@@ -13,7 +13,7 @@ import { type FramedPacket, PacketFramer } from '../src/protocol/framer.js';
 import {
   EXTENT_TYPE_TINY,
   HEADER_BYTES,
-  type PacketHeader,
+  PacketHeader,
   writeExtent,
   writeReplyFields,
   writeStreamReadHeader,
@@ -45,6 +45,8 @@ export type Misbehaviour =
   | { readonly neighbour: true }
   /** No answer. */
   | { readonly silent: true }
+  /** Answer at once, and do it so much later. */
+  | { readonly laterMs: number }
   /** Close the connection. */
   | { readonly hangUp: true }
   /** Answer this and everything behind it on the connection so much later. */
@@ -56,9 +58,11 @@ export interface SinkOptions {
   readonly address?: string;
   /** The sink at a follower's address, which does what this one does; undefined: it cannot be reached, and the packet fails. Absent: followers are not looked at. */
   readonly follower?: (address: string) => Sink | undefined;
+  /** The other replicas of a partition: they do random writes as this one does. Absent: there are none. */
+  readonly group?: (partitionId: number) => readonly Sink[];
   /** Asked about every packet; null: answer it. */
   readonly misbehave?: (header: PacketHeader) => Misbehaviour | null;
-  /** The same about what a primary forwards; only what is done can be wrong. */
+  /** The same about what a primary forwards, or a leader has decided; only what is done can be wrong. */
   readonly misbehaveAsFollower?: (header: PacketHeader) => Misbehaviour | null;
 }
 
@@ -139,8 +143,13 @@ export class Sink {
   }
 
   /** What is left to do when ids and places are known. */
-  #execute({ header, body }: FramedPacket, fault: Misbehaviour | null): void {
+  #execute({ header, body }: Pick<FramedPacket, 'header' | 'body'>, fault: Misbehaviour | null): void {
     if (fault !== null && 'ignored' in fault) return;
+    if (fault !== null && 'laterMs' in fault) {
+      const later = { header: Object.assign(new PacketHeader(), header), body: body.slice() };
+      setTimeout(() => this.#execute(later, null), fault.laterMs);
+      return;
+    }
     if (header.opcode === OP.markDelete) {
       this.#delete(header, body, fault !== null && 'neighbour' in fault ? 1 : 0);
     } else if (header.opcode !== OP.createExtent && this.#options.keepData === true) {
@@ -150,7 +159,12 @@ export class Sink {
 
   /** Has the followers do it, too; returns the address of one that cannot be reached. */
   #forward(packet: FramedPacket): string | null {
-    const { follower } = this.#options;
+    const { follower, group } = this.#options;
+    if (isRandomWriteOp(packet.header.opcode)) {
+      for (const sink of group?.(packet.header.partitionId) ?? [])
+        sink.#execute(packet, sink.#options.misbehaveAsFollower?.(packet.header) ?? null);
+      return null;
+    }
     if (follower === undefined) return null;
     const list = parseFollowers(packet.arg);
     assert(list.ok, 'a follower list');
@@ -242,6 +256,10 @@ export class Sink {
     body.writeBigUInt64BE(BigInt(this.#lastExtentId), 0);
     replies.plain(packet, RESULT.ok, body);
   }
+}
+
+function isRandomWriteOp(opcode: number): boolean {
+  return opcode === OP.randomWrite || opcode === OP.syncRandomWrite;
 }
 
 /** An extent of a partition, as one number. */

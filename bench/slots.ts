@@ -32,6 +32,7 @@ export class Slot {
   crc = 0;
   stampExtentId = 0;
   stampOffset = 0;
+  version = 0;
   extent: ExtentRecord | null = null;
   piece: Piece | null = null;
   zeros = false;
@@ -124,6 +125,7 @@ export class Slots {
     slot.left = slot.isRead ? op.bytes : 0;
     slot.stampExtentId = op.stampExtentId;
     slot.stampOffset = op.stampOffset;
+    slot.version = op.version;
     slot.extent = op.extent;
     slot.piece = op.piece;
     slot.zeros = op.zeros;

@@ -3,7 +3,7 @@
  */
 import { availableParallelism } from 'node:os';
 import type { HostList } from './hostLists.js';
-import { KINDS, type KindClass } from './kinds.js';
+import { asksLeader, KINDS, type KindClass } from './kinds.js';
 import type { ConnectionPlan } from './workerMessages.js';
 
 export interface TopologySettings {
@@ -14,6 +14,8 @@ export interface TopologySettings {
   /** Operations per second in all, or null for a closed loop. */
   readonly rate: number | null;
   readonly threads: number;
+  /** Of a cluster; null: of a node that is named. */
+  readonly volume: string | null;
 }
 
 /** Share of each class in a mix, in its own scale. */
@@ -48,16 +50,23 @@ export function threadCount({ mix, conns, threads }: TopologySettings): number {
   );
 }
 
-/** The partitions on which connection `index` works when it takes list number `list`: so many lanes, and other ones than the connections before it. */
+/** Whether the connections of a class go to raft leaders: then each works on one partition, and talks to its leader. */
+export function goesToLeader(mix: TopologySettings['mix'], kindClass: KindClass): boolean {
+  return mix.some(([kind]) => asksLeader(kind) && KINDS[kind]!.class === kindClass);
+}
+
+/** The partitions on which connection `index` works when it takes list number `list`: so many lanes, and other ones than the connections before it; `alone`: all lanes on one partition. */
 export function lanesOf(
   lists: readonly HostList[],
   list: number,
   index: number,
   extents: number,
+  alone = false,
 ): readonly number[] {
   const { partitions } = lists[list]!;
-  const first = Math.floor(index / lists.length) * extents;
-  return Array.from({ length: extents }, (_, lane) => partitions[(first + lane) % partitions.length]!);
+  const turn = Math.floor(index / lists.length);
+  const partitionOf = (lane: number): number => (alone ? turn : turn * extents + lane) % partitions.length;
+  return Array.from({ length: extents }, (_, lane) => partitions[partitionOf(lane)]!);
 }
 
 /** The connections of each worker thread. The host lists take turns within each class. */
@@ -72,12 +81,13 @@ export function divide(settings: TopologySettings, lists: readonly HostList[]): 
     const kindClass: KindClass = index < counts.append ? 'append' : 'read';
     const inClass = kindClass === 'append' ? index : index - counts.append;
     const list = inClass % lists.length;
+    const alone = settings.volume !== null && goesToLeader(mix, kindClass);
     workers[inClass % threads]!.push({
       index,
       class: kindClass,
       list,
       replica: Math.floor(inClass / lists.length) % lists[list]!.hosts.length,
-      lanePartitions: lanesOf(lists, list, index, extents),
+      lanePartitions: lanesOf(lists, list, index, extents, alone),
       ratePerSecond: rate === null ? null : (rate * shares[kindClass]) / total / counts[kindClass],
     });
   }

@@ -14,16 +14,18 @@ import { type BodyCrc, loadBodyCrc } from './crc.js';
 import { FailureLog } from './failures.js';
 import { findPresent } from './gone.js';
 import { hostsOf, nextList } from './hostLists.js';
-import { isDelete, isRandomWrite, KIND, KINDS } from './kinds.js';
+import { isDelete, isRandomWrite, KIND } from './kinds.js';
+import { Leaders } from './leaders.js';
 import { MixGate, OpenLoopSchedule } from './pace.js';
 import { Payload } from './payload.js';
-import { DeletePlan, ExtentFillPlan, Pieces, PieceVerifyPlan, TinyWritePlan } from './pieces.js';
+import { measuredPlan, needsExtents, preparingPlan } from './phasePlans.js';
+import { Pieces, PieceVerifyPlan } from './pieces.js';
 import { placeOf } from './place.js';
-import { AppendPlan, KindMix, Lanes, Random, ReadPlan, VerifyPlan } from './plan.js';
+import { Lanes } from './plan.js';
+import { VerifyPlan } from './readPlans.js';
 import { READ_CHUNK_BYTES } from './reply.js';
-import { CREATE_BODY_BYTES, DELETE_BODY_BYTES_MAX } from './slots.js';
 import { Stats } from './stats.js';
-import { classShares, lanesOf } from './topology.js';
+import { classShares, goesToLeader, lanesOf } from './topology.js';
 import type {
   ConnectionPlan,
   FromWorker,
@@ -39,6 +41,9 @@ const RECEIVE_BYTES = 512 * 1024;
 const TIMEOUT_CHECK_MS = 100;
 const TICK_MS = 1;
 const VERIFY_DEPTH_MAX = 8;
+/** A replica must have carried out what its leader has acknowledged: after so long, looked at so often. */
+const APPLIED_MS_MAX = 10_000;
+const LOOK_AGAIN_MS = 200;
 
 interface Member {
   readonly part: ConnectionPlan;
@@ -65,6 +70,9 @@ class LoadWorker {
   #onAllIdle: () => void = () => {};
   #gated = false;
   readonly #verified: VerifiedHost[] = [];
+  readonly #leaders: Leaders;
+  #redirections = 0;
+  #redirectedPackets = 0;
 
   constructor(spec: WorkerSpec, crc: BodyCrc) {
     this.#spec = spec;
@@ -72,6 +80,7 @@ class LoadWorker {
     this.#stats = new Stats(spec.stats);
     this.#payload = new Payload(spec.settings.runNumber, spec.settings.sizeBytes);
     this.#crc = crc;
+    this.#leaders = new Leaders(spec.settings.lists);
     const host = this.#makeHost(this.#stats);
     this.#members = spec.connections.map((part) => ({
       part,
@@ -80,7 +89,7 @@ class LoadWorker {
       replica: part.replica,
       lanes: new Lanes({
         lanePartitions: part.lanePartitions,
-        ids: this.#idsOf(part.index),
+        ids: idsOf(spec.settings.ids, part.index),
         extentBytesMax: spec.settings.extentBytes,
       }),
       pieces: new Pieces(part.index, spec.settings.verify),
@@ -106,6 +115,8 @@ class LoadWorker {
       failures: this.#failures.list(),
       mismatches: this.#failures.mismatches,
       mismatchTexts: this.#failures.mismatchTexts,
+      redirections: this.#redirections,
+      redirectedPackets: this.#redirectedPackets,
       verified: this.#verified,
     });
   }
@@ -116,48 +127,21 @@ class LoadWorker {
   }
 
   /** Returns the members whose connections are open; the others are counted as failed. */
-  async #connect<Some extends Pick<Member, 'connection'>>(members: readonly Some[]): Promise<Some[]> {
+  async #connect<Some extends Pick<Member, 'connection'>>(
+    members: readonly Some[],
+    failures = this.#failures,
+  ): Promise<Some[]> {
     for (const { connection } of members) this.#busy.add(connection);
     const problems = await Promise.all(members.map(({ connection }) => connection.connect()));
     this.#busy.clear();
-    for (const problem of problems) if (problem !== null) this.#failures.failed('connect', problem, 1);
+    for (const problem of problems) if (problem !== null) failures.failed('connect', problem, 1);
     return members.filter((_, index) => problems[index] === null);
   }
 
-  /** Creates the extents that will be appended to, fills those that will be read or written at random, and makes what will be deleted. */
   #prepare(): Promise<void> {
-    const { sizeBytes, extentBytes, fillBytes, mix } = this.#settings;
-    const deletes = mix.find(([kind]) => isDelete(kind));
-    if (deletes !== undefined) return this.#prepareDeletes(deletes[0]);
-    const packetsOf128K = Math.floor(Math.min(READ_CHUNK_BYTES, extentBytes) / sizeBytes);
-    const packetBytes = sizeBytes * Math.max(1, packetsOf128K);
-    const laneBytes = Math.max(packetBytes, Math.floor(fillBytes / packetBytes) * packetBytes);
-    const writes = mix.some(([kind]) => kind === KIND.write || kind === KIND.syncwrite);
-    const onlyWrites = new KindMix(new Map([[KIND.write, 1]]));
-    const rewrites = mix.some(([kind]) => isRandomWrite(kind));
-    const fills = ({ part }: Member): boolean => part.class === 'read' || rewrites;
-    return this.#runTasks(
-      this.#members.filter((member) => fills(member) || writes),
-      (member) => ({
-        ...SETUP_TASK,
-        plan: new AppendPlan(member.lanes, onlyWrites, packetBytes, fills(member) ? laneBytes : 0),
-        bodyBytes: fills(member) ? packetBytes : CREATE_BODY_BYTES,
-      }),
-    );
-  }
-
-  /** Tiny ranges, or filled extents: so many of each connection that may be deleted. */
-  #prepareDeletes(kind: number): Promise<void> {
-    const { sizeBytes, pieceBytes, piecesEach } = this.#settings;
-    const fillBytes = Math.ceil(pieceBytes / sizeBytes) * sizeBytes;
-    return this.#runTasks(this.#members, ({ lanes, pieces }) => ({
-      ...SETUP_TASK,
-      plan:
-        kind === KIND.tinydelete
-          ? new TinyWritePlan(lanes, sizeBytes, pieces, true, piecesEach)
-          : new ExtentFillPlan(lanes, pieces, sizeBytes, fillBytes, piecesEach),
-      bodyBytes: sizeBytes,
-    }));
+    const { mix } = this.#settings;
+    const made = this.#members.filter((member) => needsExtents(mix, member.part));
+    return this.#runTasks(made, (member) => ({ ...SETUP_TASK, ...preparingPlan(this.#settings, member) }));
   }
 
   async #measure(): Promise<{ elapsedMs: number; unsent: number }> {
@@ -165,7 +149,7 @@ class LoadWorker {
     const members = await this.#measuredMembers();
     this.#stats.clear();
     this.#budget.left = this.#spec.count;
-    const gate = this.#makeGate();
+    const gate = gateOf(this.#settings, this.#spec.connections);
     this.#gated = gate !== null;
     let fromMs = performance.now();
     const schedules: OpenLoopSchedule[] = [];
@@ -179,9 +163,7 @@ class LoadWorker {
     };
     if (warmupMs > 0) timers.push(setTimeout(measuring, warmupMs));
     else measuring();
-    if (runMs !== null) {
-      timers.push(setTimeout(() => this.stop(), warmupMs + runMs));
-    }
+    if (runMs !== null) timers.push(setTimeout(() => this.stop(), warmupMs + runMs));
     const ended = this.#runTasks(members, (member) => {
       const rate = member.part.ratePerSecond;
       // Connections start evenly spread over one interval, or their schedules would come in bursts.
@@ -190,7 +172,7 @@ class LoadWorker {
       const schedule = rate === null ? null : new OpenLoopSchedule(rate, fromMs + (spreadMs % 1000));
       if (schedule !== null) schedules.push(schedule);
       return {
-        ...this.#measuredPlan(member),
+        ...measuredPlan(this.#settings, member),
         checkContent: verify,
         failFast: replicated && !keepGoing,
         ...this.#elsewhere(member),
@@ -208,24 +190,50 @@ class LoadWorker {
     return { elapsedMs: performance.now() - fromMs, unsent };
   }
 
-  /** Reads that every replica answers are asked of all of them in turn, over connections of their own; everything else goes to the primaries. */
+  /** What leaders do goes to them, reads that every replica answers are asked of all of them in turn, over connections of their own; everything else goes to the primaries. */
   async #measuredMembers(): Promise<Member[]> {
     if (!this.#settings.replicated) return this.#members;
-    const readers = this.#members.filter(({ part, replica }) => part.class === 'read' && replica > 0);
     const host = this.#makeHost(this.#stats);
-    const moved = readers.map((member) => {
-      const place = this.#placeOf(member.list, member.replica);
-      return {
-        ...member,
-        connection: new Connection(this.#connectionSettings(member.part.index, place), host),
-      };
-    });
-    return [...this.#members.filter((member) => !readers.includes(member)), ...(await this.#connect(moved))];
+    const at = (member: Member, replica: number, place: Place): Member => {
+      const connection = new Connection(this.#connectionSettings(member.part.index, place), host);
+      return { ...member, replica, connection };
+    };
+    const isReader = ({ part, replica }: Member): boolean => part.class === 'read' && replica > 0;
+    const others = this.#members.filter((member) => !this.#asksLeader(member));
+    const leaderAsked = this.#members.filter((member) => this.#asksLeader(member));
+    const readers = others
+      .filter(isReader)
+      .map((member) => at(member, member.replica, this.#placeOf(member.list, member.replica)));
+    return [
+      ...others.filter((member) => !isReader(member)),
+      ...(await this.#connect(readers)),
+      // They connect when they begin, and go on to others by themselves.
+      ...leaderAsked.map((member) => {
+        const replica = this.#leaders.of(partitionOf(member));
+        return at(member, replica, this.#leaderPlace(member, replica));
+      }),
+    ];
   }
 
-  /** How a client goes on after a failure: writers in new extents of other partitions, readers at the next replica; a delete has one primary to go to. */
-  #elsewhere(member: Member): Pick<Task, 'elsewhere'> {
+  #asksLeader({ part }: Member): boolean {
+    return this.#settings.replicated && goesToLeader(this.#settings.mix, part.class);
+  }
+
+  /** A leader knows its followers itself. */
+  #leaderPlace({ list }: Member, replica: number): Place {
+    return placeOf(this.#settings.lists[list]!.hosts[replica]!, [], 0);
+  }
+
+  /** How a client goes on after a failure: writers in new extents of other partitions, readers at the next replica, whoever needs a leader with the next host; a delete has one primary to go to. */
+  #elsewhere(member: Member): Pick<Task, 'elsewhere' | 'leader'> {
     const { keepGoing, lists, mix } = this.#settings;
+    if (this.#asksLeader(member)) {
+      const leader = (): Place => {
+        member.replica = this.#leaders.after(partitionOf(member), member.replica);
+        return this.#leaderPlace(member, member.replica);
+      };
+      return keepGoing ? { leader, elsewhere: leader } : { leader };
+    }
     if (!keepGoing || mix.some(([kind]) => isDelete(kind))) return {};
     const { part, lanes } = member;
     return {
@@ -241,47 +249,37 @@ class LoadWorker {
     };
   }
 
-  #measuredPlan(member: Member): Pick<Task, 'plan' | 'bodyBytes'> {
-    const { sizeBytes, mix, randomReads, seed, verify } = this.#settings;
-    const { part, pieces } = member;
-    const own = mix.filter(([kind]) => KINDS[kind]!.class === part.class);
-    if (isDelete(own[0]![0])) {
-      return { plan: new DeletePlan(pieces, own[0]![0]), bodyBytes: DELETE_BODY_BYTES_MAX };
-    }
-    const kinds = new KindMix(new Map(own));
-    const rewrites = isRandomWrite(own[0]![0]);
-    if (part.class === 'append' && !rewrites) {
-      const onlyCreates = own.every(([kind]) => kind === KIND.create);
-      const endless = Number.POSITIVE_INFINITY;
-      const tiny = new TinyWritePlan(member.lanes, sizeBytes, pieces, verify, endless);
-      const plan = new AppendPlan(member.lanes, kinds, sizeBytes, endless, tiny);
-      return { plan, bodyBytes: onlyCreates ? CREATE_BODY_BYTES : sizeBytes };
-    }
-    const random = randomReads ? new Random(seed + member.part.index) : null;
-    const plan = new ReadPlan(member.lanes.extents, kinds, sizeBytes, random);
-    return { plan, bodyBytes: rewrites ? sizeBytes : null };
-  }
-
-  /** In a closed loop with both classes: what keeps them in proportion. */
-  #makeGate(): MixGate | null {
-    const shares = classShares(this.#settings.mix);
-    if (shares.append === 0 || shares.read === 0 || this.#spec.connections[0]?.ratePerSecond !== null)
-      return null;
-    return new MixGate([shares.append, shares.read], this.#settings.depth * this.#members.length);
-  }
-
   /** Reads everything acknowledged back from every host that has it, over connections of their own. */
   async #verify(): Promise<void> {
     this.#budget.left = Number.POSITIVE_INFINITY;
     for (const host of hostsOf(this.#settings.lists)) await this.#verifyHost(host);
   }
 
+  /** What was written by random writes comes to the other replicas later than to the leader: looked at again until it is there, or should be. */
   async #verifyHost(host: string): Promise<void> {
+    const deadlineMs = performance.now() + APPLIED_MS_MAX;
+    const waits =
+      hostsOf(this.#settings.lists).length > 1 && this.#settings.mix.some(([kind]) => isRandomWrite(kind));
+    for (;;) {
+      const found = new FailureLog();
+      const stats = new Stats();
+      await this.#readBack(host, stats, found);
+      const failed = found.list();
+      if (found.mismatches === 0 || failed.length > 0 || !waits || performance.now() > deadlineMs) {
+        this.#failures.merge(failed, found.mismatches, found.mismatchTexts);
+        const bytes = stats.kinds.reduce((sum, kind) => sum + kind.bytes, 0);
+        this.#verified.push({ host, bytes, mismatches: found.mismatches });
+        return;
+      }
+      await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS));
+    }
+  }
+
+  async #readBack(host: string, stats: Stats, found: FailureLog): Promise<void> {
     const { lists, sizeBytes, depth, mix } = this.#settings;
     const partitions = new Set(lists.flatMap((list) => (list.hosts.includes(host) ? list.partitions : [])));
     const isHere = (partitionId: number): boolean => partitions.has(partitionId);
-    const stats = new Stats();
-    const connectionHost = this.#makeHost(stats);
+    const connectionHost = this.#makeHost(stats, found);
     const place = placeOf(host, [], 0);
     const verifyDepth = Math.min(depth, VERIFY_DEPTH_MAX);
     const readers = await this.#connect(
@@ -289,6 +287,7 @@ class LoadWorker {
         const settings = this.#connectionSettings(member.part.index, place);
         return { ...member, connection: new Connection({ ...settings, depth: verifyDepth }, connectionHost) };
       }),
+      found,
     );
     const alone = hostsOf(lists).length === 1;
     const kind = alone && mix.some(([one]) => one === KIND.read) ? KIND.read : KIND.followerread;
@@ -303,13 +302,10 @@ class LoadWorker {
       plan: new PieceVerifyPlan(pieces, kind, stepBytes, isHere),
     }));
     for (const reader of readers) reader.connection.close();
-    const deletes = readers.length > 0 && mix.some(([one]) => one === KIND.delete);
-    const deleted = deletes ? this.#members.map(({ pieces }) => pieces) : [];
+    if (readers.length === 0 || !mix.some(([one]) => one === KIND.delete)) return;
+    const deleted = this.#members.map(({ pieces }) => pieces);
     const present = await findPresent(deleted, place, isHere, this.#settings.timeoutMs);
-    for (const text of present) this.#failures.mismatched(this.#named ? `${host}: ${text}` : text);
-    const sum = (figure: 'bytes' | 'mismatches'): number =>
-      stats.kinds.reduce((total, one) => total + one[figure], 0);
-    this.#verified.push({ host, bytes: sum('bytes'), mismatches: sum('mismatches') + present.length });
+    for (const text of present) found.mismatched(this.#named ? `${host}: ${text}` : text);
   }
 
   #runTasks(members: readonly Member[], makeTask: (member: Member) => Task): Promise<void> {
@@ -332,7 +328,7 @@ class LoadWorker {
     if (this.#gated) this.stop();
   }
 
-  #makeHost(stats: Stats): ConnectionHost {
+  #makeHost(stats: Stats, failures = this.#failures): ConnectionHost {
     return {
       stats,
       payload: this.#payload,
@@ -340,8 +336,12 @@ class LoadWorker {
       receiveBuffer: this.#receiveBuffer,
       timeoutMs: this.#settings.timeoutMs,
       budget: this.#budget,
-      failed: (code, text, count) => this.#failures.failed(code, text, count),
-      mismatched: (text) => this.#failures.mismatched(text),
+      failed: (code, text, count) => failures.failed(code, text, count),
+      mismatched: (text) => failures.mismatched(text),
+      redirected: (packets) => {
+        this.#redirections += 1;
+        this.#redirectedPackets += packets;
+      },
       idle: (connection) => this.#idle(connection),
       moved: () => {
         if (this.#gated) this.#pumpAll(performance.now());
@@ -365,13 +365,24 @@ class LoadWorker {
     if (replica > 0) return placeOf(followers[replica - 1]!, [], 0);
     return placeOf(primary!, followers, followers.length || (ids.by === 'server' ? 1 : 0));
   }
+}
 
-  /** Numbers of its own for each connection: shifted by its index. */
-  #idsOf(index: number): RunSettings['ids'] {
-    const { ids } = this.#settings;
-    if (ids.by === 'server') return ids;
-    return { ...ids, first: new Map([...ids.first].map(([partitionId, id]) => [partitionId, id + index])) };
-  }
+/** In a closed loop with both classes: what keeps them in proportion. */
+function gateOf({ mix, depth }: RunSettings, connections: readonly ConnectionPlan[]): MixGate | null {
+  const shares = classShares(mix);
+  if (shares.append === 0 || shares.read === 0 || connections[0]?.ratePerSecond !== null) return null;
+  return new MixGate([shares.append, shares.read], depth * connections.length);
+}
+
+/** Numbers of its own for each connection: shifted by its index. */
+function idsOf(ids: RunSettings['ids'], index: number): RunSettings['ids'] {
+  if (ids.by === 'server') return ids;
+  return { ...ids, first: new Map([...ids.first].map(([partitionId, id]) => [partitionId, id + index])) };
+}
+
+/** The partition of a member that asks a leader: it has one. */
+function partitionOf({ part }: Member): number {
+  return part.lanePartitions[0]!;
 }
 
 /** What all tasks before and after the measured run have in common. */

@@ -95,6 +95,9 @@ export type FromWorker =
       /** Wrong content since the start, and the first few descriptions. */
       readonly mismatches: number;
       readonly mismatchTexts: readonly string[];
+      /** Since the start: how often a node that does not lead sent a connection elsewhere, and the packets that were given up then. */
+      readonly redirections: number;
+      readonly redirectedPackets: number;
       /** Verification: what was read back and compared, of each host that was asked. */
       readonly verified: readonly VerifiedHost[];
     };

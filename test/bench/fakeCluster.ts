@@ -17,6 +17,8 @@ export interface FakeCluster {
 export interface FakeClusterOptions {
   nodes: number;
   partitions: number;
+  /** Number of the node that the master names as raft leader of a partition; absent: it knows none. */
+  leaderOf?: (partitionId: number) => number;
   /** How a node acts up. */
   optionsOf?: (index: number) => SinkOptions;
   /** What the master says instead of the partitions. */
@@ -31,7 +33,15 @@ export async function startFakeCluster(t: Test, options: FakeClusterOptions): Pr
   const sinks: Sink[] = [];
   for (let index = 0; index < nodes; index++) {
     const address = `127.0.0.${index + 1}`;
-    const sink = await Sink.listen(0, { keepData: true, address, follower, ...optionsOf(index) });
+    const group = (partitionId: number): Sink[] =>
+      [0, 1, 2].map((turn) => sinks[(partitionId - 1 + turn) % nodes]!).filter((one) => one !== sink);
+    const sink: Sink = await Sink.listen(0, {
+      keepData: true,
+      address,
+      follower,
+      group,
+      ...optionsOf(index),
+    });
     byAddress.set(`${address}:${sink.port}`, sink);
     sinks.push(sink);
   }
@@ -41,7 +51,7 @@ export async function startFakeCluster(t: Test, options: FakeClusterOptions): Pr
     Status: 2,
     ReplicaNum: 3,
     Hosts: [0, 1, 2].map((turn) => hosts[(index + turn) % nodes]!),
-    LeaderAddr: '',
+    LeaderAddr: options.leaderOf === undefined ? '' : hosts[options.leaderOf(index + 1)],
     Epoch: 0,
   }));
   const answer = JSON.stringify({ code: 0, msg: 'success', data: { DataPartitions: view.reverse() } });

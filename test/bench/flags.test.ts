@@ -77,8 +77,6 @@ t.test('replicated runs take nodes and partitions from a master', async (t) => {
     ['--replicated --master nowhere', /^--master must be host:port, not "nowhere"/],
     ['--replicated --volume=', /^--volume must name a volume/],
     ['--replicated --ids self', /^--ids self cannot be used with --replicated/],
-    ['--replicated --op read', /^--op read asks the raft leader/],
-    ['--replicated --op mixed --mix write=50,read=50', /^--op read asks the raft leader/],
     ['--replicated --master h:1 --compare a=h:1 b=h:2', /leave out --master/],
   ];
   for (const [args, expected] of cases) t.match(message(...args.split(' ')), expected, args);
@@ -143,7 +141,11 @@ t.test('every bad flag gives one line that names it', async (t) => {
     [['--op', 'mixed', '--mix', 'write=50,read=40'], /--mix must add up to 100, not 90/],
     [['--op', 'mixed', '--mix', 'write=50,write=50'], /--mix/],
     [['--op', 'mixed', '--mix', 'write=50,randwrite=50'], /--mix cannot hold random writes and other writes/],
-    [['--op', 'randwrite', '--replicated'], /random writes go to the raft leader/],
+    [['--op', 'randwrite', '--followers', 'h:1'], /random writes go to the raft leader.*use --replicated/],
+    [
+      ['--replicated', '--op', 'mixed', '--mix', 'read=50,followerread=50'],
+      /--mix cannot hold read and followerread with --replicated/,
+    ],
     [['--op', 'mixed', '--mix', 'write=50,read=50', '--conns', '1'], /--conns must be at least 2/],
     [['--conns', '0'], /--conns/],
     [['--depth', '1.5'], /--depth must be a whole number .*"1.5"/],

@@ -8,11 +8,12 @@ import {
   type PartitionView,
   parsePartitionView,
 } from '../../bench/hostLists.js';
+import { Leaders } from '../../bench/leaders.js';
 
 const [A, B, C] = ['10.0.0.1:17310', '10.0.0.2:17310', '10.0.0.3:17310'] as const;
 
-function view(partitionId: number, hosts: readonly string[], status = 2): PartitionView {
-  return { partitionId, status, hosts };
+function view(partitionId: number, hosts: readonly string[], status = 2, leader = ''): PartitionView {
+  return { partitionId, status, hosts, leader };
 }
 
 function lists(views: readonly PartitionView[], wanted: readonly number[] = []): readonly HostList[] {
@@ -26,7 +27,10 @@ t.test('the answer of a master, as v1.4.0 gives it', async (t) => {
     '{"code":0,"msg":"success","data":{"DataPartitions":[{"PartitionID":7,"Status":2,"ReplicaNum":3,' +
     `"Hosts":["${A}","${B}","${C}"],"LeaderAddr":"${B}","Epoch":0},` +
     `{"PartitionID":3,"Status":1,"ReplicaNum":3,"Hosts":["${C}","${A}","${B}"],"LeaderAddr":"","Epoch":0}]}}`;
-  t.strictSame(parsePartitionView(text), { ok: true, value: [view(7, [A, B, C]), view(3, [C, A, B], 1)] });
+  t.strictSame(parsePartitionView(text), {
+    ok: true,
+    value: [view(7, [A, B, C], 2, B), view(3, [C, A, B], 1)],
+  });
 });
 
 t.test('an answer that cannot be used is one clear line', async (t) => {
@@ -42,6 +46,7 @@ t.test('an answer that cannot be used is one clear line', async (t) => {
     [around({ ...good, PartitionID: 0 }), /^it tells of a partition/],
     [around({ ...good, PartitionID: 1.5 }), /^it tells of a partition/],
     [around({ ...good, Status: '2' }), /^it tells of a partition/],
+    [around({ ...good, LeaderAddr: 7 }), /^it tells of a partition/],
     [around({ ...good, Hosts: [] }), /^it tells of a partition/],
     [around({ ...good, Hosts: ['nowhere'] }), /^it tells of a partition/],
     [around({ ...good, Hosts: Array(257).fill(A) }), /^it tells of a partition/],
@@ -56,17 +61,21 @@ t.test('partitions with the same hosts in the same order share a list; primaries
     view(6, [C, A, B]),
     view(1, [A, B, C]),
     view(2, [A, C, B]),
-    view(3, [B, C, A]),
-    view(4, [A, B, C]),
+    view(3, [B, C, A], 2, 'elsewhere:1'),
+    view(4, [A, B, C], 2, C),
     view(5, [C, A, B], 1),
   ];
   t.strictSame(lists(views), [
-    { hosts: [A, B, C], partitions: [1, 4] },
-    { hosts: [B, C, A], partitions: [3] },
-    { hosts: [C, A, B], partitions: [6] },
-    { hosts: [A, C, B], partitions: [2] },
+    { hosts: [A, B, C], partitions: [1, 4], leaders: [0, 2] },
+    { hosts: [B, C, A], partitions: [3], leaders: [0] },
+    { hosts: [C, A, B], partitions: [6], leaders: [0] },
+    { hosts: [A, C, B], partitions: [2], leaders: [0] },
   ]);
-  t.strictSame(lists(views, [5]), [{ hosts: [C, A, B], partitions: [5] }], 'what is asked for by its id');
+  t.strictSame(
+    lists(views, [5]),
+    [{ hosts: [C, A, B], partitions: [5], leaders: [0] }],
+    'what is asked for by its id',
+  );
   t.strictSame(hostsOf(lists(views)), [A, B, C]);
   t.strictSame(hostListsOf(views, [1, 9]), { ok: false, message: 'there is no partition 9 in the volume' });
   t.strictSame(hostListsOf([view(1, [A], 1)], []), {
@@ -87,3 +96,17 @@ t.test('after a failure another primary is next, if there is one', async (t) => 
   t.equal(nextList(lists([view(1, [A, B]), view(2, [A, C])]), 0), 1, 'the same primary for all');
   t.equal(nextList(lists([view(1, [A, B])]), 0), 0);
 });
+
+t.test(
+  'leaders: begun with what the master says, then one further for all when a host is not the one',
+  async (t) => {
+    const leaders = new Leaders(lists([view(1, [A, B, C], 2, C), view(2, [B, C, A])]));
+    t.equal(leaders.of(1), 2);
+    t.equal(leaders.of(2), 0, 'the first host where nobody knows');
+    t.equal(leaders.after(1, 2), 0);
+    t.equal(leaders.after(1, 2), 0, 'another connection has gone on already');
+    t.equal(leaders.after(1, 0), 1);
+    t.equal(leaders.of(1), 1);
+    t.equal(leaders.of(2), 0, 'partitions are apart');
+  },
+);

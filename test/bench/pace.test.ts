@@ -62,8 +62,8 @@ t.test('connections are divided by class, thread and partition', async (t) => {
   t.same(classConnections(mix, 8), { append: 6, read: 2 });
   t.same(classConnections(mix, 2), { append: 1, read: 1 }, 'at least one of each');
   t.same(classConnections([[KIND.read, 100]], 3), { append: 0, read: 3 });
-  const settings = { conns: 8, extents: 2, mix, rate: 800, threads: 4 };
-  const workers = divide(settings, [{ hosts: ['a:1'], partitions: [1, 2, 3] }]);
+  const settings = { conns: 8, extents: 2, mix, rate: 800, threads: 4, volume: null };
+  const workers = divide(settings, [{ hosts: ['a:1'], partitions: [1, 2, 3], leaders: [0, 0, 0] }]);
   t.equal(workers.length, 2, 'every thread needs a connection of each class');
   for (const worker of workers) {
     t.same(
@@ -86,10 +86,10 @@ t.test(
       [KIND.followerread, 50],
     ] as const;
     const lists = [
-      { hosts: ['a:1', 'b:1'], partitions: [1, 3, 5] },
-      { hosts: ['b:1', 'a:1'], partitions: [2] },
+      { hosts: ['a:1', 'b:1'], partitions: [1, 3, 5], leaders: [0, 0, 0] },
+      { hosts: ['b:1', 'a:1'], partitions: [2], leaders: [0] },
     ];
-    const all = divide({ conns: 8, extents: 1, mix, rate: null, threads: 1 }, lists).flat();
+    const all = divide({ conns: 8, extents: 1, mix, rate: null, threads: 1, volume: 'demo' }, lists).flat();
     for (const name of ['append', 'read']) {
       const some = all.filter((part) => part.class === name);
       t.same(
@@ -119,3 +119,26 @@ t.test('the default leaves half of the cores to the node', async (t) => {
   t.equal(defaultThreads(64, 64), 4);
   t.equal(defaultThreads(1, 64), 1);
 });
+
+t.test(
+  'what goes to raft leaders: each connection on one partition of a cluster, whatever its extents',
+  async (t) => {
+    const lists = [
+      { hosts: ['a:1', 'b:1'], partitions: [1, 3, 5], leaders: [0, 1, 0] },
+      { hosts: ['b:1', 'a:1'], partitions: [2], leaders: [0] },
+    ];
+    for (const kind of [KIND.randwrite, KIND.syncrandwrite, KIND.read]) {
+      const settings = { conns: 8, extents: 2, mix: [[kind, 100]] as const, rate: null, threads: 1 };
+      const lanes = (volume: string | null) =>
+        divide({ ...settings, volume }, lists)
+          .flat()
+          .map(({ lanePartitions }) => lanePartitions.join());
+      t.same(lanes('demo'), ['1,1', '2,2', '3,3', '2,2', '5,5', '2,2', '1,1', '2,2']);
+      t.same(
+        lanes(null),
+        ['1,3', '2,2', '5,1', '2,2', '3,5', '2,2', '1,3', '2,2'],
+        'one node is all there is',
+      );
+    }
+  },
+);

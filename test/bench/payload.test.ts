@@ -91,7 +91,7 @@ t.test('wrong content is explained by the cell it is in', async (t) => {
 
   const elsewhere = good.slice();
   elsewhere.set(payload.make(4, 1031, 0, 8192).subarray(0, CELL_BYTES), CELL_BYTES);
-  t.match(payload.explain(4, 1030, 8192, elsewhere), /this run, partition 4 extent 1031 offset 0 sequence 0/);
+  t.match(payload.explain(4, 1030, 8192, elsewhere), /this run, partition 4 extent 1031 offset 0 version 0/);
 
   const older = new Payload(77, 2 * CELL_BYTES).make(4, 1030, 8192, 8192);
   t.match(payload.explain(4, 1030, 8192, older), /the stamp of run 77,/);

@@ -10,10 +10,8 @@ import {
   type Plan,
   type PlanAnswer,
   PlannedOp,
-  Random,
-  ReadPlan,
-  VerifyPlan,
 } from '../../bench/plan.js';
+import { Random, ReadPlan, VerifyPlan } from '../../bench/readPlans.js';
 
 const WRITES = () => new KindMix(new Map([[KIND.write, 100]]));
 const SERVER_IDS: IdSource = { by: 'server' };
@@ -149,7 +147,9 @@ t.test('kinds come in their shares, also while waiting', async (t) => {
 });
 
 function filled(...sizes: number[]): ExtentRecord[] {
-  return sizes.map((ackedBytes, index) => ({ partitionId: 1, extentId: 1025 + index, ackedBytes }));
+  return sizes.map((ackedBytes, index) => {
+    return { partitionId: 1, extentId: 1025 + index, ackedBytes, versions: null };
+  });
 }
 
 const READS = () => new KindMix(new Map([[KIND.read, 1]]));

@@ -46,6 +46,8 @@ function runOf(name: string, ops: number, log = new FailureLog()): RunResult {
     server: { cpuSeconds: 0.02, rssBeforeBytes: 95e6, rssAfterBytes: 124e6, rssPeakBytes: 130e6 },
     generatorCpuSeconds: 0.01,
     unsent: 0,
+    redirections: 3,
+    redirectedPackets: 1234,
     verified: true,
     replicas,
   });
@@ -108,6 +110,8 @@ t.test('a run that never began says so', async (t) => {
     server: null,
     generatorCpuSeconds: 0,
     unsent: 0,
+    redirections: 0,
+    redirectedPackets: 0,
     verified: false,
     replicas: [],
   });
@@ -134,6 +138,8 @@ t.test('the JSON file', async (t) => {
     'mismatchTexts',
     'mismatches',
     'name',
+    'redirectedPackets',
+    'redirections',
     'replicas',
     'server',
     'startedAt',
