@@ -150,6 +150,13 @@ export const METRICS = {
     'Since the last round began, of the partition that has waited longest; a round is due each minute.',
   ),
 
+  raftOldestExchange: row(
+    'extentd_raft_oldest_exchange_age_seconds',
+    'gauge',
+    [],
+    'Since all replicas have told what they have applied, of the partition led here that has waited longest; they are asked each minute, and logs are cut no further meanwhile.',
+  ),
+
   diskTotal: row('extentd_disk_total_bytes', 'gauge', ['disk'], 'Capacity less the reserve.'),
   diskUsed: row('extentd_disk_used_bytes', 'gauge', ['disk'], 'Used of it.'),
   diskAvailable: row('extentd_disk_available_bytes', 'gauge', ['disk'], 'Available of it.'),

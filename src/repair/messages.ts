@@ -130,6 +130,16 @@ export interface TaskView {
   readonly deletesFailed: string | null;
 }
 
+/** The last exchange of applied indexes of a partition whose group is led here. */
+export interface ExchangeView {
+  readonly endedMs: number;
+  /** What all replicas had applied durably, and what the farthest had; 0: nothing was told. */
+  readonly leastId: number;
+  readonly mostId: number;
+  /** Why not all have answered, or were told; empty: they were. */
+  readonly failure: string;
+}
+
 export interface PartitionRepairView {
   readonly id: number;
   readonly role: RepairRole;
@@ -142,6 +152,7 @@ export interface PartitionRepairView {
   /** Why a partition that joins is not complete yet; empty for others. */
   readonly joining: string;
   readonly fetches: readonly FetchView[];
+  readonly exchange: ExchangeView | null;
 }
 
 /** `/repair`. */
@@ -176,6 +187,8 @@ export const REPAIR_COUNTER = {
   healedBlocks: 13,
   correctedChecksums: 14,
   undecidedBlocks: 15,
+  /** Gauge: seconds since all hosts told what they have applied, of the partition led here that has waited longest. */
+  oldestExchangeSeconds: 16,
 } as const;
 
 /** Index of a disk's gauge: seconds since the beginning of the oldest last round of its partitions. */

@@ -18,7 +18,7 @@ import {
 import type { Judged } from '../partition/waitingBlocks.js';
 import type { ExtentInfo } from '../protocol/extentInfo.js';
 import { OP } from '../protocol/opcodes.js';
-import { decodeUint64Body } from '../protocol/queries.js';
+import { decodeUint64Body, encodeUint64Body } from '../protocol/queries.js';
 import { BLOCK_BYTES, isTinyExtent } from '../storage/layout.js';
 import type { HealReplica, OwnBlock } from './healer.js';
 import type { WorkerAnswer, WorkerPorts, WorkerQuestion } from './workerPorts.js';
@@ -186,6 +186,12 @@ export class OwnReplica implements HealReplica {
       durable: extentOffset < 0 ? null : extentOffset,
       ...{ applied: remainingBytes, isLeader: holeBytes === 1 },
     };
+  }
+
+  /** All replicas have applied `leastId`: the log may be cut there. */
+  async tellLeast(leastId: number): Promise<void> {
+    const body = encodeUint64Body(leastId);
+    await this.#ask({ opcode: OP.broadcastMinAppliedId, extentType: 0, body });
   }
 
   async endJoining(): Promise<void> {

@@ -4,7 +4,9 @@
  */
 import type { BlockPlace } from '../partition/messages.js';
 import type { Counters } from '../shm/counters.js';
+import { AppliedPeers } from './appliedPeers.js';
 import { DiskRoom } from './diskRoom.js';
+import { ExchangeJob } from './exchangeJob.js';
 import { Gate } from './gate.js';
 import { HealJob } from './healJob.js';
 import { LocalReplica, type LocalReplicaParts } from './localReplica.js';
@@ -61,6 +63,7 @@ export class RepairNode {
   #settings: RepairSettings;
   #wakeTimer: NodeJS.Timeout | null = null;
   readonly #heals: HealJob;
+  readonly #exchanges: ExchangeJob;
   readonly #joinTimers = new Map<ServedPartition, NodeJS.Timeout>();
 
   constructor(parts: RepairNodeParts) {
@@ -80,6 +83,13 @@ export class RepairNode {
       crc32: (data) => parts.crc32(data),
       count: (counter, by) => parts.counters.add(counter, by),
       alarm: (text) => parts.post({ type: 'alarm', text }),
+    });
+    this.#exchanges = new ExchangeJob({
+      ...{ ownAddress: parts.address, nowMs, wallMs: parts.wallMs, log: this.#log },
+      peers: new AppliedPeers({
+        ...{ sources: this.#sources, nowMs },
+        nextReqId: () => this.#peers.nextReqId(),
+      }),
     });
     this.#looks = setInterval(() => this.#look(), LOOK_MS);
   }
@@ -122,6 +132,7 @@ export class RepairNode {
       count: (counter, by) => this.#parts.counters.add(counter, by),
     });
     this.#partitions.set(partition.id, served);
+    this.#exchanges.attached(served);
     // Whoever ran rounds before this thread is gone.
     replica.own.forgetRounds().catch(() => {});
     if (served.isJoining) this.#joinIn(served, 0);
@@ -133,6 +144,7 @@ export class RepairNode {
     served.gone = true;
     this.#partitions.delete(id);
     this.#schedule.remove(id);
+    this.#exchanges.detached(id);
     clearTimeout(this.#joinTimers.get(served));
     this.#joinTimers.delete(served);
   }
@@ -256,6 +268,8 @@ export class RepairNode {
     counters.set(REPAIR_COUNTER.tinyBroken, sums.broken);
     counters.set(REPAIR_COUNTER.joining, sums.joining);
     for (const [disk, seconds] of oldest.entries()) counters.set(oldestRoundAt(disk), seconds);
+    this.#exchanges.look();
+    counters.set(REPAIR_COUNTER.oldestExchangeSeconds, this.#exchanges.oldestSeconds());
     this.#heals.look();
     this.#runDue();
   }
@@ -266,7 +280,10 @@ export class RepairNode {
       id === null
         ? [...this.#partitions.values()]
         : [this.#partitions.get(id)].filter((one) => one !== undefined);
-    const views = wanted.map((served) => served.view());
+    const views = wanted.map((served) => ({
+      ...served.view(),
+      exchange: this.#exchanges.viewOf(served.id),
+    }));
     views.sort((a, b) => interest(b) - interest(a) || a.id - b.id);
     const sum = (value: (gate: Gate) => number): number =>
       this.#taskGates.reduce((all, gate) => all + value(gate), 0);
@@ -291,6 +308,7 @@ export class RepairNode {
     for (const timer of this.#joinTimers.values()) clearTimeout(timer);
     this.#sources.close();
     this.#heals.stop();
+    this.#exchanges.stop();
     ports.close();
     const untilMs = nowMs() + STOP_MS;
     while (ports.open > 0 && nowMs() < untilMs) await new Promise((resolve) => setTimeout(resolve, 5));
