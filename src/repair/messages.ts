@@ -140,6 +140,16 @@ export interface ExchangeView {
   readonly failure: string;
 }
 
+/** What raft has committed and is missing here, while something is. */
+export interface MissingView {
+  readonly ranges: number;
+  /** Bytes that were compared with another replica, and those of them that were written, since something has been missing. */
+  readonly comparedBytes: number;
+  readonly writtenBytes: number;
+  /** What went wrong last; empty: nothing did. */
+  readonly failure: string;
+}
+
 export interface PartitionRepairView {
   readonly id: number;
   readonly role: RepairRole;
@@ -153,6 +163,7 @@ export interface PartitionRepairView {
   readonly joining: string;
   readonly fetches: readonly FetchView[];
   readonly exchange: ExchangeView | null;
+  readonly missing: MissingView | null;
 }
 
 /** `/repair`. */
@@ -189,6 +200,10 @@ export const REPAIR_COUNTER = {
   undecidedBlocks: 15,
   /** Gauge: seconds since all hosts told what they have applied, of the partition led here that has waited longest. */
   oldestExchangeSeconds: 16,
+  /** What was fetched of random writes that are missing here: bytes that were compared, and written; and a gauge, ranges that are missing. */
+  missingComparedBytes: 17,
+  missingWrittenBytes: 18,
+  missingRanges: 19,
 } as const;
 
 /** Index of a disk's gauge: seconds since the beginning of the oldest last round of its partitions. */

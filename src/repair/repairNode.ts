@@ -20,6 +20,7 @@ import {
   type RepairSettings,
   type RepairView,
 } from './messages.js';
+import { MissingJob } from './missingJob.js';
 import { OwnReplica } from './ownReplica.js';
 import { Pace } from './pace.js';
 import { PEER_LIMITS, type PeerLimits } from './peerConnection.js';
@@ -64,6 +65,7 @@ export class RepairNode {
   #wakeTimer: NodeJS.Timeout | null = null;
   readonly #heals: HealJob;
   readonly #exchanges: ExchangeJob;
+  readonly #missing: MissingJob;
   readonly #joinTimers = new Map<ServedPartition, NodeJS.Timeout>();
 
   constructor(parts: RepairNodeParts) {
@@ -84,12 +86,21 @@ export class RepairNode {
       count: (counter, by) => parts.counters.add(counter, by),
       alarm: (text) => parts.post({ type: 'alarm', text }),
     });
+    const applied = new AppliedPeers({
+      ...{ sources: this.#sources, nowMs },
+      nextReqId: () => this.#peers.nextReqId(),
+    });
     this.#exchanges = new ExchangeJob({
-      ...{ ownAddress: parts.address, nowMs, wallMs: parts.wallMs, log: this.#log },
-      peers: new AppliedPeers({
-        ...{ sources: this.#sources, nowMs },
-        nextReqId: () => this.#peers.nextReqId(),
-      }),
+      ...{ ownAddress: parts.address, nowMs, wallMs: parts.wallMs, log: this.#log, peers: applied },
+    });
+    this.#missing = new MissingJob({
+      ...{ ownAddress: parts.address, peers: this.#peers, applied, disks: diskPaths.length, nowMs },
+      log: this.#log,
+      partitions: () => this.#partitions.values(),
+      isEnabled: () => this.#settings.enabled,
+      pace: (bytes) => this.#pace.take(bytes),
+      crc32: (data) => parts.crc32(data),
+      count: (counter, by) => parts.counters.add(counter, by),
     });
     this.#looks = setInterval(() => this.#look(), LOOK_MS);
   }
@@ -270,6 +281,8 @@ export class RepairNode {
     for (const [disk, seconds] of oldest.entries()) counters.set(oldestRoundAt(disk), seconds);
     this.#exchanges.look();
     counters.set(REPAIR_COUNTER.oldestExchangeSeconds, this.#exchanges.oldestSeconds());
+    this.#missing.look();
+    counters.set(REPAIR_COUNTER.missingRanges, this.#missing.missingRanges);
     this.#heals.look();
     this.#runDue();
   }
@@ -283,6 +296,7 @@ export class RepairNode {
     const views = wanted.map((served) => ({
       ...served.view(),
       exchange: this.#exchanges.viewOf(served.id),
+      missing: this.#missing.viewOf(served),
     }));
     views.sort((a, b) => interest(b) - interest(a) || a.id - b.id);
     const sum = (value: (gate: Gate) => number): number =>
@@ -309,6 +323,7 @@ export class RepairNode {
     this.#sources.close();
     this.#heals.stop();
     this.#exchanges.stop();
+    this.#missing.stop();
     ports.close();
     const untilMs = nowMs() + STOP_MS;
     while (ports.open > 0 && nowMs() < untilMs) await new Promise((resolve) => setTimeout(resolve, 5));
@@ -324,8 +339,9 @@ function interest({
   lastNormal,
   lastTiny,
   lastTask,
+  missing,
 }: PartitionRepairView): number {
-  if (running !== null || fetches.length > 0 || joining !== '') return 2;
+  if (running !== null || fetches.length > 0 || joining !== '' || missing !== null) return 2;
   const failed = [lastNormal, lastTiny].some(
     (round) => round !== null && (round.failure !== '' || (round.report?.absent.length ?? 0) > 0),
   );

@@ -210,7 +210,7 @@ export class ServedPartition {
   }
 
   /** All but what is kept elsewhere of its group. */
-  view(): Omit<PartitionRepairView, 'exchange'> {
+  view(): Omit<PartitionRepairView, 'exchange' | 'missing'> {
     return {
       id: this.id,
       role: this.role,
