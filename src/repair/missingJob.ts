@@ -52,6 +52,11 @@ export class MissingJob {
     this.#running = Array.from({ length: parts.disks }, () => false);
   }
 
+  /** A pass is under way on some disk. */
+  get isRunning(): boolean {
+    return this.#running.includes(true);
+  }
+
   /** Begins a pass over the partitions of each disk on which one is due. */
   look(): void {
     const nowMs = this.#parts.nowMs();

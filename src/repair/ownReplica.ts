@@ -188,11 +188,12 @@ export class OwnReplica implements HealReplica {
   }
 
   /**
-   * What raft has applied, for a vote on contents; null: no group runs here, or APPLY is behind. Peers tell their durable index and may have applied more: whatever they vote for is never older than what is here.
+   * What raft has applied, for a vote on contents; null: no group runs here. It is the index in memory, which is what the bytes here are as of: peers tell their durable one and may have applied more, so where both are equal
+   * nobody's bytes are older than these.
    */
   async appliedId(): Promise<number | null> {
     const { durable, applied } = await this.raftState();
-    return durable === applied ? durable : null;
+    return durable === null ? null : applied;
   }
 
   async raftState(): Promise<RaftState> {
