@@ -153,6 +153,22 @@ t.test(
   },
 );
 
+t.test('a comparison is as of the newest entry that was handed over, applied or not', async (t) => {
+  const rig = member([8 * KiB]);
+  rig.apply.restore({ index: 50, term: 1, peers: [] }, () => undefined);
+  rig.run();
+  const index = rig.write({ extentId: 1025, at: 100, body: pattern(10, 1) });
+  rig.apply.compareAll();
+  t.equal(rig.apply.appliedIndex, 50);
+  rig.run();
+  t.same(
+    list(rig).map((part) => part.index),
+    [index, index],
+    'it was carried out after that, and is newer',
+  );
+  t.equal(rig.apply.missing.lacks(1025, 100, 110), false);
+});
+
 t.test('tiny extents: what is missing is not given to other replicas', async (t) => {
   const rig = member([]);
   const appended = rig.rig.send(
@@ -161,10 +177,10 @@ t.test('tiny extents: what is missing is not given to other replicas', async (t)
   );
   rig.run();
   t.ok(appended.ok, appended.error);
-  const stream = (from: number, size: number): Sent => {
+  const stream = (from: number, size: number, internal = false): Sent => {
     const sent = rig.rig.send({
       opcode: OP.tinyExtentRepairRead,
-      ...{ extentType: 0, extentId: 5, extentOffset: from, size },
+      ...{ extentType: 0, extentId: 5, extentOffset: from, size, internal },
     });
     rig.run();
     return sent;
@@ -174,6 +190,7 @@ t.test('tiny extents: what is missing is not given to other replicas', async (t)
   rig.run();
   t.ok(ask(rig.rig, INTERNAL_OP.compareAll).ok);
   t.match(stream(0, 4096).error, REFUSED);
+  t.ok(stream(0, 4096, true).ok, 'repair compares it');
   ask(rig.rig, INTERNAL_OP.fillMissing, { extentId: 5 }, copyOf(new Uint8Array(0), 50, 4096));
   t.ok(stream(0, 4096).ok);
   t.match(stream(4096, 4096).error, REFUSED);
@@ -232,6 +249,12 @@ t.test('a copy that waits ends when its partition goes, and when the worker come
     t.equal(sent.ended, true, end);
     t.equal(sent.extentOffset, 0, 'nothing was written');
     t.equal(rig.apply.missing.count, 1);
+    if (end === 'rest') {
+      const late = send(rig.rig, INTERNAL_OP.fillMissing, { extentId: 1025 }, copyOf(pattern(10, 5), index));
+      rig.rig.turn();
+      rig.rig.turn();
+      t.equal(late.ended, true, 'one that comes later ends too');
+    }
     for (const lane of lanes) rig.rig.stores.applies.giveLane(lane);
     rig.run();
   }

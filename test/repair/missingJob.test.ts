@@ -197,6 +197,7 @@ t.test(
     const firstMark = asked.findIndex(
       ({ opcode, body }) => opcode === INTERNAL_OP.fillMissing && body.length === FILL_HEADER_BYTES,
     );
+    t.equal(opcodes(INTERNAL_OP.syncExtent).length, 1);
     t.ok(order.indexOf(INTERNAL_OP.syncExtent) < firstMark, 'what is equal is durable first');
     t.equal(counts.get(REPAIR_COUNTER.missingComparedBytes), 200 * KiB);
     t.equal(counts.get(REPAIR_COUNTER.missingWrittenBytes), 76 * KiB);
@@ -308,3 +309,44 @@ t.test('for a vote a replica has what it has applied in memory, and none where n
   state.durable = -1;
   t.equal(await own.appliedId(), null);
 });
+
+t.test('what lies behind the end here waits until repair has made the extent longer', async (t) => {
+  const parts = [{ extentId: 1025, from: 20, to: 30, index: 50 }];
+  const { peers, opcodes, pass } = await rig(t, parts, new Map([[1025, pattern(1025, 0, 10)]]), [60, 60]);
+  for (const peer of peers) peer.extents.set(1025, pattern(1025, 0, 100));
+  await pass();
+  for (const peer of peers) {
+    const reads = peer.asked.filter(({ opcode }) => opcode === OP.extentRepairRead);
+    t.same(
+      reads.map(({ size }) => size),
+      [1],
+      'whether it is there',
+    );
+  }
+  t.equal(opcodes(INTERNAL_OP.fillMissing).length, 0);
+  t.equal(opcodes(INTERNAL_OP.forgetMissing).length, 0);
+});
+
+t.test(
+  'where nothing comes the others are left alone for a while, and then it goes on behind those that were asked',
+  async (t) => {
+    const parts = Array.from({ length: 300 }, (_, i) => ({ extentId: 2000 + i, from: 0, to: 10, index: 50 }));
+    const contents = new Map(parts.map(({ extentId }) => [extentId, Buffer.alloc(10)]));
+    const { peers, opcodes, pass, job } = await rig(t, parts, contents, [60]);
+    const [peer] = peers;
+    const { answer } = peer!;
+    peer!.answer = (asked, ...rest) =>
+      asked.opcode === OP.extentRepairRead
+        ? errorOf('ActionStreamRead_content is missing')
+        : answer(asked, ...rest);
+    await pass();
+    t.equal(peer!.asked.filter(({ opcode }) => opcode === OP.extentRepairRead).length, 256);
+    job.look();
+    t.equal(job.isRunning, false);
+    await pass();
+    t.same(
+      opcodes(INTERNAL_OP.listMissing).map(({ extentOffset }) => extentOffset),
+      [0, 256],
+    );
+  },
+);

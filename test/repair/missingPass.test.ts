@@ -224,3 +224,45 @@ t.test(
     t.ok(compared > 2 * written, 'and most were equal');
   },
 );
+
+t.test('passes of any length come to every extent, whatever is done on the way', async (t) => {
+  for (let seed = 1; seed <= 50; seed += 1) {
+    const random = new Random(seed);
+    const ids = Array.from({ length: 20 }, (_, i) => 1025 + i);
+    const stuck = new Set(ids.filter(() => random.chance(0.4)));
+    let listed = [...ids];
+    const asked = new Set<number>();
+    const parts = {
+      sources: [{ address: 'b:1', appliedIndex: 9 }],
+      pace: async () => undefined,
+      isStopping: () => false,
+      readContent: async (_address: string, extentId: number) => {
+        asked.add(extentId);
+        if (stuck.has(extentId)) throw new Error('no answer');
+        return { bytes: new Uint8Array(10), holes: [] };
+      },
+      replica: {
+        missing: async (passOver: number) => ({
+          parts: listed
+            .slice(passOver, passOver + 3)
+            .map((extentId) => ({ extentId, from: 0, to: 10, index: 5 })),
+          next: passOver + 3 < listed.length ? passOver + 3 : -1,
+        }),
+        extentSize: async () => 10,
+        content: async () => ({ bytes: new Uint8Array(10), holes: [] }),
+        fillMissing: () => Promise.reject(new Error('nothing differs')),
+        notMissing: async (extentId: number) => {
+          listed = listed.filter((each) => each !== extentId);
+        },
+        forgetMissing: () => Promise.reject(new Error('nobody has said that it has none')),
+        sync: async () => undefined,
+      },
+    };
+    let next = 0;
+    for (let pass = 0; pass < 20 && next >= 0; pass += 1) {
+      ({ next } = await fetchMissing(parts, next, 1 + random.below(6)));
+    }
+    t.equal(next, -1, `seed ${seed}`);
+    t.same([asked.size, listed], [20, [...stuck]]);
+  }
+});
