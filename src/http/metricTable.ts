@@ -150,6 +150,26 @@ export const METRICS = {
     'Since the last round began, of the partition that has waited longest; a round is due each minute.',
   ),
 
+  raftOldestExchange: row(
+    'extentd_raft_oldest_exchange_age_seconds',
+    'gauge',
+    [],
+    'Since all replicas have told what they have applied, of the partition led here that has waited longest; they are asked each minute, and logs are cut no further meanwhile.',
+  ),
+
+  raftMissing: row(
+    'extentd_raft_missing_ranges',
+    'gauge',
+    [],
+    'Ranges of extents that raft has changed and this node could not write yet, or has to compare with other replicas after a snapshot; reads of them are sent elsewhere.',
+  ),
+  raftMissingBytes: row(
+    'extentd_raft_missing_fetched_bytes_total',
+    'counter',
+    ['what'],
+    'Bytes of such ranges that were compared with another replica, and those that differed and were written.',
+  ),
+
   diskTotal: row('extentd_disk_total_bytes', 'gauge', ['disk'], 'Capacity less the reserve.'),
   diskUsed: row('extentd_disk_used_bytes', 'gauge', ['disk'], 'Used of it.'),
   diskAvailable: row('extentd_disk_available_bytes', 'gauge', ['disk'], 'Available of it.'),

@@ -33,6 +33,12 @@ export function repairOf(page: MetricsText, { repair, diskPaths }: MetricsSource
     .sample(value('tinyAvailable'), 'available')
     .sample(value('tinyBroken'), 'broken');
   page.family(METRICS.repairJoining).sample(value('joining'));
+  page.family(METRICS.raftOldestExchange).sample(value('oldestExchangeSeconds'));
+  page.family(METRICS.raftMissing).sample(value('missingRanges'));
+  page
+    .family(METRICS.raftMissingBytes)
+    .sample(value('missingComparedBytes'), 'compared')
+    .sample(value('missingWrittenBytes'), 'written');
   page.family(METRICS.repairOldest);
   for (const [disk, path] of diskPaths.entries()) page.sample(counters.value(oldestRoundAt(disk)), path);
 }

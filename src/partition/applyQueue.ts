@@ -39,14 +39,18 @@ export class ApplyQueue {
     return this.items.length;
   }
 
+  /** Index of the newest entry that has come. */
+  get lastIndex(): number {
+    return this.items.at(-1)?.index ?? this.appliedIndex;
+  }
+
   /** The oldest for 0. */
   at(place: number): Applying | undefined {
     return this.items[place];
   }
 
   push(item: Pick<Applying, 'index' | 'done'> & Partial<Applying>): void {
-    const last = this.items.at(-1)?.index ?? this.appliedIndex;
-    assert(item.index > last, 'entries come in index order');
+    assert(item.index > this.lastIndex, 'entries come in index order');
     this.items.push({
       index: item.index,
       command: item.command ?? null,

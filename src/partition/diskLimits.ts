@@ -39,6 +39,7 @@ const INTERNAL_WRITES = new Set<number>([
   INTERNAL_OP.syncExtent,
   INTERNAL_OP.endJoining,
   INTERNAL_OP.healBlock,
+  INTERNAL_OP.fillMissing,
 ]);
 
 const laneOfOpcode = Uint8Array.from({ length: 256 }, (_, opcode) => {
@@ -290,7 +291,8 @@ function columnOf(op: Operation): number {
 
 /** Bytes that an operation reads or writes. A packet of a stream of unknown length counts as a whole block, though it may turn out to be a hole. */
 function bytesOf(op: Operation): number {
-  if (changesExtent(op.opcode) || op.opcode === INTERNAL_OP.healBlock) return op.size;
+  const writes = op.opcode === INTERNAL_OP.healBlock || op.opcode === INTERNAL_OP.fillMissing;
+  if (changesExtent(op.opcode) || writes) return op.size;
   if (!isReadOp(op.opcode) && op.opcode !== INTERNAL_OP.readBlock) return 0;
   return op.size === 0 ? BLOCK_BYTES : Math.min(op.size, BLOCK_BYTES);
 }

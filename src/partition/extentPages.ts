@@ -10,10 +10,13 @@ import {
   EXTENT_RECORD_BYTES,
   FINDING_BYTES,
   ID_BYTES,
+  MISSING_PART_BYTES,
   writeExtentRecord,
   writeFinding,
   writeId,
+  writeMissingPart,
 } from './internalRecords.js';
+import { type MissingRanges, RANGES_PER_EXTENT_MAX } from './missingRanges.js';
 import { isHidden, isQuiet, quietBefore } from './queries.js';
 
 /** Rows, or ids, that one page looks at: some tens of µs. */
@@ -82,6 +85,22 @@ export function pageOfDeleted(store: ExtentStore, from: number, view: DataView, 
     if (!store.isDeletedForGood(id)) continue;
     writeId(view, at, id);
     at += ID_BYTES;
+  }
+  return { bytes: at, next: PAGE_END };
+}
+
+/** Missing ranges, behind the first `from` extents of the list. All of an extent are in one page. */
+export function pageOfMissing(ranges: MissingRanges, from: number, view: DataView): Page {
+  const roomMin = RANGES_PER_EXTENT_MAX * MISSING_PART_BYTES;
+  let at = 0;
+  let passed = 0;
+  for (const extentId of ranges.listedFrom(from)) {
+    if (at + roomMin > view.byteLength) return { bytes: at, next: from + passed };
+    for (const range of ranges.of(extentId)) {
+      writeMissingPart(view, at, { extentId, ...range });
+      at += MISSING_PART_BYTES;
+    }
+    passed += 1;
   }
   return { bytes: at, next: PAGE_END };
 }

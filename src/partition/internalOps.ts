@@ -8,7 +8,21 @@
  */
 
 export const INTERNAL_OP = {
-  /** How the partition's raft group stands here. Out: `extentOffset` is the durable applied index, -1 when no group runs; `remainingBytes` that in memory; `holeBytes` 1 when this node leads it, else 0. */
+  /** Begins the comparison of all contents that a snapshot has asked for: they are listed as missing from then on. Nothing happens where none is wanted. */
+  compareAll: 0xda,
+  /** Nobody has these bytes any more, as all others say, or the extent was deleted here: from `extentOffset` on nothing of `extentId` is listed as missing. */
+  forgetMissing: 0xdb,
+  /**
+   * A copy of what is missing, from another replica (`missingFills.ts`). In: `extentId`, `extentOffset`; a `FillHeader` in the slot and behind it the bytes, `size` in all. Without bytes: what is here is what the copy has, and durable. Out:
+   * `extentOffset` is how many bytes were written. Not durable before APPLY is saved; a crash makes them missing again.
+   */
+  fillMissing: 0xdc,
+  /** A page of missing ranges. In: `extentOffset`, how many extents to pass over. Out: `MissingPart`s in the slot; `extentOffset` as it goes on, -1 at the end. */
+  listMissing: 0xdd,
+  /**
+   * How the partition's raft group stands here. Out: `extentOffset` is the durable applied index, -1 when no group runs; `remainingBytes` that in memory; `holeBytes` 1 when this node leads it, else 0, and 2 more when a
+   * comparison is wanted; `extentId` how many ranges are missing.
+   */
   raftState: 0xde,
   /**
    * A block that reads wait for (`EVENT.damaged`) has been judged. In: `extentId`, `extentOffset` at the block's beginning, `size` a `JUDGED` (`waitingBlocks.ts`). Answered at once, whether anybody waits or not.

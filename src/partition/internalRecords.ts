@@ -126,6 +126,57 @@ export function readMissedRange(view: DataView, at: number): MissedRange {
   };
 }
 
+/** A range of an extent that is missing here (`missingRanges.ts`). */
+export interface MissingPart {
+  readonly extentId: number;
+  readonly from: number;
+  readonly to: number;
+  /** A copy must come from a replica that has applied so much. */
+  readonly index: number;
+}
+
+/** Bytes of a `MissingPart`: four doubles. */
+export const MISSING_PART_BYTES = 32;
+
+/** Puts a part at `at` of `view`, a slot's. */
+export function writeMissingPart(view: DataView, at: number, part: MissingPart): void {
+  const { extentId, from, to, index } = part;
+  for (const [i, value] of [extentId, from, to, index].entries()) view.setFloat64(at + i * 8, value, LITTLE);
+}
+
+/** The parts of a page. */
+export function readMissingParts(body: Uint8Array): MissingPart[] {
+  const view = viewOf(body);
+  return Array.from({ length: body.byteLength / MISSING_PART_BYTES }, (_, i) => {
+    const [extentId, from, to, index] = [0, 8, 16, 24].map((field) =>
+      view.getFloat64(i * MISSING_PART_BYTES + field, LITTLE),
+    ) as [number, number, number, number];
+    return { extentId, from, to, index };
+  });
+}
+
+/** What stands before the bytes of a copy. */
+export interface FillHeader {
+  /** What its source had applied before the bytes were read there. */
+  readonly appliedIndex: number;
+  /** Bytes of the extent that it is about. */
+  readonly bytes: number;
+}
+
+/** Bytes of a `FillHeader`. */
+export const FILL_HEADER_BYTES = 16;
+
+/** Puts a header at `at` of `view`, a slot's. */
+export function writeFillHeader(view: DataView, at: number, { appliedIndex, bytes }: FillHeader): void {
+  view.setFloat64(at, appliedIndex, LITTLE);
+  view.setFloat64(at + 8, bytes, LITTLE);
+}
+
+/** The header at `at` of `view`, unchecked. */
+export function readFillHeader(view: DataView, at: number): FillHeader {
+  return { appliedIndex: view.getFloat64(at, LITTLE), bytes: view.getFloat64(at + 8, LITTLE) };
+}
+
 /** What a round wants to know of a partition, beside its extents. */
 export interface PartitionInfo {
   /** Place of the last tiny delete (`storage.md` 8.2), and the end of the file as it is announced to members. */

@@ -25,6 +25,7 @@ import {
   writePartitionInfo,
 } from './internalRecords.js';
 import { reportDiskError } from './ioErrors.js';
+import { MissingRequests } from './missingRequests.js';
 import type { Operation } from './operation.js';
 import type { Partition } from './partition.js';
 import { sizeSum } from './queries.js';
@@ -34,10 +35,12 @@ import { JUDGED } from './waitingBlocks.js';
 export class InternalRequests {
   private readonly partition: Partition;
   private readonly stores: StoreGroup;
+  private readonly missing: MissingRequests;
 
   constructor(partition: Partition, stores: StoreGroup) {
     this.partition = partition;
     this.stores = stores;
+    this.missing = new MissingRequests(partition);
   }
 
   /** Takes an internal operation; as `Partition.execute`. */
@@ -85,6 +88,7 @@ export class InternalRequests {
       case INTERNAL_OP.raftState:
         return this.raftState(op);
       default:
+        if (this.missing.execute(op)) return;
         return this.partition.host.fail(op, UNKNOWN_OPCODE_ACTION, unknownOpcode(op.opcode));
     }
   }
@@ -225,7 +229,9 @@ export class InternalRequests {
     const runs = raft !== null && raft.failure === null;
     op.extentOffset = runs ? durableAppliedId : -1;
     op.remainingBytes = raftApply?.appliedIndex ?? 0;
-    op.holeBytes = runs && raft.isLeader ? 1 : 0;
+    const wantsComparison = runs && (raftApply?.missing.compareFrom ?? 0) > 0;
+    op.holeBytes = (runs && raft.isLeader ? 1 : 0) + (wantsComparison ? 2 : 0);
+    op.extentId = runs ? (raftApply?.missing.ranges.count ?? 0) : 0;
     host.finish(op);
   }
 

@@ -47,7 +47,7 @@ export class MissingFile {
   /** Whole records in the file, and whether there is one. */
   private records = 0;
   private exists = true;
-  /** What was found may be in the page cache alone: the sync that an earlier process has asked for failed. The file is replaced before APPLY goes on. */
+  /** The file is to be replaced before APPLY goes on. What was found may be in the page cache alone: the sync that an earlier process has asked for failed. Or it asks for a comparison that goes on by its ranges. */
   private inDoubt: boolean;
   /** Not in the file yet; and all since `beginSave`. */
   private unsaved: MissingRecord[] = [];
@@ -106,9 +106,36 @@ export class MissingFile {
     this.note([compareRecord(this.compareFrom)]);
   }
 
-  /** A comparison that was begun for `compareFrom` of this value is complete. */
-  compared(compareFrom: number): void {
-    if (compareFrom === this.compareFrom) this.compareFrom = 0;
+  /**
+   * The comparison that is wanted begins: whatever these extents hold counts as missing up to now, so that copies take its place, and random writes from now on take their own ranges out. `index`: all that was handed
+   * over here so far is not above it.
+   */
+  compareAll(extents: Iterable<{ extentId: number; sizeBytes: number }>, index: number): void {
+    const asOf = Math.max(index, this.compareFrom);
+    for (const { extentId, sizeBytes } of extents)
+      if (sizeBytes > 0) this.ranges.add(extentId, { from: 0, to: sizeBytes, index: asOf });
+    this.note(this.ranges.takeGrown());
+    this.compareFrom = 0;
+    // Its record goes with the next replacement only.
+    this.inDoubt = true;
+  }
+
+  /** Whether something of these bytes is missing, so that nobody is to get them. */
+  lacks(extentId: number, from: number, to: number): boolean {
+    if (this.compareFrom > 0) return true;
+    if (this.ranges.count === 0) return false;
+    return this.ranges.of(extentId).some((range) => range.from < to && from < range.to);
+  }
+
+  /** Nobody has these bytes any more, as far as all others say: from `from` on nothing of the extent is missing. */
+  forget(extentId: number, from: number): void {
+    this.ranges.copied(extentId, from, Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
+    this.note(this.ranges.takeGrown());
+  }
+
+  /** Ranges, and a comparison that is wanted as one. */
+  get count(): number {
+    return this.ranges.count + (this.compareFrom > 0 ? 1 : 0);
   }
 
   /** Something is missing and does not stand in the file. */
@@ -184,7 +211,7 @@ export class MissingFile {
   }
 
   private get isSpent(): boolean {
-    const live = this.ranges.count + (this.compareFrom > 0 ? 1 : 0);
+    const live = this.count;
     if (this.inDoubt) return true;
     return live === 0 ? this.records > 0 : this.records > 2 * live + SPENT_RECORDS_MIN;
   }

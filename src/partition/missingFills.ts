@@ -64,6 +64,11 @@ export class MissingFills implements OperationOwner {
     this.of.wake();
   }
 
+  /** Those that are not in the store's hands end as they are. */
+  endWaiting(): void {
+    for (const fill of [...this.fills]) if (fill.lane === null) this.end(fill, null);
+  }
+
   private isFilling(extentId: number): boolean {
     return this.fills.some(({ lane, copy }) => lane !== null && copy.extentId === extentId);
   }

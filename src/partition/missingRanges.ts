@@ -55,6 +55,15 @@ export class MissingRanges {
     return [...this.extents.keys()];
   }
 
+  /** The same behind the first `count` of them. */
+  *listedFrom(count: number): Generator<number> {
+    let passed = 0;
+    for (const extentId of this.extents.keys()) {
+      passed += 1;
+      if (passed > count) yield extentId;
+    }
+  }
+
   takeGrown(): MissingRecord[] {
     return this.grown.splice(0);
   }

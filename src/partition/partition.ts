@@ -163,11 +163,13 @@ export class Partition {
         return this.readNewest(op);
       case OP.streamFollowerRead:
       case OP.extentRepairRead:
-        return this.stores.accessExtent(this.store, op);
+        return this.read(op);
       case OP.createExtent:
         return this.create(op);
       case OP.readTinyDeleteRecord:
+        return this.stores.stream(this.store, op);
       case OP.tinyExtentRepairRead:
+        if (this.lacks(op)) return this.host.fail(op, actionOf(op.opcode), ERROR_TEXT.contentMissing);
         return this.stores.stream(this.store, op);
       case OP.markDelete:
         return this.delete(op);
@@ -220,7 +222,7 @@ export class Partition {
   /** A read that its group has confirmed: what is here now is what a leader answers. As `execute`. */
   readConfirmed(op: Operation): void {
     if (this.store.closed) return this.host.fail(op, actionOf(op.opcode), ERROR_TEXT.partitionNotExists);
-    this.stores.accessExtent(this.store, op);
+    this.read(op);
   }
 
   /** What became of a forwarded tiny append on all replicas (`tinyLoans.ts`). An id that no tiny extent has is passed over. */
@@ -264,10 +266,23 @@ export class Partition {
   private readNewest(op: Operation): void {
     const { raft } = this;
     const runs = raft !== null && raft.failure === null;
-    if (this.isLone && (!runs || raft.readsAtOnce)) return this.stores.accessExtent(this.store, op);
+    if (this.isLone && (!runs || raft.readsAtOnce)) return this.read(op);
     if (!runs || !(raft.isLeader || this.isLone))
       return this.host.fail(op, actionOf(op.opcode), ERROR_TEXT.notRaftLeader);
     raft.confirmRead(op);
+  }
+
+  /** A read of what is here. */
+  private read(op: Operation): void {
+    if (this.lacks(op)) return this.host.fail(op, actionOf(op.opcode), ERROR_TEXT.contentMissing);
+    this.stores.accessExtent(this.store, op);
+  }
+
+  /** Whether raft has changed something of these bytes that this replica could not write; the only member has nobody who could. This node's own threads compare. */
+  private lacks({ extentId, extentOffset, size, internal }: Operation): boolean {
+    const missing = this.raftApply?.missing;
+    if (missing === undefined || missing.count === 0 || internal || this.peers.length < 2) return false;
+    return missing.lacks(extentId, extentOffset, extentOffset + size);
   }
 
   private learnMinApplied(op: Operation): void {

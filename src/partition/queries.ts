@@ -54,6 +54,14 @@ export function allExtents(store: ExtentStore): ExtentInfo[] {
   return infosWhere(store, () => true);
 }
 
+/** Ids and sizes of those. */
+export function* extentsOf(store: ExtentStore): Generator<{ extentId: number; sizeBytes: number }> {
+  const { table } = store;
+  for (let row = 0; row < table.rowCount; row += 1) {
+    if (!isHidden(store, row)) yield { extentId: table.ids[row]!, sizeBytes: table.sizes[row]! };
+  }
+}
+
 /** One extent, deleted or not; null when there is no record. */
 export function extentInfo(store: ExtentStore, id: number): ExtentInfo | null {
   const row = store.table.find(id);

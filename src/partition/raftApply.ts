@@ -31,6 +31,7 @@ import { MissingFile } from './missingFile.js';
 import { type Copy, type CopyDone, type FillsFor, MissingFills } from './missingFills.js';
 import type { Operation, OperationOwner } from './operation.js';
 import type { Partition } from './partition.js';
+import { extentsOf } from './queries.js';
 import type { StoreGroup } from './storeGroup.js';
 import type { StoreHost } from './storeHost.js';
 
@@ -163,6 +164,12 @@ export class RaftApply implements StateMachine, Applier, OperationOwner, SavesFo
     this.fills.add(copy, done);
   }
 
+  /** Begins the comparison that a snapshot has asked for (`MissingFile.compareAll`). */
+  compareAll(): void {
+    this.missing.compareAll(extentsOf(this.store), this.queue.lastIndex);
+    this.wake();
+  }
+
   /** An entry that changes the extent is in the store's hands. */
   isChanging(extentId: number): boolean {
     for (const item of this.byLane.values()) if (item.command!.extentId === extentId) return true;
@@ -181,6 +188,7 @@ export class RaftApply implements StateMachine, Applier, OperationOwner, SavesFo
   advance(hasRoom: () => boolean): boolean {
     if (this.host.health.status === -1 && this.queue.length > 0) this.halt(ERROR_TEXT.brokenDisk);
     const again = this.paused || this.atRest || this.isHalted ? false : this.start(hasRoom);
+    if (this.atRest) this.fills.endWaiting();
     const filling = this.atRest ? false : this.fills.advance(hasRoom);
     const recording = this.record();
     return this.save.advance() || recording || filling || again;
@@ -195,6 +203,7 @@ export class RaftApply implements StateMachine, Applier, OperationOwner, SavesFo
 
   comeToRest(): boolean {
     this.atRest = true;
+    this.fills.endWaiting();
     const writes = this.byLane.size + this.fills.running + this.recording.length;
     return writes === 0 && !this.missing.busy && !this.save.isActive;
   }
@@ -209,6 +218,8 @@ export class RaftApply implements StateMachine, Applier, OperationOwner, SavesFo
   abandon(reason: string): void {
     this.queue.halt(reason);
     this.turns.detach(this);
+    // Copies that wait end.
+    this.wake();
   }
 
   /** Nothing more is applied, and APPLY does not move. */

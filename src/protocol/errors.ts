@@ -40,6 +40,8 @@ export const ERROR_TEXT = {
   illegalPartitionMetadata: 'illegal data partition metadata',
   adminTaskUndecodable: 'cannnot unmashal adminTask',
   illegalOpcode: 'illegal opcode',
+  /** A read of bytes that raft has changed and this replica could not write yet; another one has them. Ours: the reference hands out what it has. */
+  contentMissing: 'content is missing on this replica',
   /** The sender's address is in none of the access lists that its packet wants. Ours: the reference has no such lists. */
   notAdmitted: 'address not admitted',
   /** The same for a read, which the client may try at another replica. */

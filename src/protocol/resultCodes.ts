@@ -84,6 +84,7 @@ export const RESULT_CODE_RULES: readonly CodeRule[] = [
   { where: 'message', contains: ['raft is not the leader.'], code: RESULT.tryOtherAddr },
   // Ours. A client tries a read again on the same host for 20 s with any other code; an overwrite fails at once with OpNotPerm, and so does the rest.
   { where: 'message', contains: ['address not admitted by this replica'], code: RESULT.tryOtherAddr },
+  { where: 'message', contains: ['content is missing on this replica'], code: RESULT.tryOtherAddr },
   { where: 'message', contains: ['address not admitted'], code: RESULT.notPerm },
 ];
 

@@ -130,6 +130,26 @@ export interface TaskView {
   readonly deletesFailed: string | null;
 }
 
+/** The last exchange of applied indexes of a partition whose group is led here. */
+export interface ExchangeView {
+  readonly endedMs: number;
+  /** What all replicas had applied durably, and what the farthest had; 0: nothing was told. */
+  readonly leastId: number;
+  readonly mostId: number;
+  /** Why not all have answered, or were told; empty: they were. */
+  readonly failure: string;
+}
+
+/** What raft has committed and is missing here, while something is. */
+export interface MissingView {
+  readonly ranges: number;
+  /** Bytes that were compared with another replica, and those of them that were written, since something has been missing. */
+  readonly comparedBytes: number;
+  readonly writtenBytes: number;
+  /** What went wrong last; empty: nothing did. */
+  readonly failure: string;
+}
+
 export interface PartitionRepairView {
   readonly id: number;
   readonly role: RepairRole;
@@ -142,6 +162,8 @@ export interface PartitionRepairView {
   /** Why a partition that joins is not complete yet; empty for others. */
   readonly joining: string;
   readonly fetches: readonly FetchView[];
+  readonly exchange: ExchangeView | null;
+  readonly missing: MissingView | null;
 }
 
 /** `/repair`. */
@@ -176,6 +198,12 @@ export const REPAIR_COUNTER = {
   healedBlocks: 13,
   correctedChecksums: 14,
   undecidedBlocks: 15,
+  /** Gauge: seconds since all hosts told what they have applied, of the partition led here that has waited longest. */
+  oldestExchangeSeconds: 16,
+  /** What was fetched of random writes that are missing here: bytes that were compared, and written; and a gauge, ranges that are missing. */
+  missingComparedBytes: 17,
+  missingWrittenBytes: 18,
+  missingRanges: 19,
 } as const;
 
 /** Index of a disk's gauge: seconds since the beginning of the oldest last round of its partitions. */

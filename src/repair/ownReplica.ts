@@ -4,27 +4,43 @@
 import assert from 'node:assert';
 import { INTERNAL_OP, LIST } from '../partition/internalOps.js';
 import {
+  FILL_HEADER_BYTES,
   type ListedFinding,
   MISSED_DELETE,
   MISSED_RANGE_BYTES,
   type MissedRange,
+  type MissingPart,
   type PartitionInfo,
   readExtentRecords,
   readFindings,
   readIds,
+  readMissingParts,
   readPartitionInfo,
+  writeFillHeader,
   writeMissedRange,
 } from '../partition/internalRecords.js';
 import type { Judged } from '../partition/waitingBlocks.js';
 import type { ExtentInfo } from '../protocol/extentInfo.js';
 import { OP } from '../protocol/opcodes.js';
-import { decodeUint64Body } from '../protocol/queries.js';
+import { decodeUint64Body, encodeUint64Body } from '../protocol/queries.js';
 import { BLOCK_BYTES, isTinyExtent } from '../storage/layout.js';
+import type { Content, Hole } from './differences.js';
 import type { HealReplica, OwnBlock } from './healer.js';
 import type { WorkerAnswer, WorkerPorts, WorkerQuestion } from './workerPorts.js';
 
 /** Instead of a cursor: there are no more pages. */
 const PAGE_END = -1;
+
+/** How the group of a partition stands here. */
+export interface RaftState {
+  /** Its durable applied index, null where none runs; and that in memory. */
+  readonly durable: number | null;
+  readonly applied: number;
+  readonly isLeader: boolean;
+  /** Ranges that are missing here, and whether a snapshot has asked for a comparison that has not begun. */
+  readonly missing: number;
+  readonly wantsComparison: boolean;
+}
 
 export class OwnReplica implements HealReplica {
   readonly partitionId: number;
@@ -172,24 +188,97 @@ export class OwnReplica implements HealReplica {
   }
 
   /**
-   * What raft has applied, for a vote on contents; null: no group runs here, or APPLY is behind. Peers tell their durable index and may have applied more: whatever they vote for is never older than what is here.
+   * What raft has applied, for a vote on contents; null: no group runs here. It is the index in memory, which is what the bytes here are as of: peers tell their durable one and may have applied more, so where both are equal
+   * nobody's bytes are older than these.
    */
   async appliedId(): Promise<number | null> {
     const { durable, applied } = await this.raftState();
-    return durable === applied ? durable : null;
+    return durable === null ? null : applied;
   }
 
-  /** How the group stands here: its durable applied index, null where none runs, that in memory, and whether this node leads it. */
-  async raftState(): Promise<{ durable: number | null; applied: number; isLeader: boolean }> {
-    const { extentOffset, remainingBytes, holeBytes } = await this.#ask({ opcode: INTERNAL_OP.raftState });
+  async raftState(): Promise<RaftState> {
+    const { extentOffset, remainingBytes, holeBytes, extentId } = await this.#ask({
+      opcode: INTERNAL_OP.raftState,
+    });
     return {
       durable: extentOffset < 0 ? null : extentOffset,
-      ...{ applied: remainingBytes, isLeader: holeBytes === 1 },
+      ...{ applied: remainingBytes, isLeader: (holeBytes & 1) !== 0 },
+      ...{ missing: extentId, wantsComparison: (holeBytes & 2) !== 0 },
     };
+  }
+
+  /** Begins the comparison of all contents that is wanted. */
+  async compareAll(): Promise<void> {
+    await this.#ask({ opcode: INTERNAL_OP.compareAll });
+  }
+
+  async missing(passOver: number): Promise<{ parts: MissingPart[]; next: number }> {
+    const { body, extentOffset } = await this.#ask({
+      ...{ opcode: INTERNAL_OP.listMissing, extentOffset: passOver, answerBytes: BLOCK_BYTES },
+    });
+    return { parts: readMissingParts(body), next: extentOffset };
+  }
+
+  /** Bytes [from, to) of an extent, whose file may end before; of a normal one inside one block, of a tiny one whole pages. */
+  async content(extentId: number, from: number, to: number): Promise<Content> {
+    if (isTinyExtent(extentId)) return this.#tinyContent(extentId, from, to);
+    const block = Math.floor(from / BLOCK_BYTES);
+    const { body } = await this.readBlock(extentId, block);
+    const start = block * BLOCK_BYTES;
+    return { bytes: body.subarray(from - start, to - start), holes: [] };
+  }
+
+  /** A copy of what is missing; resolves with how many bytes were missing of it, and are written. */
+  async fillMissing(
+    extentId: number,
+    extentOffset: number,
+    bytes: Uint8Array,
+    appliedIndex: number,
+  ): Promise<number> {
+    const body = new Uint8Array(FILL_HEADER_BYTES + bytes.byteLength);
+    writeFillHeader(new DataView(body.buffer), 0, { appliedIndex, bytes: bytes.byteLength });
+    body.set(bytes, FILL_HEADER_BYTES);
+    const question = { opcode: INTERNAL_OP.fillMissing, extentId, extentOffset, body };
+    return (await this.#ask(question)).extentOffset;
+  }
+
+  async notMissing(extentId: number, from: number, to: number, appliedIndex: number): Promise<void> {
+    const body = new Uint8Array(FILL_HEADER_BYTES);
+    writeFillHeader(new DataView(body.buffer), 0, { appliedIndex, bytes: to - from });
+    await this.#ask({ opcode: INTERNAL_OP.fillMissing, extentId, extentOffset: from, body });
+  }
+
+  async forgetMissing(extentId: number, from: number): Promise<void> {
+    await this.#ask({ opcode: INTERNAL_OP.forgetMissing, extentId, extentOffset: from });
+  }
+
+  /** All replicas have applied `leastId`: the log may be cut there. */
+  async tellLeast(leastId: number): Promise<void> {
+    const body = encodeUint64Body(leastId);
+    await this.#ask({ opcode: OP.broadcastMinAppliedId, extentType: 0, body });
   }
 
   async endJoining(): Promise<void> {
     await this.#ask({ opcode: INTERNAL_OP.endJoining });
+  }
+
+  async #tinyContent(extentId: number, from: number, to: number): Promise<Content> {
+    const bytes = new Uint8Array(to - from);
+    const holes: Hole[] = [];
+    let at = from;
+    while (at < to) {
+      const { body, holeBytes, remainingBytes } = await this.#ask({
+        ...{ opcode: OP.tinyExtentRepairRead, extentType: 0, extentId, extentOffset: at },
+        ...{ size: to - at, answerBytes: BLOCK_BYTES },
+      });
+      if (remainingBytes <= 0) break;
+      const kept = Math.min(to - at, holeBytes > 0 ? holeBytes : body.byteLength);
+      assert(kept > 0, 'a worker answers something of what there is');
+      if (holeBytes > 0) holes.push({ from: at, to: at + kept });
+      else bytes.set(body.subarray(0, kept), at - from);
+      at += kept;
+    }
+    return { bytes: bytes.subarray(0, Math.min(at, to) - from), holes };
   }
 
   #ask(question: Omit<WorkerQuestion, 'partitionId'>): Promise<WorkerAnswer> {

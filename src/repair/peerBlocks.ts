@@ -2,6 +2,7 @@
  * Blocks of the other replicas for a comparison (`healer.ts`): OpExtentRepairRead, which v1.4.0 nodes answer too, by the rules of `fetch.ts`, and OpGetAppliedId where it is answered. A connection to each host is kept for the extent that is
  * being compared; `close` ends them.
  */
+import type { Content, Hole } from './differences.js';
 import { ExtentFetch } from './fetch.js';
 import type { HealPeers } from './healer.js';
 import type { PeerConnection } from './peerConnection.js';
@@ -30,12 +31,17 @@ export class PeerBlocks implements HealPeers {
     offset: number,
     bytes: number,
   ): Promise<{ body: Uint8Array; crc: number }> {
+    const { bytes: body } = await this.content(address, extentId, offset, bytes);
+    return { body, crc: this.#crc32(body) };
+  }
+
+  /** The same with the holes of a tiny extent, of which whole pages are to be asked for. A tiny extent that ends before is shorter in the answer; it must not end before `offset`. */
+  async content(address: string, extentId: number, offset: number, bytes: number): Promise<Content> {
     const kept = this.#connections.get(address);
     const connection = kept ?? (await this.#peers.dial(address));
     this.#connections.set(address, connection);
     try {
-      const body = await this.#read(connection, extentId, offset, bytes);
-      return { body, crc: this.#crc32(body) };
+      return await this.#read(connection, extentId, offset, bytes);
     } catch (error) {
       // Something may still be on its way: the next question has a connection of its own.
       this.#connections.delete(address);
@@ -59,26 +65,23 @@ export class PeerBlocks implements HealPeers {
     this.#connections.clear();
   }
 
-  async #read(
-    connection: PeerConnection,
-    extentId: number,
-    offset: number,
-    bytes: number,
-  ): Promise<Uint8Array> {
+  async #read(connection: PeerConnection, extentId: number, offset: number, bytes: number): Promise<Content> {
     const fetch = new ExtentFetch({
       ...{ partitionId: this.#partitionId, extentId, localBytes: offset },
       ...{ targetBytes: offset + bytes, reqId: this.#peers.nextReqId() },
     });
     connection.send(fetch.request());
     const whole = new Uint8Array(bytes);
+    const holes: Hole[] = [];
     while (!fetch.ended) {
       const { header, arg, body } = await connection.next();
       const text = (): string => Buffer.from(body.subarray(0, ERROR_TEXT_BYTES_MAX)).toString('utf8');
       const piece = fetch.judge(header, arg, text);
       if (piece.kind === 'failed') throw new Error(piece.reason);
       if (this.#crc32(body) !== header.crc) throw new Error('a piece whose checksum is wrong');
-      whole.set(body, piece.offset - offset);
+      if (piece.kind === 'hole') holes.push({ from: piece.offset, to: piece.offset + piece.bytes });
+      else whole.set(body.subarray(0, piece.bytes), piece.offset - offset);
     }
-    return whole;
+    return { bytes: whole.subarray(0, Math.min(bytes, fetch.position - offset)), holes };
   }
 }

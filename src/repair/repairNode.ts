@@ -4,7 +4,9 @@
  */
 import type { BlockPlace } from '../partition/messages.js';
 import type { Counters } from '../shm/counters.js';
+import { AppliedPeers } from './appliedPeers.js';
 import { DiskRoom } from './diskRoom.js';
+import { ExchangeJob } from './exchangeJob.js';
 import { Gate } from './gate.js';
 import { HealJob } from './healJob.js';
 import { LocalReplica, type LocalReplicaParts } from './localReplica.js';
@@ -18,6 +20,7 @@ import {
   type RepairSettings,
   type RepairView,
 } from './messages.js';
+import { MissingJob } from './missingJob.js';
 import { OwnReplica } from './ownReplica.js';
 import { Pace } from './pace.js';
 import { PEER_LIMITS, type PeerLimits } from './peerConnection.js';
@@ -61,6 +64,8 @@ export class RepairNode {
   #settings: RepairSettings;
   #wakeTimer: NodeJS.Timeout | null = null;
   readonly #heals: HealJob;
+  readonly #exchanges: ExchangeJob;
+  readonly #missing: MissingJob;
   readonly #joinTimers = new Map<ServedPartition, NodeJS.Timeout>();
 
   constructor(parts: RepairNodeParts) {
@@ -80,6 +85,22 @@ export class RepairNode {
       crc32: (data) => parts.crc32(data),
       count: (counter, by) => parts.counters.add(counter, by),
       alarm: (text) => parts.post({ type: 'alarm', text }),
+    });
+    const applied = new AppliedPeers({
+      ...{ sources: this.#sources, nowMs },
+      nextReqId: () => this.#peers.nextReqId(),
+    });
+    this.#exchanges = new ExchangeJob({
+      ...{ ownAddress: parts.address, nowMs, wallMs: parts.wallMs, log: this.#log, peers: applied },
+    });
+    this.#missing = new MissingJob({
+      ...{ ownAddress: parts.address, peers: this.#peers, applied, disks: diskPaths.length, nowMs },
+      log: this.#log,
+      partitions: () => this.#partitions.values(),
+      isEnabled: () => this.#settings.enabled,
+      pace: (bytes) => this.#pace.take(bytes),
+      crc32: (data) => parts.crc32(data),
+      count: (counter, by) => parts.counters.add(counter, by),
     });
     this.#looks = setInterval(() => this.#look(), LOOK_MS);
   }
@@ -122,6 +143,7 @@ export class RepairNode {
       count: (counter, by) => this.#parts.counters.add(counter, by),
     });
     this.#partitions.set(partition.id, served);
+    this.#exchanges.attached(served);
     // Whoever ran rounds before this thread is gone.
     replica.own.forgetRounds().catch(() => {});
     if (served.isJoining) this.#joinIn(served, 0);
@@ -133,6 +155,7 @@ export class RepairNode {
     served.gone = true;
     this.#partitions.delete(id);
     this.#schedule.remove(id);
+    this.#exchanges.detached(id);
     clearTimeout(this.#joinTimers.get(served));
     this.#joinTimers.delete(served);
   }
@@ -256,6 +279,10 @@ export class RepairNode {
     counters.set(REPAIR_COUNTER.tinyBroken, sums.broken);
     counters.set(REPAIR_COUNTER.joining, sums.joining);
     for (const [disk, seconds] of oldest.entries()) counters.set(oldestRoundAt(disk), seconds);
+    this.#exchanges.look();
+    counters.set(REPAIR_COUNTER.oldestExchangeSeconds, this.#exchanges.oldestSeconds());
+    this.#missing.look();
+    counters.set(REPAIR_COUNTER.missingRanges, this.#missing.missingRanges);
     this.#heals.look();
     this.#runDue();
   }
@@ -266,7 +293,11 @@ export class RepairNode {
       id === null
         ? [...this.#partitions.values()]
         : [this.#partitions.get(id)].filter((one) => one !== undefined);
-    const views = wanted.map((served) => served.view());
+    const views = wanted.map((served) => ({
+      ...served.view(),
+      exchange: this.#exchanges.viewOf(served.id),
+      missing: this.#missing.viewOf(served),
+    }));
     views.sort((a, b) => interest(b) - interest(a) || a.id - b.id);
     const sum = (value: (gate: Gate) => number): number =>
       this.#taskGates.reduce((all, gate) => all + value(gate), 0);
@@ -291,6 +322,8 @@ export class RepairNode {
     for (const timer of this.#joinTimers.values()) clearTimeout(timer);
     this.#sources.close();
     this.#heals.stop();
+    this.#exchanges.stop();
+    this.#missing.stop();
     ports.close();
     const untilMs = nowMs() + STOP_MS;
     while (ports.open > 0 && nowMs() < untilMs) await new Promise((resolve) => setTimeout(resolve, 5));
@@ -306,8 +339,9 @@ function interest({
   lastNormal,
   lastTiny,
   lastTask,
+  missing,
 }: PartitionRepairView): number {
-  if (running !== null || fetches.length > 0 || joining !== '') return 2;
+  if (running !== null || fetches.length > 0 || joining !== '' || missing !== null) return 2;
   const failed = [lastNormal, lastTiny].some(
     (round) => round !== null && (round.failure !== '' || (round.report?.absent.length ?? 0) > 0),
   );

@@ -209,7 +209,8 @@ export class ServedPartition {
     }
   }
 
-  view(): PartitionRepairView {
+  /** All but what is kept elsewhere of its group. */
+  view(): Omit<PartitionRepairView, 'exchange' | 'missing'> {
     return {
       id: this.id,
       role: this.role,

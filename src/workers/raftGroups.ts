@@ -165,7 +165,13 @@ export class RaftGroups implements GroupListener, GroupBeginner {
   /** 300 ms have passed. One META is written at most. */
   tick(): void {
     const { nowMs } = this;
-    for (const group of this.groups.values()) if (group.truncate(nowMs)) return;
+    for (const [id, group] of this.groups) {
+      if (!group.truncate(nowMs)) continue;
+      // Behind all others: with very many groups those of a minute ago are due again before the last ones had their turn.
+      this.groups.delete(id);
+      this.groups.set(id, group);
+      return;
+    }
   }
 
   /** A connection to a node was made anew. */

@@ -337,7 +337,8 @@ t.test(
       const next = rig.next(rig.rig.sim.withRoot(rig.rig.sim.rootFolder, seed).powerLoss(seed));
       t.same([next.apply.appliedIndex, next.apply.missing.compareFrom], [900, 900]);
     }
-    rig.apply.missing.compared(900);
+    rig.apply.compareAll();
+    rig.apply.missing.copied(1025, 0, 8 * KiB, 901);
     rig.pass(11);
     const next = rig.next(rig.rig.sim.powerLoss(11));
     t.same(

@@ -84,6 +84,7 @@ t.test('every fixed text yields the code of the specification', async (t) => {
     illegalPartitionMetadata: 0xf3,
     adminTaskUndecodable: 0xf3,
     illegalOpcode: 0xf3,
+    contentMissing: 0xfc,
     notAdmitted: 0xfd,
     readNotAdmitted: 0xfc,
   };

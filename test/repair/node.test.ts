@@ -5,6 +5,7 @@ import { INTERNAL_OP } from '../../src/partition/internalOps.js';
 import { PARTITION_INFO_BYTES, writePartitionInfo } from '../../src/partition/internalRecords.js';
 import { JUDGED } from '../../src/partition/waitingBlocks.js';
 import { OP } from '../../src/protocol/opcodes.js';
+import { encodeUint64Body } from '../../src/protocol/queries.js';
 import {
   oldestRoundAt,
   REPAIR_COUNTER,
@@ -62,6 +63,8 @@ async function rig(t: Test, change: Partial<RepairSettings> = {}) {
   const asked: number[] = [];
   const judged: string[] = [];
   const clock = { ms: 1_000 };
+  /** `answers`: what a test has to say to a question; null: the ordinary answer. `told`: indexes that all have applied. */
+  const worker = { answers: (_taken: Taken): Given | null => null, told: [] as number[] };
   const node = new RepairNode({
     ...{ ports, counters, diskPaths: ['/d'], address: OWN, settings: { ...SETTINGS, ...change } },
     crc32: (data) => crc32(data),
@@ -74,7 +77,7 @@ async function rig(t: Test, change: Partial<RepairSettings> = {}) {
       asked.push(taken.opcode);
       const { extentId, extentOffset, size } = taken;
       if (taken.opcode === INTERNAL_OP.blockJudged) judged.push(`${extentId}/${extentOffset} ${size}`);
-      workers[0]!.answer(taken, answerOf(taken));
+      workers[0]!.answer(taken, worker.answers(taken) ?? answerOf(taken));
     }
   }, 1);
   t.teardown(async () => {
@@ -90,7 +93,7 @@ async function rig(t: Test, change: Partial<RepairSettings> = {}) {
     type: 'attached',
     partition: { id: 7, worker: 0, disk: 0, hosts: [OWN, peer.address], createType: 0 },
   });
-  return { node, peer, counters, events, asked, judged, clock, view };
+  return { node, peer, counters, events, asked, judged, clock, view, worker };
 }
 
 const notifications = ({ asked }: FakePeer): number =>
@@ -210,3 +213,41 @@ t.test(
     t.equal(view().partitionCount, 0);
   },
 );
+
+t.test('who leads a group asks all hosts what they have applied, and tells all the least', async (t) => {
+  const { node, peer, counters, clock, view, worker } = await rig(t);
+  worker.answers = ({ opcode, body }) => {
+    if (opcode === OP.broadcastMinAppliedId) worker.told.push(Number(body.readBigUInt64BE()));
+    return opcode === INTERNAL_OP.raftState ? { extentOffset: 90, remainingBytes: 95, holeBytes: 1 } : null;
+  };
+  let applied: number | null = 70;
+  peer.answer = ({ opcode }, socket) => {
+    if (opcode !== OP.getAppliedId) return undefined;
+    if (applied === null) socket.destroy();
+    return applied === null ? [] : [{ header: {}, arg: new Uint8Array(0), body: encodeUint64Body(applied) }];
+  };
+  const told = (): number[] =>
+    peer.asked
+      .filter(({ opcode }) => opcode === OP.broadcastMinAppliedId)
+      .map(({ body }) => Number(body.readBigUInt64BE()));
+  clock.ms += 1_000;
+  await until('it was told', () => told().length === 1);
+  await until('the view', () => view().partitions[0]!.exchange !== null);
+  t.same([told(), worker.told], [[70], [70]]);
+  t.match(view().partitions[0]!.exchange, { leastId: 70, mostId: 90, failure: '' });
+  t.equal(new Set(peer.asked.map(({ connection }) => connection)).size, 1, 'over one connection');
+  applied = null;
+  clock.ms += 60_000;
+  await until('a failure', () => view().partitions[0]!.exchange!.failure !== '');
+  t.equal(told().length, 1, 'nothing is told unless all have answered');
+  await until('the age', () => counters.value(REPAIR_COUNTER.oldestExchangeSeconds) > 59);
+  const asked = peer.asked.length;
+  clock.ms += 60_000;
+  applied = 95;
+  await until('the next one', () => told().length === 2);
+  t.ok(peer.asked.length > asked);
+  t.same([told()[1], worker.told[1]], [90, 90]);
+  await until('the age', () => counters.value(REPAIR_COUNTER.oldestExchangeSeconds) < 59);
+  node.take({ type: 'detached', id: 7 });
+  await until('no partition, no age', () => counters.value(REPAIR_COUNTER.oldestExchangeSeconds) === 0);
+});

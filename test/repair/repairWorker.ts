@@ -34,6 +34,7 @@ export interface Taken {
 export interface Given {
   body?: Uint8Array;
   text?: string;
+  extentId?: number;
   extentOffset?: number;
   remainingBytes?: number;
   holeBytes?: number;
@@ -115,7 +116,15 @@ export class FakeWorker {
   /** Answers a question that was taken. */
   answer(
     taken: Taken,
-    { body = new Uint8Array(0), text, extentOffset, remainingBytes = 0, holeBytes = 0, crc = 0 }: Given = {},
+    {
+      body = new Uint8Array(0),
+      text,
+      extentId,
+      extentOffset,
+      remainingBytes = 0,
+      holeBytes = 0,
+      crc = 0,
+    }: Given = {},
   ): void {
     this.open.splice(this.open.indexOf(taken), 1);
     const bytes = text === undefined ? body : Buffer.from(text);
@@ -126,7 +135,7 @@ export class FakeWorker {
     i32[at * DESCRIPTOR_I32 + REPLY_I32.resultCode] = text === undefined ? RESULT.ok : RESULT.argMismatchErr;
     i32[at * DESCRIPTOR_I32 + REPLY_I32.bodyBytes] = bytes.length;
     i32[at * DESCRIPTOR_I32 + REPLY_I32.crc] = crc;
-    f64[at * DESCRIPTOR_F64 + REPLY_F64.extentId] = taken.extentId;
+    f64[at * DESCRIPTOR_F64 + REPLY_F64.extentId] = extentId ?? taken.extentId;
     f64[at * DESCRIPTOR_F64 + REPLY_F64.extentOffset] = extentOffset ?? taken.extentOffset;
     f64[at * DESCRIPTOR_F64 + REPLY_F64.remainingBytes] = remainingBytes;
     f64[at * DESCRIPTOR_F64 + REPLY_F64.holeBytes] = holeBytes;

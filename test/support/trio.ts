@@ -46,6 +46,7 @@ export class Trio {
   readonly #own = new Map<number, NodeProcess>();
   /** Of each process of a node. */
   readonly #env: Record<string, string>;
+  readonly #execArgv: string[];
   readonly #clock: { path: string; aheadMs: number };
   /** Nodes of partitions whose hosts do not rotate, the first host first. */
   readonly #named = new Map<number, readonly number[]>();
@@ -54,7 +55,7 @@ export class Trio {
     t: Teardown,
     places: readonly Place[],
     clockPath: string,
-    env: Record<string, string>,
+    { env, execArgv }: { env: Record<string, string>; execArgv: string[] },
     standalone: NodeProcess | null = null,
   ) {
     this.#t = t;
@@ -63,17 +64,24 @@ export class Trio {
     this.hosts = places.map(({ host }) => host);
     this.#clock = { path: clockPath, aheadMs: 0 };
     this.#env = env;
+    this.#execArgv = execArgv;
   }
 
-  /** Partitions 1..n on the nodes in turn. */
-  static async start(t: Teardown, folder: string, partitions: number, nodes = REPLICAS): Promise<Trio> {
-    const { path, flags } = clockIn(folder);
+  /** Partitions 1..n on the nodes in turn. `modules`: preloaded by each process of a node. */
+  static async start(
+    t: Teardown,
+    folder: string,
+    partitions: number,
+    nodes = REPLICAS,
+    modules: readonly string[] = [],
+  ): Promise<Trio> {
+    const { path, flags } = clockIn(folder, modules);
     const running = await startStandalone(t, {
       ...{ nodes, partitions, folder: join(folder, 'data') },
       ...flags,
     });
     const places = placesOf(running, await running.process.whenReady());
-    return new Trio(t, places, path, flags.env, running.process);
+    return new Trio(t, places, path, flags, running.process);
   }
 
   /** Nodes under a fake master, and partitions 1..n on them: of each its nodes, the first host first. */
@@ -90,7 +98,7 @@ export class Trio {
       ...{ host: address, http: new URL(httpUrl).host, disk: disks[0]!, config: configPath },
       pid: process.pid,
     }));
-    const trio = new Trio(t, places, path, flags.env);
+    const trio = new Trio(t, places, path, flags);
     for (const [index, { process }] of nodes.entries()) trio.#own.set(index, process);
     cluster.state.volumes.set('made-by-test', { isDeleted: false });
     for (const [at, list] of lists.entries()) await trio.#create(cluster, at + 1, list);
@@ -174,8 +182,7 @@ export class Trio {
   async bringBack(index: number): Promise<void> {
     const place = this.#places[index]!;
     const node = startProcess(this.#t, {
-      ...{ args: ['-c', place.config, '-f'], execArgv: ['--import', CLOCK_MODULE] },
-      env: this.#env,
+      ...{ args: ['-c', place.config, '-f'], execArgv: this.#execArgv, env: this.#env },
     });
     await node.whenReady();
     this.#own.set(index, node);
@@ -304,11 +311,14 @@ export class Trio {
 }
 
 /** The file of a clock, and what a node needs to go by it. */
-function clockIn(folder: string) {
+function clockIn(folder: string, modules: readonly string[] = []) {
   const path = join(folder, 'clock');
   writeFileSync(path, '0');
   const env: Record<string, string> = { [CLOCK_VARIABLE]: path, [AT_ONCE_VARIABLE]: '1' };
-  return { path, flags: { execArgv: ['--import', CLOCK_MODULE], env } };
+  return {
+    path,
+    flags: { execArgv: [CLOCK_MODULE, ...modules].flatMap((module) => ['--import', module]), env },
+  };
 }
 
 function placesOf({ folder }: RunningNode, ready: Map<string, string>): Place[] {

@@ -201,6 +201,19 @@ t.test(
   },
 );
 
+t.test('one log is cut at a time, each group in its turn', async (t) => {
+  const rig = new GroupsRig();
+  for (const partitionId of [7, 8, 9]) rig.create({ partitionId });
+  const turns: number[] = [];
+  for (const group of rig.groups.all())
+    group.truncate = () => {
+      turns.push(group.id);
+      return true;
+    };
+  for (let tick = 0; tick < 6; tick += 1) rig.groups.tick();
+  t.same(turns, [7, 8, 9, 7, 8, 9]);
+});
+
 t.test('applying that has stopped is an alarm', async (t) => {
   const rig = leading();
   rig.disk.addFault({ call: 'pwrite', path: /1025$/, errno: 5, count: 1 });

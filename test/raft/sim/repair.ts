@@ -1,14 +1,14 @@
 /**
  * What repair does for the replicas of a group, as far as raft leans on it: extents that are missing or too short are made, contents are compared after a snapshot, and
- * what is missing of committed writes is fetched. Plan and fills are the production's (`src/partition/missing*.ts`); the questions between nodes are asked here.
+ * what is missing of committed writes is fetched. Plan and fills are the production's (`src/repair/missingPlan.ts`, `src/partition/missing*.ts`); the questions between nodes are asked here.
  *
  * A replica is asked for bytes only when it has applied enough, and answers only when nothing of them is missing there.
  */
 import { viewExtent } from '../../../src/partition/applyDecision.js';
-import type { FetchSource, FetchTask } from '../../../src/partition/missingFetch.js';
-import { type FetchAnswer, MissingFetcher } from '../../../src/partition/missingFetcher.js';
 import type { RaftApply } from '../../../src/partition/raftApply.js';
 import { ENTRY_TYPE } from '../../../src/protocol/raftStructs.js';
+import type { FetchSource, FetchTask } from '../../../src/repair/missingPlan.js';
+import { DirectFetcher, type FetchAnswer } from '../../partition/directFetcher.js';
 import type { Sent } from '../../partition/storeRig.js';
 import type { Cluster } from './cluster.js';
 import type { ClusterNode } from './clusterNode.js';
@@ -21,7 +21,7 @@ const ANSWER_MS_MAX = 5000;
 
 /** Repair of one life of a node. */
 interface Work {
-  fetcher: MissingFetcher;
+  fetcher: DirectFetcher;
   /** The extent that is being made or made longer. */
   making: Sent | null;
   comparing: boolean;
@@ -69,7 +69,7 @@ export class Repair {
       const transport = {
         fetch: (task: FetchTask, done: (answer: FetchAnswer) => void) => this.fetch(node, task, done),
       };
-      const fetcher = new MissingFetcher(apply, transport, () => this.sourcesFor(node));
+      const fetcher = new DirectFetcher(apply, transport, () => this.sourcesFor(node));
       work = { fetcher, making: null, comparing: false };
       this.works.set(apply, work);
     }
@@ -107,9 +107,10 @@ export class Repair {
         if (now !== apply) return;
         work.comparing = false;
         if (handedOver(node) > appliedIndex || apply.missing.compareFrom !== compareFrom) return;
-        const range = { from: 0, to: EXTENT_BYTES, index: appliedIndex };
-        for (const extentId of EXTENT_IDS) apply.missing.add(extentId, range);
-        apply.missing.compared(compareFrom);
+        apply.missing.compareAll(
+          EXTENT_IDS.map((extentId) => ({ extentId, sizeBytes: EXTENT_BYTES })),
+          appliedIndex,
+        );
         this.compared += 1;
         this.cluster.note(node, `compares with ${source.id} as of ${appliedIndex}`);
       }),

@@ -1,9 +1,10 @@
 /**
- * Fetches what is missing of one partition: asks the plan, hands the tasks to a transport, and gives what comes back to `RaftApply`. The transport is another chapter's.
+ * Fetches what is missing of one partition without threads and sockets between: asks the plan of repair, hands its tasks to a transport of the test's, and gives what comes back to `RaftApply`. A stand-in for
+ * `src/repair/missingPass.ts` where everything is to happen in one thread and simulated time.
  */
-import { viewExtent } from './applyDecision.js';
-import { FetchPlan, type FetchSource, type FetchTask } from './missingFetch.js';
-import type { RaftApply } from './raftApply.js';
+import { viewExtent } from '../../src/partition/applyDecision.js';
+import type { RaftApply } from '../../src/partition/raftApply.js';
+import { FetchPlan, type FetchSource, type FetchTask } from '../../src/repair/missingPlan.js';
 
 /** Pieces of one partition on their way at a time. */
 const TASKS_AT_A_TIME = 4;
@@ -21,7 +22,7 @@ export interface FetchTransport {
   fetch(task: FetchTask, done: (answer: FetchAnswer) => void): void;
 }
 
-export class MissingFetcher {
+export class DirectFetcher {
   private readonly apply: RaftApply;
   private readonly transport: FetchTransport;
   private readonly plan: FetchPlan;

@@ -1,15 +1,11 @@
 /**
- * Which missing range is asked of which replica (`missingRanges.ts` says what is missing, and what a copy must have). Pure: knows neither sockets nor files; `missingFetcher.ts`
- * acts.
+ * Which missing range is asked of which replica (`partition/missingRanges.ts` says what is missing, and what a copy must have). Pure: knows neither sockets nor files; `missingPass.ts` acts.
  *
- * One piece of an extent is on its way at a time. A source that has failed is left alone until the next tick, as far as this extent goes. A range behind the extent's present
- * end waits until repair has made the extent longer; an extent that is nowhere any more, as far as all others say, is forgotten.
+ * One piece of an extent is on its way at a time, inside one block. A source that has failed is left alone until the next tick, as far as this extent goes. A range behind the extent's present end waits until repair has made the extent longer; an
+ * extent that is nowhere any more, as far as all others say, is forgotten, and so is what lies behind its end on all of them.
  */
+import type { MissingRange, MissingRanges } from '../partition/missingRanges.js';
 import { BLOCK_BYTES } from '../storage/layout.js';
-import type { MissingRange, MissingRanges } from './missingRanges.js';
-
-/** Bytes asked for at a time: what one packet of a read carries. */
-export const FETCH_BYTES_MAX = BLOCK_BYTES;
 
 /** Another replica, with an index that it had applied when it was asked last. */
 export interface FetchSource {
@@ -23,8 +19,14 @@ export interface FetchTask extends MissingRange {
   readonly source: string;
 }
 
-/** `copied`: something is not missing any more. `unknown`: the source has no such extent. */
-export type FetchOutcome = 'copied' | 'unknown' | 'failed';
+/** `copied`: something is not missing any more. `unknown`: the source has no such extent. `beyond`: its extent ends before the piece does begin. */
+export type FetchOutcome = 'copied' | 'unknown' | 'beyond' | 'failed';
+
+/** From `from` on nothing of the extent is to be missed any more. */
+export interface Forgotten {
+  readonly extentId: number;
+  readonly from: number;
+}
 
 /** What is known of an extent beyond its ranges. */
 interface Asked {
@@ -32,9 +34,13 @@ interface Asked {
   /** Sources to be left alone until the next tick; those that have no such extent. */
   tried: Set<string>;
   unknownTo: Set<string>;
+  /** By source: a place that its extent ends before. */
+  readonly beyond: Map<string, number>;
 }
 
 export class FetchPlan {
+  /** What `next` has given up since this was emptied. */
+  readonly forgotten: Forgotten[] = [];
   private readonly ranges: MissingRanges;
   private readonly asked = new Map<number, Asked>();
   private tasks = 0;
@@ -52,12 +58,9 @@ export class FetchPlan {
       const asked = this.asked.get(extentId);
       if (asked?.onItsWay) continue;
       const end = endOf(extentId);
-      const isNowhere = sources.length > 0 && sources.every(({ address }) => asked?.unknownTo.has(address));
-      if (end < 0 || isNowhere) {
-        this.ranges.forget(extentId);
-        this.asked.delete(extentId);
-        continue;
-      }
+      const nowhereFrom = end < 0 ? 0 : nowhere(sources, asked);
+      if (nowhereFrom < Number.POSITIVE_INFINITY) this.forget(extentId, nowhereFrom);
+      if (nowhereFrom === 0) continue;
       const task = this.taskOf(extentId, end, sources, asked?.tried);
       if (task === null) continue;
       this.stateOf(extentId).onItsWay = true;
@@ -74,6 +77,8 @@ export class FetchPlan {
     else asked.tried.add(task.source);
     if (outcome === 'unknown') asked.unknownTo.add(task.source);
     else asked.unknownTo.delete(task.source);
+    if (outcome === 'beyond') asked.beyond.set(task.source, task.from);
+    else asked.beyond.delete(task.source);
   }
 
   /** About once a second, or less often: who has failed may be asked again. */
@@ -82,6 +87,14 @@ export class FetchPlan {
       asked.tried.clear();
       if (!asked.onItsWay && this.ranges.of(extentId).length === 0) this.asked.delete(extentId);
     }
+  }
+
+  private forget(extentId: number, from: number): void {
+    const { ranges } = this;
+    if (!ranges.of(extentId).some(({ to }) => to > from)) return;
+    ranges.copied(extentId, from, Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
+    this.forgotten.push({ extentId, from });
+    if (from === 0) this.asked.delete(extentId);
   }
 
   private taskOf(
@@ -98,7 +111,8 @@ export class FetchPlan {
       const source = can[this.tasks % Math.max(1, can.length)];
       if (source === undefined) continue;
       // Of what cannot be written yet one byte is asked for: whether the extent exists at all.
-      const last = Math.max(from + 1, Math.min(to, end, from + FETCH_BYTES_MAX));
+      const blockEnd = (Math.floor(from / BLOCK_BYTES) + 1) * BLOCK_BYTES;
+      const last = Math.max(from + 1, Math.min(to, end, blockEnd));
       return { extentId, from, to: last, index, source: source.address };
     }
     return null;
@@ -107,9 +121,18 @@ export class FetchPlan {
   private stateOf(extentId: number): Asked {
     let asked = this.asked.get(extentId);
     if (asked === undefined) {
-      asked = { onItsWay: false, tried: new Set(), unknownTo: new Set() };
+      asked = { onItsWay: false, tried: new Set(), unknownTo: new Set(), beyond: new Map() };
       this.asked.set(extentId, asked);
     }
     return asked;
   }
+}
+
+/** From where on nobody has the extent any more; 0: not at all. Infinity: somebody has, or has not said. */
+function nowhere(sources: readonly FetchSource[], asked: Asked | undefined): number {
+  if (sources.length === 0 || asked === undefined) return Number.POSITIVE_INFINITY;
+  const ends = sources.map(({ address }) =>
+    asked.unknownTo.has(address) ? 0 : (asked.beyond.get(address) ?? Number.POSITIVE_INFINITY),
+  );
+  return Math.max(...ends);
 }

@@ -3,14 +3,10 @@
  */
 import fc from 'fast-check';
 import t from 'tap';
-import {
-  FETCH_BYTES_MAX,
-  FetchPlan,
-  type FetchSource,
-  type FetchTask,
-} from '../../src/partition/missingFetch.js';
 import { MissingRanges } from '../../src/partition/missingRanges.js';
+import { FetchPlan, type FetchSource, type FetchTask } from '../../src/repair/missingPlan.js';
 
+const BLOCK_BYTES = 131_072;
 const HERE = (bytes: number) => (): number => bytes;
 
 function planOf(
@@ -31,29 +27,26 @@ t.test('only a replica that has applied as much is asked', async (t) => {
   t.same(plan.next(sources(6, 7), HERE(1000)), { extentId: 1025, from: 0, to: 100, index: 7, source: 'b:1' });
 });
 
-t.test(
-  'pieces of what one read carries, one of an extent at a time, inside the extent as it is',
-  async (t) => {
-    const [plan, missing] = planOf([1025, 100, 300_000, 7], [1026, 0, 10, 8]);
-    const end = (extentId: number): number => (extentId === 1025 ? 140_000 : 10);
-    const first = plan.next(sources(9), end)!;
-    t.match(first, { extentId: 1025, from: 100, to: 100 + FETCH_BYTES_MAX });
-    const second = plan.next(sources(9), end)!;
-    t.match(second, { extentId: 1026, from: 0, to: 10 });
-    t.equal(plan.next(sources(9), end), null);
-    missing.cut(1025, first.from, first.to, 9);
-    plan.ended(first, 'copied');
-    const third = plan.next(sources(9), end)!;
-    t.match(third, { extentId: 1025, from: 100 + FETCH_BYTES_MAX, to: 140_000 });
-    missing.cut(1025, third.from, third.to, 9);
-    plan.ended(third, 'copied');
-    t.match(
-      plan.next(sources(9), end),
-      { extentId: 1025, from: 140_000, to: 140_001 },
-      'of the rest one byte, to learn whether the extent exists',
-    );
-  },
-);
+t.test('pieces inside one block, one of an extent at a time, inside the extent as it is', async (t) => {
+  const [plan, missing] = planOf([1025, 100, 300_000, 7], [1026, 0, 10, 8]);
+  const end = (extentId: number): number => (extentId === 1025 ? 140_000 : 10);
+  const first = plan.next(sources(9), end)!;
+  t.match(first, { extentId: 1025, from: 100, to: BLOCK_BYTES });
+  const second = plan.next(sources(9), end)!;
+  t.match(second, { extentId: 1026, from: 0, to: 10 });
+  t.equal(plan.next(sources(9), end), null);
+  missing.cut(1025, first.from, first.to, 9);
+  plan.ended(first, 'copied');
+  const third = plan.next(sources(9), end)!;
+  t.match(third, { extentId: 1025, from: BLOCK_BYTES, to: 140_000 });
+  missing.cut(1025, third.from, third.to, 9);
+  plan.ended(third, 'copied');
+  t.match(
+    plan.next(sources(9), end),
+    { extentId: 1025, from: 140_000, to: 140_001 },
+    'of the rest one byte, to learn whether the extent exists',
+  );
+});
 
 t.test('who has failed is left alone until the next tick', async (t) => {
   const [plan] = planOf([1025, 0, 10, 7]);
@@ -75,6 +68,7 @@ t.test('an extent that nobody has any more is forgotten, and one that was delete
   t.equal(missing.count, 1, 'the last answer forgets nothing by itself');
   t.equal(plan.next(all, HERE(0)), null);
   t.equal(missing.count, 0);
+  t.same(plan.forgotten, [{ extentId: 1025, from: 0 }]);
 
   const [other, deleted] = planOf([1025, 0, 10, 7]);
   t.equal(other.next(all, HERE(-1)), null);
@@ -87,6 +81,34 @@ t.test('an extent that nobody has any more is forgotten, and one that was delete
   t.equal(third.next([], HERE(0)), null);
   t.equal(kept.count, 1, 'not all have said that they do not have it');
 });
+
+t.test(
+  'what lies behind the end of an extent on all others is forgotten, and nothing before it',
+  async (t) => {
+    const [plan, missing] = planOf([1025, 0, 300, 7], [1025, 500, 900, 8]);
+    const all = sources(9, 9);
+    const copied = plan.next(all, HERE(1000))!;
+    missing.copied(1025, copied.from, copied.to, 9);
+    plan.ended(copied, 'copied');
+    plan.ended(plan.next(all, HERE(1000))!, 'beyond');
+    const last = plan.next(all, HERE(1000))!;
+    t.match(last, { from: 500 });
+    plan.ended(last, 'failed');
+    plan.tick();
+    t.not(plan.next(all, HERE(1000)), null, 'one has not said so');
+    const [other, kept] = planOf([1025, 200, 300, 7], [1025, 500, 900, 8]);
+    for (const [from, index] of [
+      [200, 9],
+      [200, 9],
+    ]) {
+      const task = other.next(sources(index!, index!), HERE(1000))!;
+      t.equal(task.from, from);
+      other.ended(task, 'beyond');
+    }
+    t.equal(other.next(all, HERE(1000)), null);
+    t.same([kept.count, other.forgotten], [0, [{ extentId: 1025, from: 200 }]]);
+  },
+);
 
 t.test('whatever the answers, every range is fetched in the end when somebody has it', async () => {
   const answers = fc.array(fc.constantFrom('copied' as const, 'failed' as const, 'unknown' as const), {

@@ -1,0 +1,59 @@
+/** Three real nodes with a raft group, whose logs are cut while one of them is down: what it gets then is a snapshot, which carries no data, and it is equal to the others all the same. */
+import t from 'tap';
+import { OP } from '../../src/protocol/opcodes.js';
+import { encodeUint64Body } from '../../src/protocol/queries.js';
+import { RESULT } from '../../src/protocol/resultCodes.js';
+import { PARTITION, RaftTrio } from '../support/raftNodes.js';
+import { read } from '../support/requests.js';
+import { until, untilAnswer } from '../support/until.js';
+
+const NODES = [0, 1, 2];
+
+t.test(
+  'logs are cut while a node is down: it gets a snapshot, refuses what it has not compared, and is equal again',
+  async (t) => {
+    const group = await RaftTrio.start(t);
+    const { trio } = group;
+    const lost = [...group.expected.keys()][1]!;
+    await group.randomWrites(10, NODES);
+    const leader = await group.leader(NODES);
+    const victim = NODES.find((node) => node !== leader)!;
+    const others = NODES.filter((node) => node !== victim);
+    await trio.kill(victim);
+    await group.randomWrites(60, others);
+    for (const node of others) {
+      await untilAnswer(
+        'it has saved what it has applied',
+        async () => ((await group.durable(node)) >= 60 ? true : null),
+        20_000,
+      );
+      // What the exchange would never say, since the node that is down has not answered.
+      await group.must(node, {
+        opcode: OP.broadcastMinAppliedId,
+        partitionId: PARTITION,
+        body: encodeUint64Body(60),
+      });
+      await until('its log is cut', () => group.lastTruncate(node) >= 50, 10_000);
+    }
+    t.not(group.differing(victim).length, 0);
+    await trio.bringBack(victim);
+    let refused = '';
+    await untilAnswer(
+      'it has taken a snapshot',
+      async () => {
+        if (trio.linesOf(victim).some((line) => line.includes('all contents are compared'))) return true;
+        const reply = await group.ask(victim, read(PARTITION, lost, 0, 4096, OP.streamFollowerRead));
+        if (reply !== null && reply.resultCode !== RESULT.ok) refused = String(reply.body);
+        return null;
+      },
+      40_000,
+    );
+    t.match(refused, /content is missing on this replica/);
+    await group.randomWrites(20, NODES);
+    await untilAnswer('the victim is whole', () => group.isWhole(victim), 40_000);
+    for (const node of NODES) t.same(group.differing(node), [], `node ${node}`);
+    const reply = await group.must(victim, read(PARTITION, lost, 0, 4096, OP.streamFollowerRead));
+    t.ok(reply.body.equals(group.expected.get(lost)!.subarray(0, 4096)));
+    t.same(await trio.stop(), [0, 0]);
+  },
+);
