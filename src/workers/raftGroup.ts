@@ -10,6 +10,7 @@ import type { RaftApply } from '../partition/raftApply.js';
 import type { RaftGate } from '../partition/raftGate.js';
 import { ERROR_TEXT } from '../protocol/errors.js';
 import { actionOf } from '../protocol/opcodes.js';
+import { ENTRY_TYPE } from '../protocol/raftStructs.js';
 import type { RaftCore } from '../raft/core.js';
 import type { RaftHost } from '../raft/host.js';
 
@@ -103,14 +104,35 @@ export class WorkerGroup implements RaftGate, ApplyListener {
     const { host } = this.partition;
     if (this.reads >= READS_MAX) return host.fail(op, actionOf(op.opcode), ERROR_TEXT.tryAgain);
     this.reads += 1;
-    const ended = this.begin((problem) => {
+    this.confirmLead((problem) => {
       this.reads -= 1;
       if (problem === null) this.listener.confirmed(op);
       else host.fail(op, actionOf(op.opcode), problem);
     });
+  }
+
+  /** Makes sure that this replica leads, with everything applied here that was committed before: null then. */
+  confirmLead(done: Ended): void {
+    const ended = this.begin(done);
     const ask = (): void => this.host.confirmRead(this.id, ended);
     if (this.isSole && !this.isLeader) this.whenLeading(ended, ask);
     else ask();
+  }
+
+  /** Proposes a change of members, as the data of its entry. One at a time, `done` as that of `propose`. */
+  proposeChange(data: Uint8Array, done: Ended): void {
+    this.host.propose(this.id, data, this.begin(done), ENTRY_TYPE.configurationChange);
+  }
+
+  campaign(): void {
+    this.host.campaign(this.id);
+  }
+
+  /** Address of the leader, as far as it is known here and is another node; empty: it is not. */
+  get otherLeader(): string {
+    const { core } = this;
+    if (core === null || this.failure !== null || core.leader === core.nodeId) return '';
+    return this.partition.peers.find(({ id }) => id === core.leader)?.addr ?? '';
   }
 
   /** Looks whether the start is over, and what waits for the lead of a lone replica. True when there is nothing more to look for. */

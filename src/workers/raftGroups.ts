@@ -12,6 +12,7 @@ import { ERROR_TEXT } from '../protocol/errors.js';
 import type { RaftHost } from '../raft/host.js';
 import { returnVote, takeVote } from '../raft/noVote.js';
 import type { EventQueue } from './eventQueue.js';
+import { MemberChanges } from './memberChanges.js';
 import { type GroupListener, RAFT_TICK_MS, WorkerGroup } from './raftGroup.js';
 import { raftStatusBody } from './raftStatusBody.js';
 
@@ -44,6 +45,8 @@ export class RaftGroups implements GroupListener, GroupBeginner {
   /** Proposals and reads under way; and those of them that wait for other nodes and not for this disk. */
   waiting = 0;
   waitingForOthers = 0;
+  /** Changes of members that main asks for. */
+  readonly members = new MemberChanges((id) => this.groups.get(id));
   private readonly stores: StoreGroup;
   private readonly events: EventQueue;
   private readonly partitionOf: (id: number) => Partition | undefined;
