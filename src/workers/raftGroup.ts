@@ -56,6 +56,12 @@ export class WorkerGroup implements RaftGate, ApplyListener {
   /** Index up to which the log of an earlier process reaches; -1: what it acknowledged is known to be applied. */
   private startLogEnd = 0;
   private nextTruncateMs: number;
+  /**
+   * Up to here the log tells what was before this replica: one that was added anew, or has lost its log, is sent its own removal of before too. Infinity until it has caught up; -1: nothing of that is to come.
+   */
+  private historyTo = -1;
+  /** The history has told the removal of this replica, and perhaps its addition behind that. */
+  private removedBefore = false;
 
   constructor(partition: Partition, host: RaftHost, listener: GroupListener, nowMs: number) {
     this.partition = partition;
@@ -71,8 +77,26 @@ export class WorkerGroup implements RaftGate, ApplyListener {
   /** The group has begun, with `apply` for its state machine. */
   begun(apply: RaftApply): void {
     this.apply = apply;
-    this.startLogEnd = this.core!.log.lastIndex;
+    const { mayVote, mayCampaign, log } = this.core!;
+    this.startLogEnd = log.lastIndex;
+    if (!mayVote || !mayCampaign) this.historyTo = Number.POSITIVE_INFINITY;
     if (!this.turn()) this.listener.watch(this);
+  }
+
+  /** The log here has all that was committed before this replica began. */
+  caughtUp(): void {
+    this.historyTo = this.core!.log.committed;
+  }
+
+  /** Ends the history when it is durably applied; true then, and when there was none. What it has left is known: this replica is a member or not. */
+  endHistory(): boolean {
+    const { core, apply } = this;
+    if (this.historyTo < 0) return true;
+    if (core === null || apply === null || apply.durableApplied < this.historyTo) return false;
+    this.historyTo = -1;
+    const isMember = core.members().some(({ nodeId }) => nodeId === core.nodeId);
+    if (this.removedBefore && !isMember) this.listener.removedHere(this);
+    return true;
   }
 
   /** Null when the group has left its host. */
@@ -189,7 +213,8 @@ export class WorkerGroup implements RaftGate, ApplyListener {
   }
 
   removedHere(): void {
-    this.listener.removedHere(this);
+    if (this.historyTo < 0) this.listener.removedHere(this);
+    else this.removedBefore = true;
   }
 
   halted(alarm: string): void {

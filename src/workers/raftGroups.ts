@@ -52,6 +52,8 @@ export class RaftGroups implements GroupListener, GroupBeginner {
   private readonly partitionOf: (id: number) => Partition | undefined;
   private readonly watched = new Set<WorkerGroup>();
   private readonly groups = new Map<number, WorkerGroup>();
+  /** Groups that have caught up, and may not have applied all of it durably. */
+  private readonly joining = new Set<number>();
   /** Why groups are out of service. */
   private readonly reasons = new Map<number, string>();
   private endings: Ending[] = [];
@@ -121,6 +123,7 @@ export class RaftGroups implements GroupListener, GroupBeginner {
     }
     const { host, marks, root } = this.around;
     group.end(ERROR_TEXT.partitionNotExists);
+    this.joining.delete(id);
     const removed = host.remove(id);
     const { disk } = this.stores.host;
     if (removed < 0)
@@ -167,8 +170,17 @@ export class RaftGroups implements GroupListener, GroupBeginner {
 
   /** 300 ms have passed. One META is written at most. */
   tick(): void {
+    this.endHistories();
     const { nowMs } = this;
     for (const group of this.groups.values()) if (group.truncate(nowMs)) return;
+  }
+
+  private endHistories(): void {
+    for (const id of this.joining) {
+      if (!this.groups.get(id)!.endHistory()) continue;
+      this.joining.delete(id);
+      this.dropMark(id);
+    }
   }
 
   /** A connection to a node was made anew. */
@@ -193,7 +205,15 @@ export class RaftGroups implements GroupListener, GroupBeginner {
     this.outOfService(id, reason);
   }
 
+  /** A mark of an addition stays until what was before it is durably applied here: a restart is not to take its removal of then for one of now. */
   caughtUp(id: number): void {
+    if (typeof this.around === 'string') return;
+    this.groups.get(id)?.caughtUp();
+    this.joining.add(id);
+    if (this.around.marks.get(id) !== ADDED) this.dropMark(id);
+  }
+
+  private dropMark(id: number): void {
     if (typeof this.around === 'string') return;
     const { root, marks } = this.around;
     if (!marks.delete(id)) return;
