@@ -174,6 +174,7 @@ class RunningNode implements DataNode {
       admin: (nodeView) =>
         new AdminTasks({
           nodeView,
+          address: registration.address,
           poster: this.#poster,
           labels: () => this.#labels,
           heartbeatCame: () => this.#contact?.heard(),

@@ -34,6 +34,8 @@ import { chooseDisk } from './space.js';
 
 export interface AdminTasksOptions {
   nodeView: NodeView;
+  /** `ip:port` of this node's data port. */
+  address: string;
   poster: ResponsePoster;
   /** Where the node stands; asked for each heartbeat. */
   labels(): NodeLabels;
@@ -74,7 +76,7 @@ export class AdminTasks implements AdminHandler {
       case OP.addDataPartitionRaftMember:
       case OP.removeDataPartitionRaftMember:
       case OP.dataPartitionTryToLeader:
-        return answerMemberTask(opcode, partitionId, body, this.#options.nodeView);
+        return answerMemberTask(opcode, partitionId, body, this.#options);
       default:
         return { ok: false, action: UNKNOWN_OPCODE_ACTION, message: `${UNKNOWN_OPCODE_ACTION}${opcode}` };
     }

@@ -4,6 +4,8 @@
  * Implemented by the main thread from shared tables (`src/server`), so that reading never waits for a disk.
  */
 
+import type { MemberChange, MemberChangeKind } from '../protocol/memberChange.js';
+
 /** -1 unavailable, 1 read-only, 2 read-write (`storage.md` 1). */
 export type Status = -1 | 1 | 2;
 
@@ -81,6 +83,10 @@ export interface NodeView {
   createPartition(request: CreatePartitionRequest, diskPath: string): Promise<Outcome<string>>;
   /** Unknown id is success. */
   deletePartition(id: number): Promise<Outcome<null>>;
+  /** Carries out a change of members where this node leads the group. Value: address of the node that is to be asked instead; empty: it was done here. */
+  changeMembers(kind: MemberChangeKind, change: MemberChange): Promise<Outcome<string>>;
+  /** The group of a partition campaigns here, unless it is led here. */
+  tryToLead(partitionId: number): Promise<Outcome<null>>;
   /** Files of a partition for the master, as the JSON array of `admin.md` 5.6. */
   snapshot(partitionId: number): Promise<Outcome<Uint8Array>>;
   /** Bodies of the debug API that only the owner knows: `partition` (extents, tinyDeleteRecordSize), `extent`, `block` (`admin.md` 10). */
@@ -96,7 +102,8 @@ export interface AdminHandler {
   handle(opcode: number, partitionId: number, body: Uint8Array): Promise<AdminReply>;
 }
 
-/** OK with an optional body, or `<action>_<message>`. `partitionId`: overwrites the header's (`wire.md` 3.4, exceptions). */
+/** OK with an optional body, or `<action>_<message>`, or another node's answer as it was. `partitionId`: overwrites the header's (`wire.md` 3.4, exceptions). */
 export type AdminReply =
   | { ok: true; body: Uint8Array; partitionId?: number }
+  | { ok: false; resultCode: number; body: Uint8Array; partitionId?: number }
   | { ok: false; action: string; message: string; partitionId?: number };

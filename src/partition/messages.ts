@@ -4,6 +4,7 @@
  * A descriptor is 64 bytes: sixteen i32 words, or eight f64 words over the same bytes. Requests and replies use the layouts below; the payload itself
  * lies in the slab slot that the request names, and the reply's body (or error text) comes back in the same slot.
  */
+import type { MemberChange, MemberChangeKind } from '../protocol/memberChange.js';
 import type { Finding } from './checksumFindings.js';
 import type { ScrubState } from './scrubState.js';
 
@@ -100,7 +101,22 @@ export const COMMAND = {
   setReplicas: 9,
   /** `{}`: the data port listens, so groups may campaign → `answer`. */
   serve: 10,
+  /** MemberCommand → `answer` with MemberOutcome, when the change is applied here, or has failed. */
+  changeMembers: 11,
+  /** `{ id }`: the partition's group is to campaign → `answer` at once. */
+  tryToLead: 12,
 } as const;
+
+/** A change of a partition's members, to be carried out by whoever leads its group. */
+export interface MemberCommand {
+  kind: MemberChangeKind;
+  change: MemberChange;
+}
+
+/** Address of the node that leads, which is to be asked instead; empty: it was done here. */
+export interface MemberOutcome {
+  leader: string;
+}
 
 /** How fast checksums of quiet extents are computed and blocks are scrubbed, and how often. May change while the worker runs. */
 export interface ChecksumPaces {

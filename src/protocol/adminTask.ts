@@ -4,6 +4,7 @@
  * A task comes as the body of a packet 0x60..0x69; its answer, posted to `/dataNode/response`, is the same task with Response filled in. Request and
  * Response stay undecoded here; their types are in `adminBodies.ts` and `heartbeat.ts`.
  */
+import assert from 'node:assert';
 import { ERROR_TEXT } from './errors.js';
 import { ADDRESS_CHARACTERS_MAX } from './extentInfo.js';
 import {
@@ -63,6 +64,22 @@ const openTask = taskCodec(anything);
 /** Parses a task, or a posted answer. */
 export function decodeAdminTask(body: Uint8Array): Decoded<AdminTask> {
   return decodeBody(openTask, body);
+}
+
+/** Ours, beside the members of a task: who has passed it on to the leader of its group. Nodes of the reference pass over it. */
+const forwarded = struct<{ by: string }>({ by: ['ForwardedBy', text(ADDRESS_CHARACTERS_MAX)] });
+
+/** Address of the node that has passed on this task; empty: it comes from a master. */
+export function forwardedBy(body: Uint8Array): string {
+  const decoded = decodeBody(forwarded, body);
+  return decoded.ok ? decoded.value.by : 'unknown';
+}
+
+/** A task as it came, an object with a Request, with the mark that `by` has passed it on. */
+export function markForwarded(body: Uint8Array, by: string): Uint8Array {
+  const brace = body.indexOf('{'.charCodeAt(0));
+  assert(brace >= 0, 'a task is an object');
+  return Buffer.concat([Buffer.from(`{"ForwardedBy":${JSON.stringify(by)},`), body.subarray(brace + 1)]);
 }
 
 /** Encodes a task as the master sends it. */

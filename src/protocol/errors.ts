@@ -147,13 +147,36 @@ export function partitionNotExist(partitionId: number): string {
 
 /** A decommission task that adds whom it removes. The reference puts a place in its source before it, which differs from build to build. */
 export function samePeer(add: { id: number; addr: string }, remove: { id: number; addr: string }): string {
-  const added = `AddPeer({${add.id} ${add.addr}})`;
-  return `[opOfflineDataPartition]: ${added} same withRemovePeer({${remove.id} ${remove.addr}})`;
+  return `[opOfflineDataPartition]: AddPeer(${peerText(add)}) same withRemovePeer(${peerText(remove)})`;
 }
 
-/** A task of membership where nothing but its group could carry it out. */
-export function groupNotServed(partitionId: number): string {
-  return `partition ${partitionId}: this version of the node runs no raft`;
+/** A member that its leader has not heard for longer than two heartbeats, and for how long beyond, whole seconds. */
+export interface DownMember {
+  id: number;
+  downSeconds: number;
+}
+
+function peerText({ id, addr }: { id: number; addr: string }): string {
+  return `{${id} ${addr}}`;
+}
+
+function downText(down: readonly DownMember[]): string {
+  return `[${down.map(({ id, downSeconds }) => `{${id} ${downSeconds}}`).join(' ')}]`;
+}
+
+/** Who is to be removed is no member. */
+export function noSuchMember(peer: { id: number; addr: string }, down: readonly DownMember[]): string {
+  return `peer(${peerText(peer)}) not exsit hasDownReplicasExcludePeer(${downText(down)})`;
+}
+
+/** With this member gone, too few of the others would be up. */
+export function tooManyDown(peer: { id: number; addr: string }, down: readonly DownMember[]): string {
+  return `hasDownReplicasExcludePeer(${downText(down)}) too much,so donnot offline (${peerText(peer)})`;
+}
+
+/** Who is to be added has no address that can be dialled. Ours: the reference takes it, and never reaches that member. */
+export function noMemberAddress(peer: { id: number; addr: string }): string {
+  return `${ERROR_TEXT.parameterMismatch}: AddPeer(${peerText(peer)}) has no address`;
 }
 
 /** A load task for a partition that is not here. */

@@ -13,6 +13,9 @@ export interface MemberChange {
   removePeer: Peer;
 }
 
+/** What a task of membership asks for (`admin.md` 5.8): the second member instead of the first, one more, one less. */
+export type MemberChangeKind = 'decommission' | 'add' | 'remove';
+
 /** Three numbers and two addresses are far below. */
 const CONTEXT_BYTES_MAX = 64 * 1024;
 

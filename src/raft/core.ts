@@ -12,6 +12,7 @@ import { campaign, isUpToDate } from './election.js';
 import { answerOldTerm, onAppendRequest, onCheckQuorumRequest } from './following.js';
 import { type CoreOptions, GroupState, type RaftState } from './groupState.js';
 import {
+  behindReplicas,
   type DownReplica,
   downReplicas,
   leaseTicksLeft,
@@ -322,6 +323,11 @@ export class RaftCore {
   /** Of a leader: who has not been heard for more than two heartbeats. */
   downReplicas(): DownReplica[] {
     return downReplicas(this.#group);
+  }
+
+  /** Of a leader: who has not acknowledged its first entry. */
+  behindReplicas(): number[] {
+    return behindReplicas(this.#group);
   }
 
   /** Of a leader: ticks for which nobody else can lead, from what was heard. 0 for everybody else. */

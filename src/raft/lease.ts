@@ -36,6 +36,13 @@ export function leaseTicksLeft(group: GroupState): number {
   return Math.max(0, 2 * group.limits.electionTicks - 2 - (group.now - heardAt));
 }
 
+/** Of a leader: members that have not acknowledged its first entry. They may be new or have lost entries, and so be without a vote. */
+export function behindReplicas(group: GroupState): number[] {
+  if (!group.isLeader) return [];
+  const behind = group.members.filter((member) => member !== group.self && member.match < group.firstOfTerm);
+  return behind.map(({ nodeId }) => nodeId);
+}
+
 /** Of a leader: the members that are down. */
 export function downReplicas(group: GroupState): DownReplica[] {
   const down: DownReplica[] = [];

@@ -59,6 +59,8 @@ export class RaftGroup {
   /** What the folder held at the start is durable: before, nothing is promised that builds on it. */
   private begun = false;
   private applyingBytes = 0;
+  /** Index of the last entry that the state machine was given. */
+  private applyingTo = 0;
   private fetching = false;
   private ticks = 0;
 
@@ -124,7 +126,7 @@ export class RaftGroup {
   turn(): void {
     if (this.failure !== null) return;
     this.run(() => this.propose());
-    this.waiters.leadership(this.core.isLeader, this.core.term);
+    this.waiters.leadership(this.core.isLeader, this.core.term, this.applyingTo);
     this.readers.turn(this.core);
     while (this.failure === null && this.core.hasOutput) this.give(this.core.takeOutput());
     this.run(() => this.handOver());
@@ -302,6 +304,7 @@ export class RaftGroup {
   private apply(entry: RaftEntry): void {
     const bytes = entryBytes(entry);
     this.applyingBytes += bytes;
+    this.applyingTo = entry.index;
     this.machine.apply(entry, (outcome) => {
       this.applyingBytes -= bytes;
       this.applied(entry, outcome);

@@ -67,11 +67,19 @@ export class Waiters {
     waiter.done(waiter.term === term ? error : NOT_LEADER);
   }
 
-  /** Called each turn: what was proposed under a leadership that has ended is not known to come true. */
-  leadership(isLeader: boolean, term: number): void {
+  /**
+   * Called each turn: what was proposed under a leadership that has ended is not known to come true, but for entries up to `applyingTo`, which the state machine has
+   * and whose end it tells. The removal of this replica is one of them, and ends the leadership.
+   */
+  leadership(isLeader: boolean, term: number, applyingTo: number): void {
     if (isLeader && term === this.term) return;
-    if (this.count > 0) this.failOlder(isLeader ? term : Number.POSITIVE_INFINITY);
     this.term = term;
+    for (const [index, waiter] of this.waiting) {
+      if (index <= applyingTo || (isLeader && waiter.term === term)) continue;
+      this.waiting.delete(index);
+      waiter.done(NOT_LEADER);
+    }
+    if (!isLeader) for (const { done } of this.leave(this.queued.length)) done(NOT_LEADER);
   }
 
   failAll(message: string): void {
@@ -85,15 +93,6 @@ export class Waiters {
     const left = this.queued.splice(0, count);
     for (const { data } of left) this.pin(-data.byteLength);
     return left;
-  }
-
-  private failOlder(term: number): void {
-    if (term === Number.POSITIVE_INFINITY) return this.failAll(NOT_LEADER);
-    for (const [index, waiter] of this.waiting) {
-      if (waiter.term === term) continue;
-      this.waiting.delete(index);
-      waiter.done(NOT_LEADER);
-    }
   }
 }
 

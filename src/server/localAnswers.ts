@@ -80,6 +80,7 @@ export class LocalAnswers {
         const live = this.#net.connectionAt(index);
         pending.extentId[tag] = reply.partitionId ?? 0;
         if (reply.ok) this.#complete(live, tag, RESULT.ok, reply.body);
+        else if ('resultCode' in reply) this.#complete(live, tag, reply.resultCode, reply.body);
         else {
           const code = resultCodeFor(reply.action, reply.message);
           this.#complete(live, tag, code, errorBody(reply.action, reply.message));

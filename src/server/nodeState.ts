@@ -11,8 +11,15 @@ import type {
   PartitionInfo,
   Status,
 } from '../control/nodeView.js';
-import { type AttachedPartition, COMMAND, type CommandAnswer } from '../partition/messages.js';
-import { diskNotExist, partitionNotFound } from '../protocol/errors.js';
+import {
+  type AttachedPartition,
+  COMMAND,
+  type CommandAnswer,
+  type MemberCommand,
+  type MemberOutcome,
+} from '../partition/messages.js';
+import { diskNotExist, ERROR_TEXT, partitionNotExist, partitionNotFound } from '../protocol/errors.js';
+import type { MemberChange, MemberChangeKind } from '../protocol/memberChange.js';
 import type { RepairPartition } from '../repair/messages.js';
 import { DiskTable, PARTITION_FLAG, PartitionTable, type TableMemory } from '../shm/tables.js';
 import type { NetworkThread } from './networkThread.js';
@@ -28,6 +35,8 @@ interface Registered {
   replicas: readonly string[];
   /** Why its raft group does not run; empty: nothing is known against it. */
   raftProblem: string;
+  /** The master has told the replicas in this process. */
+  isTold: boolean;
 }
 
 /** One disk as configured, with the tables of its workers. */
@@ -88,6 +97,7 @@ export class NodeState implements NodeView {
       attachment: present?.attachment ?? ++this.#lastAttachment,
       replicas: present?.replicas ?? info.hosts,
       raftProblem: present?.raftProblem ?? '',
+      isTold: present?.isTold ?? false,
     });
     this.#route(info, handle);
     if (present === undefined) this.#watcher?.attached(repairPartition(info, handle));
@@ -136,6 +146,7 @@ export class NodeState implements NodeView {
   setReplicas(id: number, replicas: readonly string[]): void {
     const registered = this.#partitions.get(id);
     if (registered === undefined) return;
+    registered.isTold = true;
     this.#watcher?.hosts(id, replicas);
     if (isSameList(registered.replicas, replicas)) return;
     registered.replicas = [...replicas];
@@ -173,6 +184,21 @@ export class NodeState implements NodeView {
     return answer;
   }
 
+  async changeMembers(kind: MemberChangeKind, change: MemberChange): Promise<Outcome<string>> {
+    const registered = this.#partitions.get(change.partitionId);
+    if (registered === undefined) return { ok: false, message: ERROR_TEXT.partitionNotExists };
+    const command: MemberCommand = { kind, change };
+    const answer = await registered.handle.ask(COMMAND.changeMembers, command);
+    return answer.ok ? { ok: true, value: (answer.value as MemberOutcome).leader } : answer;
+  }
+
+  async tryToLead(partitionId: number): Promise<Outcome<null>> {
+    const registered = this.#partitions.get(partitionId);
+    if (registered === undefined) return { ok: false, message: partitionNotExist(partitionId) };
+    const answer = await registered.handle.ask(COMMAND.tryToLead, { id: partitionId });
+    return answer.ok ? { ok: true, value: null } : answer;
+  }
+
   /** The group of a partition has removed its replica here. */
   detach(handle: WorkerHandle, id: number): void {
     if (this.#partitions.get(id)?.handle !== handle) return;
@@ -186,6 +212,7 @@ export class NodeState implements NodeView {
     const registered = this.#partitions.get(change.id);
     if (registered?.handle !== handle) return;
     registered.info = { ...registered.info, ...change, createType: 0 };
+    if (registered.isTold) this.setReplicas(change.id, listAfter(registered.replicas, change.hosts));
   }
 
   /** The group of a partition does not run, or does again (an empty reason). */
@@ -262,6 +289,12 @@ function repairPartition(
   handle: WorkerHandle,
 ): RepairPartition {
   return { id, hosts, createType, worker: handle.index, disk: handle.disk };
+}
+
+/** The master's list of replicas after a change of members, as the master will tell it: it is asked every ten minutes only, and a new replica waits for the first host's rounds. */
+function listAfter(replicas: readonly string[], hosts: readonly string[]): string[] {
+  const stay = replicas.filter((addr) => hosts.includes(addr));
+  return [...stay, ...hosts.filter((addr) => !stay.includes(addr))];
 }
 
 function isSameList(one: readonly string[], other: readonly string[]): boolean {

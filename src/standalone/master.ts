@@ -8,7 +8,7 @@ import type { Logger } from 'pino';
 import { HTTP_LIMITS, type HttpServer, listenHttp } from '../http/httpServer.js';
 import type { LoadResponse } from '../protocol/adminBodies.js';
 import type { HeartbeatResponse } from '../protocol/heartbeat.js';
-import { type Cluster, createMasterApi } from './masterApi.js';
+import { type Cluster, createMasterApi, isLive, knownLeader } from './masterApi.js';
 import {
   growPartitions,
   isComplete,
@@ -22,13 +22,17 @@ import {
   replicaCreated,
   saveState,
 } from './masterState.js';
-import { NodeLink } from './nodeLink.js';
+import { NodeLink, sendTask } from './nodeLink.js';
+import { ReplicaMoves } from './replicaMoves.js';
 
 /** Size of a partition, as the real master's default (`admin.md` 5.3): 120 GiB. */
 export const PARTITION_BYTES = 128_849_018_880;
 
 /** The real master's interval is 60 s; on one machine a fresher view costs nothing. */
 const HEARTBEAT_INTERVAL_MS = 5_000;
+
+/** As the real master's (`admin.md` 14.5). */
+const RETRY_PAUSE_MS = 3_000;
 
 /** A heartbeat response has some 250 bytes a partition, and there may be 10,000. */
 const RESPONSE_BYTES_MAX = 16 * 1024 * 1024;
@@ -45,6 +49,8 @@ export interface MasterOptions {
   /** `ip:port` of the nodes that there will be, in order: they have ids, and their partitions, before they register. Absent: one node, the first that registers. */
   nodes?: readonly string[];
   heartbeatIntervalMs?: number;
+  /** Pause between two hosts that are asked to add a member. */
+  retryPauseMs?: number;
   log: Pick<Logger, 'info' | 'warn' | 'error'>;
 }
 
@@ -53,6 +59,7 @@ export class EmbeddedMaster implements Cluster {
   readonly #options: MasterOptions;
   readonly #state: MasterState;
   readonly #links = new Map<number, NodeLink>();
+  readonly moves: ReplicaMoves;
   #server: HttpServer | null = null;
   /** The state differs from its file; the save under way, and why the last one failed. */
   #dirty = false;
@@ -63,6 +70,14 @@ export class EmbeddedMaster implements Cluster {
   private constructor(options: MasterOptions, state: MasterState) {
     this.#options = options;
     this.#state = state;
+    this.moves = new ReplicaMoves({
+      state,
+      save: () => this.#save(),
+      leaderOf: (partition) => knownLeader(this, partition),
+      isLive: (node) => isLive(this, node),
+      send: sendTask,
+      retryPauseMs: options.retryPauseMs ?? RETRY_PAUSE_MS,
+    });
   }
 
   /** Reads the state and listens. Rejects with a clear text when either fails. */

@@ -1,6 +1,6 @@
 /**
- * The embedded master's HTTP paths: what a data node asks a master (`admin.md` 4), in the real master's words, and for people and tests `/status` and
- * `/dataPartition/load`.
+ * The embedded master's HTTP paths: what a data node asks a master (`admin.md` 4), in the real master's words, what operators ask it to do with replicas, and for people and tests
+ * `/status` and `/dataPartition/load`.
  *
  * Pure routing over the `Cluster` that `master.ts` gives it.
  */
@@ -12,6 +12,7 @@ import { decodeHeartbeatResponse, type HeartbeatResponse, heartbeatResponse } fr
 import { decodeValue } from '../protocol/jsonCodec.js';
 import { OP } from '../protocol/opcodes.js';
 import { createdOn, type MasterNode, type MasterPartition, type MasterState } from './masterState.js';
+import type { ReplicaMoves } from './replicaMoves.js';
 import { leaderOf, type ReplicaView, statusOf } from './replicaView.js';
 
 /** What the routes need of the master. */
@@ -28,6 +29,8 @@ export interface Cluster {
   received(node: MasterNode, response: HeartbeatResponse): void;
   /** Has a node load a partition; its response, null when none came. */
   load(node: MasterNode, partitionId: number): Promise<LoadResponse | null>;
+  /** What operators do with replicas. */
+  readonly moves: Pick<ReplicaMoves, 'add' | 'delete' | 'decommission'>;
   /** Takes a load response. */
   loaded(node: MasterNode, response: LoadResponse): void;
 }
@@ -59,6 +62,12 @@ export function createMasterApi(cluster: Cluster): (request: HttpRequest) => Pro
         return getClientView(cluster, parameters.get('name'));
       case '/dataPartition/load':
         return loadPartition(cluster, parameters.get('id'));
+      case '/dataReplica/add':
+        return moveReplica(cluster, 'add', parameters);
+      case '/dataReplica/delete':
+        return moveReplica(cluster, 'delete', parameters);
+      case '/dataPartition/decommission':
+        return moveReplica(cluster, 'decommission', parameters);
       case '/dataNode/response':
         return takeResponse(cluster, request.body);
       case '/status':
@@ -134,6 +143,27 @@ async function loadPartition(cluster: Cluster, id: string | null): Promise<HttpR
   return success(`[${texts.join(',')}]`);
 }
 
+/** Adds, deletes or moves a replica; answered when its group, and the nodes that come and go, have done it. A new replica is created then, and joins by repair. */
+async function moveReplica(
+  cluster: Cluster,
+  move: 'add' | 'delete' | 'decommission',
+  parameters: URLSearchParams,
+): Promise<HttpResponse> {
+  const id = parameters.get('id') ?? '';
+  const addr = parameters.get('addr') ?? '';
+  if (!/^[0-9]+$/.test(id)) return refuse(CODE.parameter, 'parameter id not found');
+  if (addr === '') return refuse(CODE.parameter, 'parameter addr not found');
+  const partition = cluster.state.partitions.find((candidate) => candidate.id === Number(id));
+  if (partition === undefined) return refuse(CODE.partitionNotExists, 'data partition not exists');
+  const moved = await cluster.moves[move](partition, addr);
+  if (!moved.ok) return refuse(moved.unknownNode ? CODE.nodeNotExists : CODE.internal, moved.message);
+  const done =
+    move === 'decommission'
+      ? `/dataPartition/decommission dataPartitionID :${id}  on node:${addr} successfully`
+      : `data partitionID :${id}  ${move} replica [${addr}] successfully`;
+  return success(JSON.stringify(done));
+}
+
 /** What clients ask a master: every partition with its hosts, the primary first. */
 function getClientView(cluster: Cluster, name: string | null): HttpResponse {
   if (name === null) return refuse(CODE.parameter, 'parameter name not found');
@@ -152,6 +182,17 @@ function getClientView(cluster: Cluster, name: string | null): HttpResponse {
   return success(JSON.stringify({ DataPartitions: partitions }));
 }
 
+/** Address of a partition's leader, as the newest heartbeats tell; empty: none does. */
+export function knownLeader(cluster: Cluster, partition: MasterPartition): string {
+  return leaderOf(replicasOf(cluster, partition));
+}
+
+/** Whether a node has answered a heartbeat lately. */
+export function isLive(cluster: Cluster, node: MasterNode): boolean {
+  const heartbeat = cluster.heartbeatOf(node);
+  return heartbeat !== null && Date.now() - heartbeat.atMs <= cluster.silenceMs;
+}
+
 /** The replicas in host order, as the newest heartbeats of their nodes tell of them. */
 function replicasOf(cluster: Cluster, partition: MasterPartition): ReplicaView[] {
   return partition.hosts.map((addr, index) => {
@@ -160,7 +201,7 @@ function replicasOf(cluster: Cluster, partition: MasterPartition): ReplicaView[]
     return {
       addr,
       diskPath: partition.diskPaths[index] ?? '',
-      isLive: heartbeat !== null && Date.now() - heartbeat.atMs <= cluster.silenceMs,
+      isLive: node !== undefined && isLive(cluster, node),
       reportedAtMs: heartbeat?.atMs ?? 0,
       report: heartbeat?.response.partitionReports.find((one) => one.partitionId === partition.id) ?? null,
     };

@@ -23,6 +23,8 @@ export interface MasterPartition {
   peers: Peer[];
   /** For each host, the disk on which it says it created its replica; empty: not created yet. */
   diskPaths: string[];
+  /** Hosts that were added since, and have not created their replica yet: it is to join. Absent: none. */
+  joining?: string[];
 }
 
 export interface MasterState {
@@ -59,6 +61,8 @@ function moveNode(state: MasterState, node: MasterNode, addr: string): void {
   for (const partition of state.partitions) {
     partition.hosts = partition.hosts.map((host) => (host === node.addr ? addr : host));
     for (const peer of partition.peers) if (peer.id === node.id) peer.addr = addr;
+    if (partition.joining !== undefined)
+      partition.joining = partition.joining.map((host) => (host === node.addr ? addr : host));
   }
   node.addr = addr;
 }
@@ -107,7 +111,33 @@ export function pendingOn(state: MasterState, addr: string): MasterPartition[] {
 /** The node has created its replica. */
 export function replicaCreated(partition: MasterPartition, addr: string, diskPath: string): void {
   const index = partition.hosts.indexOf(addr);
-  if (index >= 0) partition.diskPaths[index] = diskPath;
+  if (index < 0) return;
+  partition.diskPaths[index] = diskPath;
+  forgetJoining(partition, addr);
+}
+
+/** The group of the partition has one more member, the last of the hosts; its replica is still to be created. */
+export function addHost(partition: MasterPartition, peer: Peer): void {
+  partition.hosts.push(peer.addr);
+  partition.peers.push({ ...peer });
+  partition.diskPaths.push('');
+  partition.joining = [...(partition.joining ?? []), peer.addr];
+}
+
+/** The group of the partition has one member less. */
+export function removeHost(partition: MasterPartition, addr: string): void {
+  const index = partition.hosts.indexOf(addr);
+  if (index < 0) return;
+  partition.hosts.splice(index, 1);
+  partition.diskPaths.splice(index, 1);
+  partition.peers = partition.peers.filter((peer) => peer.addr !== addr);
+  forgetJoining(partition, addr);
+}
+
+function forgetJoining(partition: MasterPartition, addr: string): void {
+  const left = (partition.joining ?? []).filter((host) => host !== addr);
+  if (left.length > 0) partition.joining = left;
+  else delete partition.joining;
 }
 
 /** Whether every replica exists. */
@@ -116,7 +146,7 @@ export function isComplete(partition: MasterPartition): boolean {
 }
 
 /**
- * Why a state does not fit the nodes that there will be; null when it does. Its partitions have their hosts for good: with more nodes some would have none, with
+ * Why a state does not fit the nodes that there will be; null when it does. Its partitions have their hosts until somebody moves them: with more nodes some would have none, with
  * fewer some would lack hosts.
  */
 export function misfit(state: MasterState, addrs: readonly string[]): string | null {

@@ -6,7 +6,13 @@
  * data port answers; partitions are created when the node's first heartbeat response has come, as with the real master (`admin.md` 14.1).
  */
 import type { Logger } from 'pino';
-import { createRequest, type LoadResponse, loadRequest } from '../protocol/adminBodies.js';
+import {
+  CREATE_TYPE,
+  type CreateType,
+  createRequest,
+  type LoadResponse,
+  loadRequest,
+} from '../protocol/adminBodies.js';
 import { type AdminTask, encodeAdminTask, newAdminTask } from '../protocol/adminTask.js';
 import type { HeartbeatResponse } from '../protocol/heartbeat.js';
 import type { JsonValue } from '../protocol/jsonText.js';
@@ -15,7 +21,7 @@ import { AdminConnection, type AdminResult } from './adminConnection.js';
 import type { MasterNode, MasterPartition } from './masterState.js';
 
 /** Reply deadlines of the real master: synchronous and asynchronous tasks (`admin.md` 5.2). */
-const CREATE_TIMEOUT_MS = 20_000;
+const SYNCHRONOUS_TIMEOUT_MS = 20_000;
 const HEARTBEAT_TIMEOUT_MS = 5_000;
 /** Time for a node to post what it was asked to load; the real master gives 120 s (`admin.md` 14.4). */
 const LOAD_TIMEOUT_MS = 20_000;
@@ -154,20 +160,11 @@ export class NodeLink {
     const { log, node, volume, pending, onCreated } = this.#options;
     for (const partition of pending()) {
       if (this.#stopped) return true;
-      const request = JSON.parse(
-        createRequest.encode({
-          partitionType: '',
-          partitionId: partition.id,
-          sizeBytes: partition.sizeBytes,
-          volume,
-          isRandomWrite: false,
-          members: partition.peers,
-          hosts: partition.hosts,
-          createType: 0,
-        }),
-      ) as JsonValue;
+      const joins = partition.joining?.includes(node.addr) ?? false;
+      const type = joins ? CREATE_TYPE.decommissioned : CREATE_TYPE.normal;
+      const request = creation(partition, volume, type);
       const task = newAdminTask(OP.createDataPartition, node.addr, partition.id, unixSeconds(), request);
-      const result = await this.#send(task, CREATE_TIMEOUT_MS);
+      const result = await this.#send(task, SYNCHRONOUS_TIMEOUT_MS);
       if (!result.ok) {
         // It is tried again every second; one line is enough until something succeeds.
         if (!this.#refused && !this.#stopped)
@@ -216,6 +213,31 @@ export class NodeLink {
       this.#wake = end;
     });
   }
+}
+
+/** Sends one synchronous task on a connection of its own (`admin.md` 5.2). */
+export async function sendTask(
+  addr: string,
+  opcode: number,
+  partitionId: number,
+  request: JsonValue,
+): Promise<AdminResult> {
+  const connection = new AdminConnection(addr);
+  const seconds = unixSeconds();
+  const task = { ...newAdminTask(opcode, addr, partitionId, seconds, request), sendTime: seconds };
+  const result = await connection.request(opcode, partitionId, encodeAdminTask(task), SYNCHRONOUS_TIMEOUT_MS);
+  connection.close();
+  return result;
+}
+
+/** Request of the task that creates a replica of `partition`. */
+export function creation(partition: MasterPartition, volume: string, createType: CreateType): JsonValue {
+  const { id, sizeBytes, peers, hosts } = partition;
+  const request = createRequest.encode({
+    ...{ partitionType: '', partitionId: id, sizeBytes, volume, isRandomWrite: false },
+    ...{ members: peers, hosts, createType },
+  });
+  return JSON.parse(request) as JsonValue;
 }
 
 function unixSeconds(): number {

@@ -5,7 +5,13 @@
 import { type Limits, UNLIMITED } from '../config/diskLimits.js';
 import { answerQuery, type DebugQuery } from '../partition/debugQuery.js';
 import type { NewPartition } from '../partition/diskLoad.js';
-import { type ChecksumPaces, COMMAND, type CommandAnswer, EVENT } from '../partition/messages.js';
+import {
+  type ChecksumPaces,
+  COMMAND,
+  type CommandAnswer,
+  EVENT,
+  type MemberCommand,
+} from '../partition/messages.js';
 import { partitionNotFound } from '../protocol/errors.js';
 import { ByteRingConsumer, type ByteRingMemory } from '../shm/byteRing.js';
 import type { EventQueue } from './eventQueue.js';
@@ -24,6 +30,9 @@ export interface CommandHost {
   serve(): void;
   /** How a partition's group stands; null: none runs. */
   raftStatus(partitionId: number): unknown;
+  /** Carries out a change of members where its group is led; `answer` is called once. */
+  changeMembers(command: MemberCommand, answer: Answer): void;
+  tryToLead(partitionId: number): CommandAnswer;
   stop(): void;
 }
 
@@ -96,6 +105,11 @@ export class CommandReader {
         if (partition !== undefined) partition.replicas = replicas;
         return { ok: true, value: null };
       }
+      case COMMAND.changeMembers:
+        this.#host.changeMembers(JSON.parse(text) as MemberCommand, later);
+        return null;
+      case COMMAND.tryToLead:
+        return this.#host.tryToLead((JSON.parse(text) as { id: number }).id);
       default:
         // What was taken on is finished now, whatever the limits say.
         this.#host.setLimits(UNLIMITED);

@@ -144,6 +144,8 @@ export class DiskWorker implements StoreHost {
       setPaces: (paces) => this.stores.checksums.setPaces(paces),
       serve: () => this.#raft.groups.serve(),
       raftStatus: (id) => this.#raft.groups.status(id),
+      changeMembers: (command, answer) => this.#raft.groups.members.ask(command, answer),
+      tryToLead: (id) => this.#raft.groups.members.tryToLead(id),
       stop: () => {
         this.#stopping = true;
       },

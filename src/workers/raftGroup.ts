@@ -10,6 +10,7 @@ import type { RaftApply } from '../partition/raftApply.js';
 import type { RaftGate } from '../partition/raftGate.js';
 import { ERROR_TEXT } from '../protocol/errors.js';
 import { actionOf } from '../protocol/opcodes.js';
+import { ENTRY_TYPE } from '../protocol/raftStructs.js';
 import type { RaftCore } from '../raft/core.js';
 import type { RaftHost } from '../raft/host.js';
 
@@ -55,6 +56,12 @@ export class WorkerGroup implements RaftGate, ApplyListener {
   /** Index up to which the log of an earlier process reaches; -1: what it acknowledged is known to be applied. */
   private startLogEnd = 0;
   private nextTruncateMs: number;
+  /**
+   * Up to here the log tells what was before this replica: one that was added anew, or has lost its log, is sent its own removal of before too. Infinity until it has caught up; -1: nothing of that is to come.
+   */
+  private historyTo = -1;
+  /** The history has told the removal of this replica, and perhaps its addition behind that. */
+  private removedBefore = false;
 
   constructor(partition: Partition, host: RaftHost, listener: GroupListener, nowMs: number) {
     this.partition = partition;
@@ -70,8 +77,26 @@ export class WorkerGroup implements RaftGate, ApplyListener {
   /** The group has begun, with `apply` for its state machine. */
   begun(apply: RaftApply): void {
     this.apply = apply;
-    this.startLogEnd = this.core!.log.lastIndex;
+    const { mayVote, mayCampaign, log } = this.core!;
+    this.startLogEnd = log.lastIndex;
+    if (!mayVote || !mayCampaign) this.historyTo = Number.POSITIVE_INFINITY;
     if (!this.turn()) this.listener.watch(this);
+  }
+
+  /** The log here has all that was committed before this replica began. */
+  caughtUp(): void {
+    this.historyTo = this.core!.log.committed;
+  }
+
+  /** Ends the history when it is durably applied; true then, and when there was none. What it has left is known: this replica is a member or not. */
+  endHistory(): boolean {
+    const { core, apply } = this;
+    if (this.historyTo < 0) return true;
+    if (core === null || apply === null || apply.durableApplied < this.historyTo) return false;
+    this.historyTo = -1;
+    const isMember = core.members().some(({ nodeId }) => nodeId === core.nodeId);
+    if (this.removedBefore && !isMember) this.listener.removedHere(this);
+    return true;
   }
 
   /** Null when the group has left its host. */
@@ -103,14 +128,35 @@ export class WorkerGroup implements RaftGate, ApplyListener {
     const { host } = this.partition;
     if (this.reads >= READS_MAX) return host.fail(op, actionOf(op.opcode), ERROR_TEXT.tryAgain);
     this.reads += 1;
-    const ended = this.begin((problem) => {
+    this.confirmLead((problem) => {
       this.reads -= 1;
       if (problem === null) this.listener.confirmed(op);
       else host.fail(op, actionOf(op.opcode), problem);
     });
+  }
+
+  /** Makes sure that this replica leads, with everything applied here that was committed before: null then. */
+  confirmLead(done: Ended): void {
+    const ended = this.begin(done);
     const ask = (): void => this.host.confirmRead(this.id, ended);
     if (this.isSole && !this.isLeader) this.whenLeading(ended, ask);
     else ask();
+  }
+
+  /** Proposes a change of members, as the data of its entry. One at a time, `done` as that of `propose`. */
+  proposeChange(data: Uint8Array, done: Ended): void {
+    this.host.propose(this.id, data, this.begin(done), ENTRY_TYPE.configurationChange);
+  }
+
+  campaign(): void {
+    this.host.campaign(this.id);
+  }
+
+  /** Address of the leader, as far as it is known here and is another node; empty: it is not. */
+  get otherLeader(): string {
+    const { core } = this;
+    if (core === null || this.failure !== null || core.leader === core.nodeId) return '';
+    return this.partition.peers.find(({ id }) => id === core.leader)?.addr ?? '';
   }
 
   /** Looks whether the start is over, and what waits for the lead of a lone replica. True when there is nothing more to look for. */
@@ -167,7 +213,8 @@ export class WorkerGroup implements RaftGate, ApplyListener {
   }
 
   removedHere(): void {
-    this.listener.removedHere(this);
+    if (this.historyTo < 0) this.listener.removedHere(this);
+    else this.removedBefore = true;
   }
 
   halted(alarm: string): void {

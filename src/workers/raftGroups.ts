@@ -12,6 +12,7 @@ import { ERROR_TEXT } from '../protocol/errors.js';
 import type { RaftHost } from '../raft/host.js';
 import { returnVote, takeVote } from '../raft/noVote.js';
 import type { EventQueue } from './eventQueue.js';
+import { MemberChanges } from './memberChanges.js';
 import { type GroupListener, RAFT_TICK_MS, WorkerGroup } from './raftGroup.js';
 import { raftStatusBody } from './raftStatusBody.js';
 
@@ -44,11 +45,15 @@ export class RaftGroups implements GroupListener, GroupBeginner {
   /** Proposals and reads under way; and those of them that wait for other nodes and not for this disk. */
   waiting = 0;
   waitingForOthers = 0;
+  /** Changes of members that main asks for. */
+  readonly members = new MemberChanges((id) => this.groups.get(id));
   private readonly stores: StoreGroup;
   private readonly events: EventQueue;
   private readonly partitionOf: (id: number) => Partition | undefined;
   private readonly watched = new Set<WorkerGroup>();
   private readonly groups = new Map<number, WorkerGroup>();
+  /** Groups that have caught up, and may not have applied all of it durably. */
+  private readonly joining = new Set<number>();
   /** Why groups are out of service. */
   private readonly reasons = new Map<number, string>();
   private endings: Ending[] = [];
@@ -118,6 +123,7 @@ export class RaftGroups implements GroupListener, GroupBeginner {
     }
     const { host, marks, root } = this.around;
     group.end(ERROR_TEXT.partitionNotExists);
+    this.joining.delete(id);
     const removed = host.remove(id);
     const { disk } = this.stores.host;
     if (removed < 0)
@@ -164,6 +170,7 @@ export class RaftGroups implements GroupListener, GroupBeginner {
 
   /** 300 ms have passed. One META is written at most. */
   tick(): void {
+    this.endHistories();
     const { nowMs } = this;
     for (const [id, group] of this.groups) {
       if (!group.truncate(nowMs)) continue;
@@ -171,6 +178,14 @@ export class RaftGroups implements GroupListener, GroupBeginner {
       this.groups.delete(id);
       this.groups.set(id, group);
       return;
+    }
+  }
+
+  private endHistories(): void {
+    for (const id of this.joining) {
+      if (!this.groups.get(id)!.endHistory()) continue;
+      this.joining.delete(id);
+      this.dropMark(id);
     }
   }
 
@@ -196,7 +211,15 @@ export class RaftGroups implements GroupListener, GroupBeginner {
     this.outOfService(id, reason);
   }
 
+  /** A mark of an addition stays until what was before it is durably applied here: a restart is not to take its removal of then for one of now. */
   caughtUp(id: number): void {
+    if (typeof this.around === 'string') return;
+    this.groups.get(id)?.caughtUp();
+    this.joining.add(id);
+    if (this.around.marks.get(id) !== ADDED) this.dropMark(id);
+  }
+
+  private dropMark(id: number): void {
     if (typeof this.around === 'string') return;
     const { root, marks } = this.around;
     if (!marks.delete(id)) return;

@@ -7,6 +7,8 @@ import type {
   PartitionInfo,
 } from '../../src/control/nodeView.js';
 
+import type { MemberChange, MemberChangeKind } from '../../src/protocol/memberChange.js';
+
 const GiB = 1024 ** 3;
 
 export function diskOf(path: string, change: Partial<DiskInfo> = {}): DiskInfo {
@@ -117,6 +119,19 @@ export class FakeView implements NodeView {
     const outcome = await this.deleteOutcome();
     if (outcome.ok) this.partitionList = this.partitionList.filter((partition) => partition.id !== id);
     return outcome;
+  }
+
+  readonly memberChanges: { kind: MemberChangeKind; change: MemberChange }[] = [];
+  memberOutcome: NodeView['changeMembers'] = async () => ({ ok: true, value: '' });
+  leadOutcome: NodeView['tryToLead'] = async () => ({ ok: true, value: null });
+
+  changeMembers(kind: MemberChangeKind, change: MemberChange): Promise<Outcome<string>> {
+    this.memberChanges.push({ kind, change });
+    return this.memberOutcome(kind, change);
+  }
+
+  tryToLead(partitionId: number): Promise<Outcome<null>> {
+    return this.leadOutcome(partitionId);
   }
 
   snapshot(partitionId: number): Promise<Outcome<Uint8Array>> {

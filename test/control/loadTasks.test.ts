@@ -18,6 +18,7 @@ function setUp(): { view: FakeView; master: FakeMaster; tasks: AdminTasks } {
     master,
     tasks: new AdminTasks({
       nodeView: view,
+      address: '10.0.0.1:17310',
       poster,
       labels: () => ({ rack: '', cell: '', zoneName: '' }),
       log,

@@ -17,7 +17,7 @@ function setUp(): { view: FakeView; master: FakeMaster; poster: ResponsePoster; 
     view,
     master,
     poster,
-    tasks: new AdminTasks({ nodeView: view, poster, labels: () => labels, log }),
+    tasks: new AdminTasks({ nodeView: view, address: '10.0.0.1:17310', poster, labels: () => labels, log }),
   };
 }
 

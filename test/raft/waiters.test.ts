@@ -13,7 +13,7 @@ function proposal(ends: (string | null)[], type = 0): Proposal {
 function oneWaiting(): { waiters: Waiters; ends: (string | null)[] } {
   const waiters = new Waiters();
   const ends: (string | null)[] = [];
-  waiters.leadership(true, 2);
+  waiters.leadership(true, 2, 0);
   waiters.add(proposal(ends));
   waiters.wait(waiters.take(10), 5, 2);
   return { waiters, ends };
@@ -38,14 +38,24 @@ t.test('another entry was applied at its index: that is not it', async (t) => {
 t.test('the leadership ends: all that wait are told, those not yet proposed too', async (t) => {
   const { waiters, ends } = oneWaiting();
   waiters.add(proposal(ends));
-  waiters.leadership(false, 2);
+  waiters.leadership(false, 2, 4);
   t.same(ends, [NOT_LEADER, NOT_LEADER]);
   t.equal(waiters.count, 0);
 });
 
+t.test('the leadership ends while its entry is being applied: it ends with that', async (t) => {
+  for (const isLeader of [true, false]) {
+    const { waiters, ends } = oneWaiting();
+    waiters.leadership(isLeader, 4, 5);
+    t.same(ends, []);
+    waiters.applied(5, 2, null);
+    t.same(ends, [null]);
+  }
+});
+
 t.test('lost and won again between two looks: the entries of the earlier term are told', async (t) => {
   const { waiters, ends } = oneWaiting();
-  waiters.leadership(true, 4);
+  waiters.leadership(true, 4, 4);
   t.same(ends, [NOT_LEADER]);
 });
 

@@ -38,6 +38,8 @@ interface Place {
 
 export class Trio {
   readonly hosts: readonly string[];
+  /** Of the master of `standalone`; else empty. */
+  readonly masterUrl: string;
   readonly #t: Teardown;
   readonly #places: readonly Place[];
   /** What ends the nodes that were started together. */
@@ -57,7 +59,9 @@ export class Trio {
     clockPath: string,
     { env, execArgv }: { env: Record<string, string>; execArgv: string[] },
     standalone: NodeProcess | null = null,
+    masterUrl = '',
   ) {
+    this.masterUrl = masterUrl;
     this.#t = t;
     this.#places = places;
     this.#standalone = standalone;
@@ -81,7 +85,7 @@ export class Trio {
       ...flags,
     });
     const places = placesOf(running, await running.process.whenReady());
-    return new Trio(t, places, path, flags, running.process);
+    return new Trio(t, places, path, flags, running.process, running.masterUrl);
   }
 
   /** Nodes under a fake master, and partitions 1..n on them: of each its nodes, the first host first. */
@@ -109,6 +113,24 @@ export class Trio {
   reorder(cluster: FakeCluster, partitionId: number, list: readonly number[]): void {
     this.#named.set(partitionId, list);
     cluster.state.partitions.get(partitionId)!.hosts = this.hostsOf(partitionId);
+  }
+
+  /** Asks the master of `standalone` for a page; its `data`, or the text of its refusal as an error. */
+  async askMaster<T>(path: string): Promise<T> {
+    const response = await fetch(`${this.masterUrl}${path}`);
+    const { code, msg, data } = (await response.json()) as { code: number; msg: string; data: T };
+    if (code !== 0) throw new Error(`${code} ${msg}`);
+    return data;
+  }
+
+  /** Clients go by the hosts that the master of `standalone` names now; they are returned. */
+  async learnHosts(partitionId: number): Promise<string[]> {
+    const { Hosts } = await this.askMaster<{ Hosts: string[] }>(`/dataPartition/get?id=${partitionId}`);
+    this.#named.set(
+      partitionId,
+      Hosts.map((host) => this.hosts.indexOf(host)),
+    );
+    return Hosts;
   }
 
   /** Nodes with a replica of a partition, its first host first. */

@@ -17,7 +17,15 @@ t.test("the master's list of replicas reaches the partition, and nothing of META
     {
       json: (kind: number, number: number, value: unknown) => void answers.push({ kind, number, value }),
     } as EventQueue,
-    { setLimits() {}, setPaces() {}, serve() {}, raftStatus: () => null, stop() {} },
+    {
+      setLimits() {},
+      setPaces() {},
+      serve() {},
+      raftStatus: () => null,
+      changeMembers() {},
+      tryToLead: () => ({ ok: true, value: null }),
+      stop() {},
+    },
   );
   const commands = new ByteRingProducer(ring);
   for (const [number, partitionId] of [

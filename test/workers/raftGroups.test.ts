@@ -7,7 +7,9 @@ import { EVENT } from '../../src/partition/messages.js';
 import { encodeMemberChange } from '../../src/protocol/memberChange.js';
 import { OP } from '../../src/protocol/opcodes.js';
 import { encodeUint64Body } from '../../src/protocol/queries.js';
+import { RAFT_MESSAGE } from '../../src/protocol/raftMessage.js';
 import { CHANGE_TYPE, ENTRY_TYPE, encodeConfigurationChange } from '../../src/protocol/raftStructs.js';
+import { emptyMessage } from '../../src/raft/outbox.js';
 import { readMeta } from '../../src/storage/metaFile.js';
 import { GroupsRig, NODE_ID, ROOT } from './groupsRig.js';
 
@@ -154,9 +156,66 @@ t.test('a replica that was added is known as such until it has caught up, after 
     t.equal(core.state, 'follower');
     if (process === rig) continue;
     process.groups.caughtUp(7);
+    process.groups.tick();
     process.run();
     t.same(process.names(`${ROOT}/.extentd.raft`), ['0']);
   }
+});
+
+/** A replica that was added, as another one of before was, and gets the whole log from node 1: the changes, of this replica, and what ends the catching up. */
+function addedAgain(...changes: Uint8Array[]): GroupsRig {
+  const rig = new GroupsRig();
+  rig.create({ members: MEMBERS, hosts: HOSTS, createType: 1 });
+  t.ok(rig.ask({ opcode: INTERNAL_OP.endJoining, internal: true }).ok);
+  rig.told();
+  const entry = (data: Uint8Array, at: number) => ({ type: 1, term: 2, index: at + 1, data });
+  const entries = [...changes.map(entry), { ...entry(new Uint8Array(0), changes.length), type: 0 }];
+  const append = emptyMessage(RAFT_MESSAGE.appendRequest, 7, 1, NODE_ID, 2);
+  t.equal(rig.host.receive({ ...append, commit: entries.length, entries }), null);
+  rig.run();
+  return rig;
+}
+
+/** APPLY is saved, and the group looks at it. */
+function savesApply(rig: GroupsRig): void {
+  rig.clock.advance(20_000);
+  rig.store.stores.tick();
+  rig.run();
+  rig.groups.tick();
+  rig.run();
+}
+
+const AWAY = change(CHANGE_TYPE.remove, NOBODY, MEMBERS[1]!);
+const BACK = change(CHANGE_TYPE.add, MEMBERS[1]!, NOBODY);
+
+t.test('a replica that is back does not take its removal of before for one of now', async (t) => {
+  const rig = addedAgain(AWAY, BACK);
+  const { core } = rig.host.group(7)!;
+  t.equal(core.log.applied, 3);
+  t.equal(core.mayCampaign, true, 'it has caught up');
+  t.same(rig.names(`${ROOT}/.extentd.raft`), ['0', 'no-vote.7'], 'a restart would go through it again');
+  const again = rig.restart();
+  t.equal(again.host.group(7)!.core.mayCampaign, false);
+  savesApply(rig);
+  t.same(rig.names(`${ROOT}/.extentd.raft`), ['0']);
+  t.ok(rig.set.get(7), 'it stays');
+  t.same(
+    rig.told().filter(({ kind }) => kind === EVENT.detached),
+    [],
+  );
+  const append = emptyMessage(RAFT_MESSAGE.appendRequest, 7, 1, NODE_ID, 2);
+  const entries = [{ type: 1, term: 2, index: 4, data: AWAY }];
+  rig.host.receive({ ...append, index: 3, logTerm: 2, commit: 4, entries });
+  rig.run();
+  t.equal(rig.set.get(7), undefined, 'one of now counts');
+});
+
+t.test('a replica that was removed while it caught up goes when it has', async (t) => {
+  const rig = addedAgain(AWAY, BACK, AWAY);
+  t.ok(rig.set.get(7), 'until it is known that nothing follows');
+  savesApply(rig);
+  t.equal(rig.set.get(7), undefined);
+  t.ok(rig.told().some(({ kind }) => kind === EVENT.detached));
 });
 
 t.test(
