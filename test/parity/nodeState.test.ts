@@ -316,3 +316,63 @@ t.test('LoadDisk twice: a partition that is attached again changes nothing', asy
   );
   t.match(state.disks()[0], { allocated: 0, partitionCount: 0 });
 });
+
+t.test(
+  'what a group has decided changes the list of replicas that the master has told, and none before',
+  async (t) => {
+    const { state, workers } = setUp();
+    const { handle } = workers[1]!;
+    const told: unknown[] = [];
+    const nothing = (): void => {};
+    state.watch({ attached: nothing, detached: (id) => told.push(id), hosts: (...args) => told.push(args) });
+    state.attach(handle, attached(7, 0, GiB));
+    const [a, b, c, d] = [1, 2, 3, 4].map((last) => `10.0.0.${last}:17310`) as [
+      string,
+      string,
+      string,
+      string,
+    ];
+    const peers = [{ id: 2, addr: a }];
+    state.setMembers(handle, { id: 7, hosts: [a, b], peers });
+    t.strictSame([state.partition(7)!.replicas, told], [[a], []], 'it was not told yet');
+    state.setReplicas(7, [b, a, c]);
+    state.setMembers(handle, { id: 7, hosts: [a, b, d], peers });
+    t.strictSame(state.partition(7)!.replicas, [b, a, d], 'in the order of the master, the new one last');
+    t.strictSame(told, [
+      [7, [b, a, c]],
+      [7, [b, a, d]],
+    ]);
+    state.setMembers(workers[0]!.handle, { id: 7, hosts: [a], peers });
+    t.strictSame(state.partition(7)!.hosts, [a, b, d], 'only by its own worker');
+    state.detach(workers[0]!.handle, 7);
+    t.ok(state.partition(7));
+    state.detach(handle, 7);
+    t.equal(state.partition(7), undefined);
+    t.equal(told.at(-1), 7, 'repair has forgotten it too');
+    t.match(state.disks()[1], { partitionCount: 0, allocated: 0 });
+  },
+);
+
+t.test(
+  'changes of members go to the worker of the partition; what it says of the leader comes back',
+  async (t) => {
+    const { state, workers } = setUp();
+    const nobody = { id: 0, addr: '' };
+    const change = { partitionId: 7, addPeer: { id: 9, addr: '10.0.0.9:1' }, removePeer: nobody };
+    t.strictSame(await state.changeMembers('add', change), {
+      ok: false,
+      message: 'data partition not exists',
+    });
+    t.strictSame(await state.tryToLead(7), { ok: false, message: 'partition 7 not exsit' });
+    state.attach(workers[1]!.handle, attached(7, 0, GiB));
+    workers[1]!.answer = { ok: true, value: { leader: '10.0.0.2:17310' } };
+    t.strictSame(await state.changeMembers('add', change), { ok: true, value: '10.0.0.2:17310' });
+    t.strictSame(await state.tryToLead(7), { ok: true, value: null });
+    workers[1]!.answer = { ok: false, message: 'no raft leader' };
+    t.strictSame(await state.changeMembers('add', change), { ok: false, message: 'no raft leader' });
+    t.strictSame(workers[1]!.asked.slice(0, 2), [
+      { kind: COMMAND.changeMembers, value: { kind: 'add', change } },
+      { kind: COMMAND.tryToLead, value: { id: 7 } },
+    ]);
+  },
+);

@@ -135,6 +135,40 @@ t.test('heartbeats go on over one connection, and over a new one when it was cut
   t.equal(node.connections, 2);
 });
 
+t.test(
+  'a replica is added by the master’s path; one that could not be created is created later, to join',
+  async (t) => {
+    const master = await startMaster(t, await folderOf(t), 1);
+    const first = await startNode(t, master);
+    await first.node.http('POST', `/dataNode/add?addr=${first.addr}`);
+    t.equal(await master.waitServing(10_000, never), null);
+    const second = new FakeNode();
+    second.masterAddress = master.address;
+    const addr = await second.listen(0, '127.0.0.2');
+    t.teardown(() => second.close());
+    await second.http('POST', `/dataNode/add?addr=${addr}`);
+    second.answer = ({ opcode }) =>
+      opcode === OP.createDataPartition ? { ok: false, body: 'not now' } : { ok: true, body: '' };
+    const path = `/dataReplica/add?id=1&addr=${addr}`;
+    const refused = JSON.parse((await second.http('GET', path)).text);
+    t.match(refused, { code: 1, msg: /not now/ });
+    t.match(
+      first.node.packets.find(({ opcode }) => opcode === OP.addDataPartitionRaftMember),
+      {
+        partitionId: 1,
+        task: { OperatorAddr: first.addr, Request: { PartitionId: 1, AddPeer: { id: 2, addr } } },
+      },
+    );
+    second.packets.length = 0;
+    second.answer = () => ({ ok: true, body: '/late' });
+    await second.until(() => second.count(OP.createDataPartition) > 0, 'a creation');
+    const created = second.packets.find(({ opcode }) => opcode === OP.createDataPartition);
+    t.match(created!.task.Request, { CreateType: 1, Hosts: [first.addr, addr] });
+    const view = async () => JSON.parse((await second.http('GET', '/dataPartition/get?id=1')).text).data;
+    await untilAnswer('the replica', async () => (await view()).Replicas[1].DiskPath === '/late' || null);
+  },
+);
+
 t.test('a refused creation is repeated until it succeeds; the reason is told meanwhile', async (t) => {
   const master = await startMaster(t, await folderOf(t), 2);
   const { node, addr } = await startNode(t, master);

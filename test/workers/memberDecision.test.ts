@@ -40,6 +40,11 @@ t.test('each kind of change', async (t) => {
       `peer({9 ${addr(3)}}) not exsit hasDownReplicasExcludePeer([])`,
       'another id at a known address',
     ],
+    [
+      command('remove', NOBODY, { id: 2, addr: addr(3) }),
+      `peer({2 ${addr(3)}}) not exsit hasDownReplicasExcludePeer([])`,
+      'the id of another member',
+    ],
     [command('decommission', peer(4), peer(3)), 'add 4, remove 3', 'the new one first'],
     [command('decommission', NOBODY, peer(3)), 'remove 3', 'nobody is added'],
     [command('decommission', peer(4), NOBODY), 'add 4', 'nobody is removed'],
