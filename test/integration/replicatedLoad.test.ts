@@ -31,6 +31,9 @@ t.test('three nodes: every kind of work, and the same bytes on all of them', asy
     ['write', '--size', '128k', '--depth', '4'],
     ['syncwrite', '--depth', '4'],
     ['followerread', '--fill', '256k'],
+    ['randwrite', '--fill', '256k'],
+    ['syncrandwrite', '--fill', '256k', '--extents', '2'],
+    ['read', '--fill', '256k'],
     ['delete'],
   ]);
   // The first round of each partition finds them equal on all replicas.

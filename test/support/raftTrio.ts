@@ -113,6 +113,22 @@ export class RaftTrio {
     );
   }
 
+  /** Waits until a node's group of a partition is out of service. */
+  async stopped(node: number, partitionId: number): Promise<void> {
+    const isStopped = async (): Promise<true | null> =>
+      (await this.status(node, partitionId)).Stopped || null;
+    await untilAnswer(`the group of node ${node} ends`, isStopped);
+  }
+
+  /** Waits until a node that has come back carries out what the others have carried out by now. */
+  async appliesWith(partitionId: number, node: number): Promise<void> {
+    const leader = await this.leader(partitionId);
+    const { Applied: wanted } = await this.status(leader, partitionId);
+    const isThere = async (): Promise<true | null> =>
+      (await this.status(node, partitionId)).Applied >= wanted || null;
+    await untilAnswer(`node ${node} has caught up`, isThere, LEADER_MS_MAX);
+  }
+
   /** Waits until all replicas of a partition have carried out the same entries, then says in which extents they differ. */
   async differences(partitionId: number): Promise<string[]> {
     const nodes = [0, 1, 2];
