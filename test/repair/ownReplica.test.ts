@@ -14,10 +14,18 @@ function replica(durable: number, applied: number, leads: number): OwnReplica {
   return new OwnReplica({ ask } as WorkerPorts, 0, 7);
 }
 
-t.test('the applied index is known where all that is applied is saved', async (t) => {
-  t.equal(await replica(12, 12, 0).appliedId(), 12);
-  t.equal(await replica(0, 0, 1).appliedId(), 0, 'a new group has applied nothing, which is known');
-  t.equal(await replica(12, 13, 1).appliedId(), null, 'what peers hold may be older than what is here');
-  t.equal(await replica(-1, 0, 0).appliedId(), null, 'no group runs');
-  t.same(await replica(12, 13, 1).raftState(), { durable: 12, applied: 13, isLeader: true });
-});
+t.test(
+  'the applied index of a vote is the one in memory: peers tell what they have made durable, and may have applied more',
+  async (t) => {
+    t.equal(await replica(12, 12, 0).appliedId(), 12);
+    t.equal(await replica(0, 0, 1).appliedId(), 0, 'a new group has applied nothing, which is known');
+    t.equal(
+      await replica(12, 13, 1).appliedId(),
+      13,
+      'whose bytes are as of 12 may be older than what is here',
+    );
+    t.equal(await replica(-1, 0, 0).appliedId(), null, 'no group runs');
+    const rest = { missing: 0, wantsComparison: false };
+    t.same(await replica(12, 13, 1).raftState(), { durable: 12, applied: 13, isLeader: true, ...rest });
+  },
+);
