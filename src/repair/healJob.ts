@@ -18,7 +18,7 @@ import type { Log, ServedPartition } from './servedPartition.js';
 export const FINDINGS_MS = 10_000;
 export const COMPARE_MS = 3_600_000;
 /** An extent with blocks that could not be healed is looked at again after so long: where somebody writes, or nobody answers; where there is no verdict. */
-export const RETRY_MS = { later: 60_000, noVerdict: 3_600_000 };
+export const RETRY_MS = { later: 10_000, noVerdict: 3_600_000 };
 /** With fewer hosts there is no majority against one of them, and no read waits. */
 const HOSTS_TO_ASK_MIN = 3;
 /** Extents remembered of one partition. */

@@ -12,7 +12,6 @@ const WRITES = 20;
 /** Who loses its disk, and to what. A disk without room for its journal ends raft there until a restart, as a failing one does. */
 const CASES = [
   { name: 'a follower whose disk is full', isLeader: false, fault: `value=${ENOSPC}&codes=${IO.pwrite}` },
-  { name: 'a leader whose disk is full', isLeader: true, fault: `value=${ENOSPC}&codes=${IO.pwrite}` },
   {
     name: 'a leader whose disk fails',
     isLeader: true,

@@ -48,7 +48,7 @@ t.test('pains 11: a bit turns on the disk of a follower while it is down', (t) =
           );
           return well.every((one) => one.equals(victim!));
         },
-        30_000,
+        60_000,
       );
     },
   });

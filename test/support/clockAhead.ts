@@ -4,17 +4,19 @@
  * time, within 5 s of its start, comes at once if so wanted.
  */
 import { readFileSync } from 'node:fs';
+import { isMainThread } from 'node:worker_threads';
 
 /** Names the file. */
 export const CLOCK_VARIABLE = 'EXTENTD_TEST_CLOCK';
-/** `1`: nothing is left to chance. */
+/** `1`: nothing on the main thread is left to chance. */
 export const AT_ONCE_VARIABLE = 'EXTENTD_TEST_AT_ONCE';
 /** The file is looked into this often, ms. */
 const LOOK_MS = 20;
 
 const path = process.env[CLOCK_VARIABLE];
 if (path !== undefined) {
-  if (process.env[AT_ONCE_VARIABLE] === '1') Math.random = () => 0;
+  // Workers leave the election timeouts of raft to chance, which must go on.
+  if (isMainThread && process.env[AT_ONCE_VARIABLE] === '1') Math.random = () => 0;
   const wallMs = Date.now.bind(Date);
   let aheadMs = 0;
   let lookMs = 0;
