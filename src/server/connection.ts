@@ -10,7 +10,7 @@
 import { WIRE_LIMITS } from '../config/limits.js';
 import { errorBody, resultCodeFor } from '../protocol/errors.js';
 import { HEADER_BYTES, headerV1, PacketHeader } from '../protocol/header.js';
-import { isWriteOp, OP } from '../protocol/opcodes.js';
+import { isRepairReadOp, isWriteOp, OP } from '../protocol/opcodes.js';
 import { Admission, VERDICT } from './admission.js';
 import type { NetworkThread } from './networkThread.js';
 import { PacketArg } from './packetArg.js';
@@ -296,10 +296,11 @@ export class Connection {
   #issueChunks(): void {
     const net = this.#net;
     headerV1.decode(this.#rawView, 0, header);
+    const background = isRepairReadOp(header.opcode);
     while (this.#chunkLeft > 0) {
       if (this.failed) return this.#nextPacket();
       const bytes = Math.min(this.#chunkLeft, WIRE_LIMITS.readChunkBytes);
-      if (this.replies.full) return this.#block();
+      if (background ? this.replies.busy : this.replies.full) return this.#block(background);
       const tag = net.takeTag(this, TAG_KIND.chunk, this.#raw, this.#port!, bytes, false);
       if (tag < 0) return this.#block(tag === OWN_SHARE_USED);
       if (bytes < this.#chunkLeft) net.pending.last[tag] = 0;
@@ -312,7 +313,7 @@ export class Connection {
 
   /** Asks for the next packet of a stream of unknown length, one at a time; what the peer sent behind the request waits until the stream has ended. */
   #issueStream(): void {
-    if (this.#streaming || this.replies.full) return this.#block(this.#streaming);
+    if (this.#streaming || this.replies.busy) return this.#block(true);
     headerV1.decode(this.#rawView, 0, header);
     const port = this.#port!;
     const tag = this.#net.takeTag(this, TAG_KIND.stream, this.#raw, port, WIRE_LIMITS.readChunkBytes, false);

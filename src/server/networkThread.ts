@@ -12,7 +12,6 @@ import type { PacketHeader } from '../protocol/header.js';
 import { actionOf, isRepairReadOp } from '../protocol/opcodes.js';
 import { RESULT } from '../protocol/resultCodes.js';
 import type { Slab } from '../shm/slab.js';
-import { SLOT_KIND } from '../shm/slabShare.js';
 import type { Connection } from './connection.js';
 import { writeRequest } from './descriptors.js';
 import type { FollowerLink } from './followerLink.js';
@@ -24,7 +23,7 @@ import type { ConnectionLimits, NetworkParts } from './networkParts.js';
 import type { Operations } from './operations.js';
 import { PendingTable, TAG, TAG_KIND } from './pending.js';
 import type { ReplyQueue } from './replyQueue.js';
-import { OWN_SHARE_USED, type Route, WORK, type WorkerPort } from './workerPort.js';
+import { OWN_SHARE_USED, type Route, slotKindFor, WORK, type WorkerPort } from './workerPort.js';
 
 /** Smallest slot of a request: it must hold an error text or a small reply body. */
 const SLOT_BYTES_MIN = 4096;
@@ -120,7 +119,7 @@ export class NetworkThread {
 
   /**
    * Takes a tag and a slot for a request of `connection` to `port` whose body or answer has `bytes`. Below 0 when something is missing: the caller
-   * blocks; OWN_SHARE_USED when it is the share of repair reads, or of one of the followers (`links`) that the packet goes to. `primary` work may not use the reserves of leaf work; chunks of reads and other leaf work have a reserve each.
+   * blocks; OWN_SHARE_USED when it is the share of repair reads, or of one of the followers (`links`) that the packet goes to. `slabShare.ts` says what each kind of work may use.
    */
   takeTag(
     connection: Connection,
@@ -131,13 +130,14 @@ export class NetworkThread {
     primary: boolean,
     links: readonly FollowerLink[] | null = null,
   ): number {
-    const background = isRepairReadOp(raw[2]!) ? WORK.background : WORK.leaf;
-    const share = primary ? WORK.primary : background;
-    if (!port.admits(share)) return share === WORK.background ? OWN_SHARE_USED : -1;
-    const slotBytes = Math.max(bytes, SLOT_BYTES_MIN);
-    const leaf = kind === TAG_KIND.packet ? SLOT_KIND.leaf : SLOT_KIND.reply;
-    const slot = this.slab.acquire(slotBytes, port.disk, primary ? SLOT_KIND.primary : leaf);
-    if (slot < 0) return -1;
+    const background = isRepairReadOp(raw[2]!);
+    const other = background ? WORK.background : WORK.leaf;
+    const share = primary ? WORK.primary : other;
+    const refused = background ? OWN_SHARE_USED : -1;
+    if (!port.admits(share)) return refused;
+    const slotKind = slotKindFor(share, kind === TAG_KIND.packet);
+    const slot = this.slab.acquire(Math.max(bytes, SLOT_BYTES_MIN), port.disk, slotKind);
+    if (slot < 0) return refused;
     const refusal = links === null ? 0 : this.forwarding.refusal(links, slot, port);
     const tag = refusal === 0 ? this.pending.acquire(connection.index, kind, raw, 0) : refusal;
     if (tag < 0) {

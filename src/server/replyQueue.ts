@@ -24,6 +24,9 @@ import { writeStreamPacket } from './streamPacket.js';
 /** Bodies up to this size are copied behind their header; larger ones leave from their slot. */
 const COPY_BYTES_MAX = 32 * 1024;
 
+/** Packets of a repair read that are at the worker or not sent yet, at one time: one is read while another one is sent. */
+const BACKGROUND_PACKETS_MAX = 2;
+
 /** Hears of an error reply that was sent. */
 export type FailureListener = (packet: FailedPacket) => void;
 
@@ -75,6 +78,11 @@ export class ReplyQueue {
       (this.bytes >= limits.inFlightBytesMax && this.count > 0) ||
       this.#socket.writableLength > limits.replyBufferBytesMax
     );
+  }
+
+  /** For what may wait, repair reads: enough is on its way to keep the connection busy. What its peer does not fetch holds no more memory than that. */
+  get busy(): boolean {
+    return this.count >= BACKGROUND_PACKETS_MAX || this.outputWaits;
   }
 
   /** Reply bytes wait for the peer. */

@@ -5,6 +5,7 @@ import { native } from '../native/addon.js';
 import { Doorbell } from '../shm/doorbell.js';
 import type { RingMemory } from '../shm/ring.js';
 import { RingConsumer, RingProducer } from '../shm/ring.js';
+import { SLOT_KIND, type SlotKind } from '../shm/slabShare.js';
 import type { DiskWorkerData } from '../workers/workerData.js';
 
 /** Which share of a worker's ring a request counts in. */
@@ -19,6 +20,13 @@ export const WORK = {
 const BACKGROUND_MAX = 16;
 /** Instead of a tag: background work, or what waits for one follower, has used up its own share. */
 export const OWN_SHARE_USED = -2;
+
+/** What the slot of a request of this WORK is for: its body, when it is a whole `packet`, or room for its answer. */
+export function slotKindFor(work: number, packet: boolean): SlotKind {
+  if (work === WORK.primary) return SLOT_KIND.primary;
+  if (work === WORK.background) return SLOT_KIND.background;
+  return packet ? SLOT_KIND.leaf : SLOT_KIND.reply;
+}
 
 /** Background requests that each of `workers` may have, so that all of them together take a quarter of `slots`, the slots of their size, at most. */
 export function backgroundShare(slots: number, workers: number): number {

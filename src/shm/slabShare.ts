@@ -1,9 +1,9 @@
 /**
- * How one budget (the slots of a size class, or the bytes of a disk's quota) is shared between the three kinds of work. Used by `slab.ts` alone.
+ * How one budget (the slots of a size class, or the bytes of a disk's quota) is shared between the kinds of work. Used by `slab.ts` alone.
  *
- * The rule: primary work holds half at most; leaf work and replies have a reserve of a quarter each, which nobody else can take; what
- * is not reserved goes to whoever comes first. So leaf work never waits for primary work (no circle of nodes waiting for each other) nor for replies
- * that a slow client does not fetch.
+ * The rule: primary work, leaf work and replies to clients have a reserve of a quarter each, which nobody else can take; what is not reserved goes to whoever comes first, but primary work holds half at most, and
+ * what other replicas read for their repair a quarter. So leaf work never waits for primary work (no circle of nodes waiting for each other), and no client for replies that a slow client, or a replica under repair, does not
+ * fetch.
  */
 
 /** What a slot is for. */
@@ -12,10 +12,15 @@ export const SLOT_KIND = {
   primary: 0,
   /** A request with RemainingFollowers 0, or raft. */
   leaf: 1,
-  /** Room for a reply body: reads. */
+  /** Room for a reply body: reads of clients. */
   reply: 2,
+  /** The same for repair reads of other replicas. It has no reserve. */
+  background: 3,
 } as const;
 export type SlotKind = (typeof SLOT_KIND)[keyof typeof SLOT_KIND];
+
+/** The kinds below this one have a reserve. */
+const RESERVES = SLOT_KIND.background;
 
 /** One budget. Amounts are slots or bytes, as its owner likes. */
 export class SlabShare {
@@ -23,7 +28,7 @@ export class SlabShare {
   limit: number;
   /** Most that was ever in use at one time. */
   highWater = 0;
-  private readonly used = new Float64Array(3);
+  private readonly used = new Float64Array(4);
 
   constructor(limit: number) {
     this.limit = limit;
@@ -31,7 +36,7 @@ export class SlabShare {
 
   /** In use now, all kinds. */
   inUse(): number {
-    return this.used[0]! + this.used[1]! + this.used[2]!;
+    return this.used[0]! + this.used[1]! + this.used[2]! + this.used[3]!;
   }
 
   /** In use now by `kind`. */
@@ -41,12 +46,13 @@ export class SlabShare {
 
   /** How much more the rule leaves for `kind`; below zero when its limit was lowered. */
   room(kind: SlotKind): number {
-    const used = this.used;
-    const reserve = Math.floor(this.limit / 4);
-    let room = this.limit - this.inUse();
-    if (kind !== SLOT_KIND.leaf) room -= Math.max(0, reserve - used[SLOT_KIND.leaf]!);
-    if (kind !== SLOT_KIND.reply) room -= Math.max(0, reserve - used[SLOT_KIND.reply]!);
-    return kind === SLOT_KIND.primary ? Math.min(room, this.limit / 2 - used[kind]!) : room;
+    const { limit, used } = this;
+    const reserve = Math.floor(limit / 4);
+    let room = limit - this.inUse();
+    for (let other = 0; other < RESERVES; other++)
+      if (other !== kind) room -= Math.max(0, reserve - used[other]!);
+    if (kind === SLOT_KIND.primary) return Math.min(room, limit / 2 - used[kind]!);
+    return kind === SLOT_KIND.background ? Math.min(room, reserve - used[kind]!) : room;
   }
 
   /** True when `amount` more for `kind` keeps the rule. */

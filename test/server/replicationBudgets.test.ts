@@ -259,3 +259,62 @@ t.test('an address that is none leaves nothing behind', async (t) => {
     client.socket.destroy();
   });
 });
+
+t.test(
+  'replicas that read for their repair, and take nothing of it, leave clients what is theirs; none is cut off',
+  async (t) => {
+    const [readersCount, chunk, slots] = [4, 131_072, 32];
+    // More than the buffers of the system hold for one connection.
+    const chunks = 256;
+    const node = new FakeNode({
+      ...{ slots128k: slots, ringSlots: 64 },
+      work: (request) =>
+        request.opcode === OP.extentRepairRead
+          ? { code: RESULT.ok, bodyBytes: request.size, crc: request.extentOffset / chunk }
+          : honest(request),
+    });
+    await node.start();
+    const follower = await new FakeFollower(ok).start();
+    const fields = {
+      opcode: OP.extentRepairRead,
+      extentType: 1,
+      partitionId: 1,
+      extentId: 7,
+      extentOffset: 0,
+    };
+    const readers = Array.from({ length: readersCount }, () => {
+      const reader = new PacketClient(node.port);
+      reader.socket.pause();
+      reader.send(encodeRequest({ ...fields, reqId: 2, size: chunks * chunk }));
+      return reader;
+    });
+    const stands = (index: number): boolean => node.network.connectionAt(index)?.replies.outputWaits ?? false;
+    await until(
+      'all stand',
+      () => Array.from({ length: readersCount }, (_, i) => stands(i)).every((is) => is),
+      20_000,
+    );
+    t.ok(node.slab.classUsedSlots(2) > 0);
+    t.ok(node.slab.classUsedSlots(2) <= slots / 4, `${node.slab.classUsedSlots(2)} slots are held`);
+    t.notOk(node.network.starving, 'nobody is to be dropped for it');
+
+    const client = new PacketClient(node.port);
+    for (let reqId = 2; reqId < 2 + slots; reqId++) client.send(append(reqId, 100_000, follower.address));
+    await until('a client appends meanwhile', () => client.replies.length === slots);
+    t.ok(client.replies.every(({ resultCode }) => resultCode === RESULT.ok));
+
+    const [first, ...others] = readers;
+    const whole = first!.take(chunks);
+    first!.socket.resume();
+    const got = (await whole).map(({ crc }) => crc);
+    t.strictSame(
+      got,
+      Array.from({ length: chunks }, (_, i) => i),
+      'who goes on gets every chunk in order',
+    );
+    for (const { socket } of [client, first!, ...others]) socket.destroy();
+    await until('all is given back', () => node.network.pending.inUse === 0 && node.slab.bytesInUse() === 0);
+    follower.stop();
+    node.stop();
+  },
+);

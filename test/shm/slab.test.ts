@@ -21,12 +21,13 @@ interface Held {
 
 /** The rule of slabShare.ts said over again, over a list: may `kind` have `amount` more of `limit`, given what each holder has? */
 function mayTake(limit: number, held: [SlotKind, number][], amount: number, kind: SlotKind): boolean {
-  const used = [0, 1, 2].map((of) => held.filter(([k]) => k === of).reduce((sum, [, n]) => sum + n, 0));
+  const used = [0, 1, 2, 3].map((of) => held.filter(([k]) => k === of).reduce((sum, [, n]) => sum + n, 0));
   const after = used.map((n, of) => (of === kind ? n + amount : n));
   if (after[SLOT_KIND.primary]! > limit / 2 && kind === SLOT_KIND.primary) return false;
   const quarter = Math.floor(limit / 4);
-  let spoken = after[SLOT_KIND.primary]!;
-  for (const of of [SLOT_KIND.leaf, SLOT_KIND.reply])
+  if (after[SLOT_KIND.background]! > quarter && kind === SLOT_KIND.background) return false;
+  let spoken = after[SLOT_KIND.background]!;
+  for (const of of [SLOT_KIND.primary, SLOT_KIND.leaf, SLOT_KIND.reply])
     spoken += of === kind ? after[of]! : Math.max(quarter, after[of]!);
   return spoken <= limit;
 }
@@ -64,7 +65,7 @@ const step = fc.record({
   ),
   bytes: fc.integer({ min: 0, max: 1024 }),
   disk: fc.integer({ min: 0, max: 2 }),
-  kind: fc.constantFrom(SLOT_KIND.primary, SLOT_KIND.leaf, SLOT_KIND.reply),
+  kind: fc.constantFrom(...Object.values(SLOT_KIND)),
   pick: fc.nat(),
 });
 const MOVES = {
@@ -166,6 +167,27 @@ t.test('primary work gets half, and leaf work and replies never wait for it', as
   t.equal(slab.highWaterBytes, 1024);
 });
 
+t.test('what slow peers do not fetch leaves each other kind of work its quarter', async (t) => {
+  const slab = new Slab(createSlab({ classes: [{ bytes: 64, slots: 16 }] }));
+  const take = (kind: SlotKind): number => {
+    let count = 0;
+    while (slab.acquire(64, 0, kind) >= 0) count++;
+    return count;
+  };
+  t.equal(take(SLOT_KIND.background), 4, 'repair reads have no more than a quarter');
+  t.equal(take(SLOT_KIND.reply), 4);
+  t.equal(take(SLOT_KIND.primary), 4);
+  t.equal(take(SLOT_KIND.leaf), 4);
+});
+
+t.test('slow readers leave primary work its quarter', async (t) => {
+  const slab = new Slab(createSlab({ classes: [{ bytes: 64, slots: 16 }] }));
+  let replies = 0;
+  while (slab.acquire(64, 0, SLOT_KIND.reply) >= 0) replies++;
+  t.equal(replies, 8, 'all but the reserves of primary and leaf work');
+  for (let i = 0; i < 4; i++) t.ok(slab.acquire(64, 0, SLOT_KIND.primary) >= 0);
+});
+
 t.test('a small request takes a larger slot only where that class has plenty', async (t) => {
   const slab = new Slab(createSlab({ classes: CLASSES }));
   const capacities: number[] = [];
@@ -173,7 +195,11 @@ t.test('a small request takes a larger slot only where that class has plenty', a
     handle = slab.acquire(64, 0, SLOT_KIND.leaf);
     if (handle >= 0) capacities.push(slab.capacity(handle));
   }
-  t.equal(capacities.filter((bytes) => bytes === 64).length, 12, 'all but the reserve of replies');
+  t.equal(
+    capacities.filter((bytes) => bytes === 64).length,
+    8,
+    'all but the reserves of replies and primary work',
+  );
   t.equal(capacities.filter((bytes) => bytes === 256).length, 4, 'half of the next class');
   t.equal(capacities.filter((bytes) => bytes === 1024).length, 0, 'one class up, no further');
 });
