@@ -1,9 +1,9 @@
 /**
  * How one budget (the slots of a size class, or the bytes of a disk's quota) is shared between the kinds of work. Used by `slab.ts` alone.
  *
- * The rule: primary work, leaf work and replies to clients have a reserve of a quarter each, which nobody else can take; what is not reserved goes to whoever comes first, but primary work holds half at most, and
- * what other replicas read for their repair a quarter. So leaf work never waits for primary work (no circle of nodes waiting for each other), and no client for replies that a slow client, or a replica under repair, does not
- * fetch.
+ * The rule: primary work, leaf work and replies to clients have a reserve of a quarter each, which nobody else can take, but leaf work that of primary work; what is not reserved goes to whoever comes first. Primary work
+ * holds half at most, and what other replicas read for their repair a quarter. So leaf work never waits for primary work (no circle of nodes waiting for each other), and no client for replies that a slow client, or a
+ * replica under repair, does not fetch.
  */
 
 /** What a slot is for. */
@@ -18,9 +18,6 @@ export const SLOT_KIND = {
   background: 3,
 } as const;
 export type SlotKind = (typeof SLOT_KIND)[keyof typeof SLOT_KIND];
-
-/** The kinds below this one have a reserve. */
-const RESERVES = SLOT_KIND.background;
 
 /** One budget. Amounts are slots or bytes, as its owner likes. */
 export class SlabShare {
@@ -47,12 +44,16 @@ export class SlabShare {
   /** How much more the rule leaves for `kind`; below zero when its limit was lowered. */
   room(kind: SlotKind): number {
     const { limit, used } = this;
-    const reserve = Math.floor(limit / 4);
+    const { primary, leaf, reply } = SLOT_KIND;
     let room = limit - this.inUse();
-    for (let other = 0; other < RESERVES; other++)
-      if (other !== kind) room -= Math.max(0, reserve - used[other]!);
-    if (kind === SLOT_KIND.primary) return Math.min(room, limit / 2 - used[kind]!);
-    return kind === SLOT_KIND.background ? Math.min(room, reserve - used[kind]!) : room;
+    if (kind !== leaf) room -= this.unmet(leaf);
+    if (kind !== reply) room -= this.unmet(reply);
+    if (kind === primary) return Math.min(room, limit / 2 - used[kind]!);
+    if (kind === leaf) return room;
+    const open = room - this.unmet(primary);
+    // Leaf work may have taken what is primary's: a reply has its own reserve all the same.
+    if (kind === reply) return Math.max(open, Math.min(room, this.unmet(reply)));
+    return Math.min(open, Math.floor(limit / 4) - used[kind]!);
   }
 
   /** True when `amount` more for `kind` keeps the rule. */
@@ -65,5 +66,10 @@ export class SlabShare {
     this.used[kind]! += amount;
     const inUse = this.inUse();
     if (inUse > this.highWater) this.highWater = inUse;
+  }
+
+  /** What a kind has not taken of its reserve. */
+  private unmet(kind: SlotKind): number {
+    return Math.max(0, Math.floor(this.limit / 4) - this.used[kind]!);
   }
 }

@@ -27,8 +27,8 @@ t.test('repair reads that wait take a share of a worker only, and starve nobody'
     },
   });
   await withNode(node, async () => {
-    const peers = Array.from({ length: 4 }, () => new PacketClient(node.port));
-    for (const peer of peers) peer.socket.write(repairRead(2, OP.extentRepairRead, 20 * BLOCK));
+    const peers = Array.from({ length: 10 }, () => new PacketClient(node.port));
+    for (const peer of peers) peer.socket.write(repairRead(2, OP.extentRepairRead, 8 * BLOCK));
     await until('their share is at the worker', () => held.length === 16);
     const client = new PacketClient(node.port);
     client.socket.write(read(2, 0, 40 * BLOCK));
@@ -41,7 +41,7 @@ t.test('repair reads that wait take a share of a worker only, and starve nobody'
       t.ok(held.length - answered <= 16);
       node.answer(request, { code: RESULT.ok, bodyBytes: request.size, crc: 0 });
     }
-    await until('all replies', () => peers.every(({ replies }) => replies.length === 20));
+    await until('all replies', () => peers.every(({ replies }) => replies.length === 8));
     for (const one of [client, ...peers]) one.socket.destroy();
     await until('slots back', () => node.network.pending.inUse === 0);
     t.ok(node.ports[0]!.admits(2), 'and the share');
