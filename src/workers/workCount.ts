@@ -32,9 +32,10 @@ export class WorkCount {
     this.#work.counters.set(DISK_WORK.waitsGivenUp, gaveUp);
   }
 
-  /** Random writes, and reads of the leader, that are with their groups now. About once a second. */
-  proposals(count: number): void {
-    this.#work.counters.set(DISK_WORK.raftWaiting, count);
+  /** Random writes, and reads of the leader, that are with their groups now; and messages that were dropped since the start. About once a second. */
+  raft(waiting: number, dropped: number): void {
+    this.#work.counters.set(DISK_WORK.raftWaiting, waiting);
+    this.#work.counters.set(DISK_WORK.raftDropped, dropped);
   }
 
   /** `op` has ended, well (`bytes`: of the reply's body) or with an error. */
