@@ -29,6 +29,8 @@ export interface GroupHost extends FilingHost {
   waits(group: RaftGroup): void;
   /** The group has ended for the reason told. */
   failed(group: RaftGroup, reason: string): void;
+  /** Who leads has changed, as far as it is known here; 0: nobody. */
+  leaderChanged(group: RaftGroup, leader: number): void;
   /** A snapshot could not be taken for the reason told. */
   refused(group: RaftGroup, reason: string): void;
   /** Entries were added to (or, below zero, removed from) what is pinned in memory. */
@@ -63,6 +65,7 @@ export class RaftGroup {
   private applyingTo = 0;
   private fetching = false;
   private ticks = 0;
+  private leaderTold = 0;
 
   constructor(host: GroupHost, core: RaftCore, folder: GroupFolder, machine: StateMachine) {
     this.id = core.group;
@@ -102,6 +105,7 @@ export class RaftGroup {
     this.filing.retry();
     if (this.failure !== null) return;
     this.run(() => this.core.tick());
+    this.tellLeader();
     // Whoever waits may have to be told that this node leads no more.
     const waits = this.waiters.count + this.readers.count > 0 || this.core.wantsLog !== null;
     if (waits || this.core.hasOutput) this.host.wake(this);
@@ -131,6 +135,7 @@ export class RaftGroup {
     while (this.failure === null && this.core.hasOutput) this.give(this.core.takeOutput());
     this.run(() => this.handOver());
     this.run(() => this.readLog());
+    this.tellLeader();
     if (this.failure === null && this.core.hasOutput) this.host.wake(this);
   }
 
@@ -198,6 +203,13 @@ export class RaftGroup {
     const upTo = unapplied ? inFolder : Math.min(inFolder, log.applied);
     if (upTo > log.cutIndex) log.evict(upTo);
     return before - log.cachedBytes;
+  }
+
+  private tellLeader(): void {
+    const leader = this.failure === null ? this.core.leader : 0;
+    if (leader === this.leaderTold) return;
+    this.leaderTold = leader;
+    this.host.leaderChanged(this, leader);
   }
 
   private run(step: () => void): void {

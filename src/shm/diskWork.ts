@@ -20,6 +20,9 @@ export const DISK_WORK = {
   raftWaiting: 6,
   /** Raft messages that the worker has dropped, because main did not take them. */
   raftDropped: 7,
+  /** Groups that run now; and times that one of them has got a leader. */
+  raftGroups: 8,
+  raftLeaders: 9,
 } as const;
 
 /** Makes a worker's figures, all zero. */

@@ -45,6 +45,8 @@ export class RaftGroups implements GroupListener, GroupBeginner {
   /** Proposals and reads under way; and those of them that wait for other nodes and not for this disk. */
   waiting = 0;
   waitingForOthers = 0;
+  /** Times that a group has got a leader. */
+  leadersSeen = 0;
   /** Changes of members that main asks for. */
   readonly members = new MemberChanges((id) => this.groups.get(id));
   private readonly stores: StoreGroup;
@@ -73,6 +75,13 @@ export class RaftGroups implements GroupListener, GroupBeginner {
   /** Groups that have begun and not ended, failed ones among them. */
   get size(): number {
     return this.groups.size;
+  }
+
+  /** Groups that run, by a look at all. */
+  get running(): number {
+    let count = 0;
+    for (const { failure } of this.groups.values()) if (failure === null) count += 1;
+    return count;
   }
 
   all(): Iterable<WorkerGroup> {
@@ -205,6 +214,11 @@ export class RaftGroups implements GroupListener, GroupBeginner {
   }
 
   // What the host tells.
+
+  /** 0: there is none any more. */
+  leaderChanged(_id: number, leader: number): void {
+    if (leader !== 0) this.leadersSeen += 1;
+  }
 
   failed(id: number, reason: string): void {
     this.groups.get(id)?.fail(reason);

@@ -234,6 +234,7 @@ export class RaftWorker {
       snapshotVerdict: (verdict) => this.#judge(verdict),
       groupFailed: (group, reason) => this.groups.failed(group, reason),
       caughtUp: (group) => this.groups.caughtUp(group),
+      leaderChanged: (group, leader) => this.groups.leaderChanged(group, leader),
       log: (level, message, fields) => {
         const { group, ...rest } = fields ?? {};
         log(level, message, group === undefined ? rest : { ...rest, partition: group });

@@ -42,6 +42,13 @@ t.test('three workers elect a leader, and a random write is on all of them', asy
       there = (await rig.read(node, OP.streamFollowerRead, 4000)).text;
     t.pass(`node ${node.nodeId} has it`);
   }
+  for (const { data } of rig.nodes) {
+    const { counters } = new DiskWork(data.work);
+    await rig.until(
+      'its figures',
+      () => counters.value(DISK_WORK.raftGroups) === 1 && counters.value(DISK_WORK.raftLeaders) > 0,
+    );
+  }
   const read = await rig.read(leader, OP.streamRead, 4000);
   t.equal(read.text, expected.toString('latin1'), 'the leader reads it when a majority has confirmed it');
   const follower = rig.nodes.find((node) => node !== leader)!;
