@@ -128,7 +128,7 @@ export class RaftHost implements GroupHost {
     if (type === RAFT_MESSAGE.heartbeatRequest) return this.heartbeatRequest(message);
     if (type === RAFT_MESSAGE.heartbeatResponse) return this.heartbeatResponse(message);
     const group = this.groups.get(message.group);
-    if (group === undefined || group.failure !== null) {
+    if (group === undefined || group.failure !== null || group.isClogged) {
       if (type === RAFT_MESSAGE.snapshot) this.options.snapshotVerdict({ header: message, accepted: false });
       return null;
     }
@@ -195,6 +195,7 @@ export class RaftHost implements GroupHost {
 
   /** One tick of 300 ms for all groups, and the heartbeats of those that are led here. */
   tick(): void {
+    this.journal.tick();
     const led: RaftCore[] = [];
     for (const group of this.groups.values()) {
       group.tick();

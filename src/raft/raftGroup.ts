@@ -99,12 +99,19 @@ export class RaftGroup {
     return oldest !== undefined && this.ticks - oldest.sinceTick > this.host.limits.stalledTicks;
   }
 
+  /** Too much waits for a disk that takes nothing: no more is taken in, as nothing could be promised. */
+  get isClogged(): boolean {
+    return this.pending.length >= this.host.limits.cloggedOutputs && this.isStalled;
+  }
+
   /** One tick of 300 ms. */
   tick(): void {
     this.ticks += 1;
     this.filing.retry();
     if (this.failure !== null) return;
-    this.run(() => this.core.tick());
+    // A leader loses its lead by its ticks; nobody else has to do anything before the disk goes on.
+    const lacksRoom = this.machine.lacksRoom || this.host.journal.lacksRoom;
+    if (this.core.isLeader || !this.isClogged) this.run(() => this.core.tick(lacksRoom));
     this.tellLeader();
     // Whoever waits may have to be told that this node leads no more.
     const waits = this.waiters.count + this.readers.count > 0 || this.core.wantsLog !== null;
@@ -130,7 +137,9 @@ export class RaftGroup {
   turn(): void {
     if (this.failure !== null) return;
     this.run(() => this.propose());
-    this.waiters.leadership(this.core.isLeader, this.core.term, this.applyingTo);
+    // Without room the state machine tells nobody an end for long.
+    const { log, isLeader, term } = this.core;
+    this.waiters.leadership(isLeader, term, this.machine.lacksRoom ? log.applied : this.applyingTo);
     this.readers.turn(this.core);
     while (this.failure === null && this.core.hasOutput) this.give(this.core.takeOutput());
     this.run(() => this.handOver());
