@@ -59,7 +59,7 @@ export interface HostOptions {
   groupFailed(group: number, reason: string): void;
   /** A replica that had no vote, or was added, has caught up. */
   caughtUp(group: number): void;
-  /** A group has got a leader that is known here, another one, or has lost it (0). Absent: nobody asks. */
+  /** A group has got a leader that is known here, another one, the same in a later term, or has lost it (0). Absent: nobody asks. */
   leaderChanged?(group: number, leader: number): void;
   log(level: 'info' | 'warn' | 'error', message: string, fields?: Record<string, string | number>): void;
 }

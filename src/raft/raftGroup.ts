@@ -66,6 +66,7 @@ export class RaftGroup {
   private fetching = false;
   private ticks = 0;
   private leaderTold = 0;
+  private termTold = 0;
 
   constructor(host: GroupHost, core: RaftCore, folder: GroupFolder, machine: StateMachine) {
     this.id = core.group;
@@ -215,9 +216,11 @@ export class RaftGroup {
   }
 
   private tellLeader(): void {
-    const leader = this.failure === null ? this.core.leader : 0;
-    if (leader === this.leaderTold) return;
+    const { leader: known, term } = this.core;
+    const leader = this.failure === null ? known : 0;
+    if (leader === this.leaderTold && (leader === 0 || term === this.termTold)) return;
     this.leaderTold = leader;
+    this.termTold = term;
     this.host.leaderChanged(this, leader);
   }
 

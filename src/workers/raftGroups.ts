@@ -47,6 +47,8 @@ export class RaftGroups implements GroupListener, GroupBeginner {
   waitingForOthers = 0;
   /** Times that a group has got a leader. */
   leadersSeen = 0;
+  /** What the shared table says of a partition's group is no longer so. */
+  flagsChanged: (id: number) => void = () => undefined;
   /** Changes of members that main asks for. */
   readonly members = new MemberChanges((id) => this.groups.get(id));
   private readonly stores: StoreGroup;
@@ -216,8 +218,9 @@ export class RaftGroups implements GroupListener, GroupBeginner {
   // What the host tells.
 
   /** 0: there is none any more. */
-  leaderChanged(_id: number, leader: number): void {
+  leaderChanged(id: number, leader: number): void {
     if (leader !== 0) this.leadersSeen += 1;
+    this.flagsChanged(id);
   }
 
   failed(id: number, reason: string): void {
@@ -318,6 +321,7 @@ export class RaftGroups implements GroupListener, GroupBeginner {
 
   private outOfService(id: number, reason: string): void {
     this.reasons.set(id, reason);
+    this.flagsChanged(id);
     // What keeps all groups of a disk from running was logged once.
     if (typeof this.around !== 'string')
       this.stores.host.log('error', `raft is out of service: ${reason}`, { partition: id });

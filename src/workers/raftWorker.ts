@@ -174,10 +174,8 @@ export class RaftWorker {
     const { root } = this.#data;
     const { disk, log } = this.#sources;
     const report = recoverDisk(disk, root, {
-      log: (level, message) => {
-        this.#showLife();
-        log(level, message, { disk: root });
-      },
+      log: (level, message) => log(level, message, { disk: root }),
+      progress: () => this.#showLife(),
     });
     for (const failure of report.failures) log('error', `raft recovery: ${failure}`, { disk: root });
     this.#tell(report.failures.length === 0 ? RAFT_WORD.recovered : RAFT_WORD.failed);
