@@ -340,7 +340,8 @@ class RunningNode implements DataNode {
   #pages(server: NodeServer): ServedNode {
     const { exporterPort, faultInjection } = this.#config;
     const { cluster, nodeId } = this.registration;
-    const metrics = { ...server.metrics, cluster, startedAtMs: this.#startedAtMs };
+    const raft = this.#raft!.counters;
+    const metrics = { ...server.metrics, raft, cluster, startedAtMs: this.#startedAtMs };
     return {
       nodeView: server.state,
       rack: () => this.#labels.rack,

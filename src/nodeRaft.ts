@@ -6,9 +6,10 @@ import { TRANSPORT_LIMITS } from './config/limits.js';
 import type { Registration } from './control/registration.js';
 import { native } from './native/addon.js';
 import type { NodeServer } from './server/nodeServer.js';
+import { Counters } from './shm/counters.js';
 import { Doorbell } from './shm/doorbell.js';
 import type { RateLimitedLog } from './telemetry/rateLimitedLog.js';
-import type { TransportFigures } from './transport/figures.js';
+import { createTransportCounters, publishFigures } from './transport/figures.js';
 import { RaftTransport } from './transport/transport.js';
 
 export interface NodeRaftOptions {
@@ -18,9 +19,15 @@ export interface NodeRaftOptions {
   log: RateLimitedLog;
 }
 
+/** The figures for the metrics are renewed this often. */
+const SHOW_MS = 250;
+
 export class NodeRaft {
+  /** What the transport counts, for the metrics. */
+  readonly counters = createTransportCounters();
   readonly #transport: RaftTransport;
   readonly #localIP: string;
+  readonly #shows: NodeJS.Timeout;
 
   constructor({ config, registration, server, log }: NodeRaftOptions) {
     const { routes } = server.network;
@@ -36,6 +43,9 @@ export class NodeRaft {
         return { toWorker: raft.toWorker, fromWorker: raft.fromWorker, ring: () => bell.ring() };
       }),
     });
+    const counters = new Counters(this.counters);
+    this.#shows = setInterval(() => publishFigures(this.#transport.figures, counters), SHOW_MS);
+    this.#shows.unref();
     server.drainRaft = () => void this.#transport.drain();
   }
 
@@ -49,15 +59,12 @@ export class NodeRaft {
     };
   }
 
-  get figures(): TransportFigures {
-    return this.#transport.figures;
-  }
-
   setAccess(config: NodeConfig): void {
     this.#transport.setAccess(config);
   }
 
   close(): Promise<void> {
+    clearInterval(this.#shows);
     return this.#transport.close();
   }
 }

@@ -44,6 +44,7 @@ const CUT_EVERY = 1000;
 const TICKS_TO_LEAD = 20;
 
 class NoMachine implements StateMachine {
+  readonly lacksRoom = false;
   durableApplied = 0;
 
   resumeAt(): void {}

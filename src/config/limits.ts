@@ -70,6 +70,8 @@ export const TRANSPORT_LIMITS = {
   frameProgressMs: 10_000,
   /** What waits for room in the ring to a worker: a turn of a socket brings more long messages than the ring holds. */
   ringWaitBytesMax: 8 * MiB,
+  /** The same in a worker, for its way to main: appends of 1 MiB to two followers, twice. Main takes them several times a millisecond. */
+  workerWaitBytesMax: 4 * MiB,
   /** Bytes of a snapshot that are read before its verdict. */
   snapshotBytesMax: 1 * MiB,
   /** How long a snapshot header may wait for its verdict. */

@@ -5,12 +5,8 @@
  * `processMetrics.ts` gets from a library, help and all, under the names that the reference's has.
  */
 
-export interface MetricRow {
-  readonly name: string;
-  readonly type: 'counter' | 'gauge' | 'histogram';
-  readonly labels: readonly string[];
-  readonly help: string;
-}
+import { type MetricRow, row } from './metricRow.js';
+import { RAFT_METRICS } from './raftMetricTable.js';
 
 /** Metrics by the name that the page's code uses. */
 export const METRICS = {
@@ -150,25 +146,7 @@ export const METRICS = {
     'Since the last round began, of the partition that has waited longest; a round is due each minute.',
   ),
 
-  raftOldestExchange: row(
-    'extentd_raft_oldest_exchange_age_seconds',
-    'gauge',
-    [],
-    'Since all replicas have told what they have applied, of the partition led here that has waited longest; they are asked each minute, and logs are cut no further meanwhile.',
-  ),
-
-  raftMissing: row(
-    'extentd_raft_missing_ranges',
-    'gauge',
-    [],
-    'Ranges of extents that raft has changed and this node could not write yet, or has to compare with other replicas after a snapshot; reads of them are sent elsewhere.',
-  ),
-  raftMissingBytes: row(
-    'extentd_raft_missing_fetched_bytes_total',
-    'counter',
-    ['what'],
-    'Bytes of such ranges that were compared with another replica, and those that differed and were written.',
-  ),
+  ...RAFT_METRICS,
 
   diskTotal: row('extentd_disk_total_bytes', 'gauge', ['disk'], 'Capacity less the reserve.'),
   diskUsed: row('extentd_disk_used_bytes', 'gauge', ['disk'], 'Used of it.'),
@@ -211,6 +189,18 @@ export const METRICS = {
     'gauge',
     ['disk'],
     'Partitions of the disk whose raft group should run and does not; the log says why.',
+  ),
+  diskRaftGroups: row(
+    'extentd_disk_raft_groups',
+    'gauge',
+    ['disk'],
+    'Partitions of the disk whose raft group runs.',
+  ),
+  diskRaftLeaders: row(
+    'extentd_disk_raft_leader_changes_total',
+    'counter',
+    ['disk'],
+    'Times that a raft group of the disk has got a leader, as seen here.',
   ),
   diskRaftWaiting: row(
     'extentd_disk_raft_requests_waiting',
@@ -333,10 +323,6 @@ export const METRICS = {
 export const PROCESS_METRICS: readonly string[] = Object.values(METRICS)
   .map(({ name }) => name)
   .filter((name) => name.startsWith('process_'));
-
-function row(name: string, type: MetricRow['type'], labels: readonly string[], help: string): MetricRow {
-  return { name, type, labels, help };
-}
 
 function partitionLabels(...more: string[]): string[] {
   return ['partition', 'volume', 'disk', ...more];

@@ -12,6 +12,7 @@ import { OPERATION_RESULTS, OperationTable } from '../shm/operationTable.js';
 import { ringFill } from '../shm/ring.js';
 import { DiskTable, PARTITION_COUNT, PARTITION_FLAG, PartitionTable } from '../shm/tables.js';
 import type { HttpResponse } from './httpServer.js';
+import type { MetricRow } from './metricRow.js';
 import {
   FIGURE,
   type FigureIndexes,
@@ -20,8 +21,9 @@ import {
   type MetricsSource,
 } from './metricsSource.js';
 import { cleanName, METRICS_CONTENT_TYPE, MetricsText } from './metricsText.js';
-import { METRICS, type MetricRow } from './metricTable.js';
+import { METRICS } from './metricTable.js';
 import { ProcessMetrics } from './processMetrics.js';
+import { raftOf } from './raftMetrics.js';
 import { repairOf } from './repairMetrics.js';
 import { type AskPartitions, type ServedPartition, type VolumeSums, Volumes } from './volumes.js';
 
@@ -77,6 +79,7 @@ export class MetricsPage {
     this.#reference(page);
     this.#traffic(page);
     repairOf(page, this.#source);
+    raftOf(page, this.#source, this.#raftDropped());
     this.#disksOf(page);
     const look = this.#volumes.look();
     volumesOf(page, look.volumes);
@@ -156,6 +159,10 @@ export class MetricsPage {
     for (const { labels, memory } of rings) page.sample(ringFill(memory), ...labels);
   }
 
+  #raftDropped(): number {
+    return sum(this.#workers.flat(), ({ work }) => work.counters.value(DISK_WORK.raftDropped));
+  }
+
   #disksOf(page: MetricsText): void {
     const disks = this.#disks;
     const rows = this.#workerRows;
@@ -186,6 +193,8 @@ export class MetricsPage {
     perDisk(METRICS.diskWaiting, (_, workers) => sum(workers, ({ index }) => this.#limits.waiting(index)));
     const counted = (counter: number) => (_: number, workers: readonly WorkerView[]) =>
       sum(workers, ({ work }) => work.counters.value(counter));
+    perDisk(METRICS.diskRaftGroups, counted(DISK_WORK.raftGroups));
+    perDisk(METRICS.diskRaftLeaders, counted(DISK_WORK.raftLeaders));
     perDisk(METRICS.diskRaftWaiting, counted(DISK_WORK.raftWaiting));
     perDisk(METRICS.diskOther, counted(DISK_WORK.otherOps));
     perDisk(METRICS.diskFailed, counted(DISK_WORK.errors));

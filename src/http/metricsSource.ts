@@ -30,6 +30,8 @@ export interface MetricsSource {
   readonly loopLag: HistogramMemory;
   /** What the repair thread counts (`repair/messages.ts`). */
   readonly repair: CountersMemory;
+  /** What the transport of raft counts (`transport/figures.ts`), shown four times a second. */
+  readonly raft: CountersMemory;
   readonly slabClasses: readonly SlabClass[];
   /** As configured, in order of the disk table's rows. */
   readonly diskPaths: readonly string[];
@@ -38,6 +40,9 @@ export interface MetricsSource {
   readonly limitTable: LimitTableMemory;
   readonly workers: readonly WorkerSource[];
 }
+
+/** What of it the node's own server lays out. */
+export type NodeMetrics = Omit<MetricsSource, 'cluster' | 'startedAtMs' | 'raft'>;
 
 /** Figures that main writes four times a second, by index; those of slab classes, disks and workers follow in this order. */
 export const FIGURE = {

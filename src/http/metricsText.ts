@@ -2,7 +2,7 @@
  * The text format of Prometheus (0.0.4): families with HELP and TYPE, samples with labels, histograms. Pure.
  */
 import { countsBelow, type HistogramSnapshot } from '../shm/histogram.js';
-import type { MetricRow } from './metricTable.js';
+import type { MetricRow } from './metricRow.js';
 
 export const METRICS_CONTENT_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
 

@@ -55,6 +55,8 @@ export class RaftApply implements StateMachine, Applier, OperationOwner, SavesFo
   private recording: Applying[] = [];
   /** Nothing starts before the next tick. */
   private paused = false;
+  /** The last entry that could not be carried out and is tried again; 0: none. */
+  private heldUpAt = 0;
   private atRest = false;
   /** Extents that entries before the one that is looked at change. */
   private readonly blocked = new Set<number>();
@@ -105,6 +107,10 @@ export class RaftApply implements StateMachine, Applier, OperationOwner, SavesFo
 
   get durableApplied(): number {
     return this.save.durableIndex;
+  }
+
+  get lacksRoom(): boolean {
+    return this.heldUpAt > this.appliedIndex;
   }
 
   get isHalted(): boolean {
@@ -329,7 +335,7 @@ export class RaftApply implements StateMachine, Applier, OperationOwner, SavesFo
     if (this.store.closed) return this.halt(ERROR_TEXT.partitionNotExists);
     const after = afterFailure(errno);
     if (after === 'missing') this.miss(item, problem);
-    else this.holdUp(after, problem);
+    else this.holdUp(after, problem, item);
   }
 
   /** The range is not written here; the entry ends when that is durable. */
@@ -359,7 +365,7 @@ export class RaftApply implements StateMachine, Applier, OperationOwner, SavesFo
         if (result >= 0) this.queue.end(item, item.error);
         else item.phase = 'waiting';
       }
-      if (result < 0) this.holdUpAt(FILE.raftMissing, result);
+      if (result < 0) this.holdUpAt(FILE.raftMissing, result, items[0]!);
       this.wake();
     });
     return false;
@@ -367,21 +373,22 @@ export class RaftApply implements StateMachine, Applier, OperationOwner, SavesFo
 
   private changeMembers(item: Applying, data: Uint8Array): void {
     const result = this.members.change(data, item.index);
-    if (result < 0) this.holdUpAt(FILE.meta, result);
+    if (result < 0) this.holdUpAt(FILE.meta, result, item);
     else this.queue.end(item, null);
   }
 
-  private holdUpAt(file: string, errno: number): void {
+  private holdUpAt(file: string, errno: number, item: Applying): void {
     const { disk } = this.host;
     reportDiskError(this.host, errno, true);
     const problem = `write ${this.store.path}/${file}: ${disk.errnoText(errno)}`;
-    this.holdUp(this.store.closed ? 'stop' : afterFailure(errno), problem);
+    this.holdUp(this.store.closed ? 'stop' : afterFailure(errno), problem, item);
   }
 
   /** Nothing is passed over: a failing disk ends it, everything else is tried again at the next tick. */
-  private holdUp(after: AfterFailure, problem: string): void {
+  private holdUp(after: AfterFailure, problem: string, { index }: Applying): void {
     if (after === 'stop') return this.halt(problem);
     this.paused = true;
+    this.heldUpAt = index;
     this.host.log('warn', `applying pauses: ${problem}`, { partition: this.partition.id });
   }
 

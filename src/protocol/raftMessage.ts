@@ -43,7 +43,7 @@ export const RAFT_MESSAGE = {
 export interface RaftMessage<U extends Uint64 = number> {
   /** One of `RAFT_MESSAGE`. */
   type: number;
-  /** Means something in vote requests only. */
+  /** Of a vote request: in spite of a living leader. In a lease time-out: such a request is to be made. Means nothing elsewhere. */
   forceVote: boolean;
   reject: boolean;
   rejectIndex: U;

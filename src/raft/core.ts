@@ -33,6 +33,7 @@ import { becomeFollower } from './roles.js';
 import { onRestored, onSnapshot, onSnapshotSent, replacesLog } from './snapshots.js';
 import { type RaftStatus, statusOf } from './status.js';
 import type { CoreOutput } from './types.js';
+import { heirWhenDue, noteRoom, yields } from './yielding.js';
 
 export type Proposed = { ok: true; firstIndex: number; term: number } | { ok: false; message: string };
 
@@ -56,6 +57,7 @@ const TERM_MAX = 2 ** 52;
 const REFUSED = {
   notLeader: { ok: false, message: 'raft is not the leader.' },
   changePending: { ok: false, message: 'a configuration change is pending, retry later' },
+  lacksRoom: { ok: false, message: 'try again' },
   changeAlone: { ok: false, message: 'configuration changes are proposed one at a time' },
 } as const satisfies Record<string, Proposed>;
 
@@ -118,9 +120,10 @@ export class RaftCore {
     return this.#group.peers;
   }
 
-  /** 300 ms have passed. */
-  tick(): void {
+  /** 300 ms have passed. `lacksRoom`: the state machine or the journal cannot go on for want of room (`yielding.ts`). */
+  tick(lacksRoom = false): void {
     const group = this.#group;
+    noteRoom(group, lacksRoom);
     if (group.restoring !== null) return;
     group.now += 1;
     group.electionElapsed += 1;
@@ -197,6 +200,7 @@ export class RaftCore {
   propose(type: number, data: readonly Uint8Array[]): Proposed {
     const group = this.#group;
     if (!group.isLeader) return REFUSED.notLeader;
+    if (yields(group)) return REFUSED.lacksRoom;
     const { log } = this;
     const firstIndex = log.lastIndex + 1;
     if (type === ENTRY_TYPE.configurationChange) {
@@ -339,6 +343,11 @@ export class RaftCore {
     const group = this.#group;
     if (!group.election.stays(group)) {
       becomeFollower(group, group.term, 0);
+      return;
+    }
+    const heir = heirWhenDue(group);
+    if (heir !== null) {
+      group.election.yieldLead(group, heir);
       return;
     }
     group.heartbeatElapsed += 1;

@@ -9,6 +9,7 @@ import { leaseHolds } from './lease.js';
 import { quorumOf } from './quorum.js';
 import { broadcastAppends } from './replication.js';
 import { becomeCandidate, becomeElectionAck, becomeFollower, becomeLeader } from './roles.js';
+import { quietTicks, yields } from './yielding.js';
 
 /** What a mode decides. It is asked only in the states that it leads into itself, and as follower and leader. */
 export interface ElectionMode {
@@ -22,6 +23,8 @@ export interface ElectionMode {
   step(group: GroupState, message: RaftMessage): void;
   /** At each tick of a leader: whether it may go on. */
   stays(group: GroupState): boolean;
+  /** A leader gives its lead away: a member that has all of its log is to stand now. */
+  yieldLead(group: GroupState, to: number): void;
 }
 
 /** The mode of v1.4.0. */
@@ -29,7 +32,8 @@ export const leaseElection: ElectionMode = {
   timedOut(group) {
     if (group.state === 'electionAck') return group.electionElapsed >= group.limits.electionTicks;
     const underLease = group.state === 'follower' && group.leader !== 0;
-    return group.electionElapsed >= (underLease ? group.leaderTimeout : group.electionTimeout);
+    const timeout = underLease ? group.leaderTimeout : group.electionTimeout;
+    return group.electionElapsed >= timeout + quietTicks(group);
   },
 
   start(group, forced) {
@@ -75,7 +79,7 @@ export const leaseElection: ElectionMode = {
         break;
       case RAFT_MESSAGE.leaseTimeout:
         // Only the leader may send its own followers into an election.
-        if (group.state === 'follower' && group.leader === message.from) campaign(group, false);
+        if (group.state === 'follower' && group.leader === message.from) onCleared(group, message);
         break;
     }
   },
@@ -84,6 +88,14 @@ export const leaseElection: ElectionMode = {
     if (group.electionElapsed < group.limits.electionTicks - 1) return true;
     group.electionElapsed = 0;
     return leaseHolds(group);
+  },
+
+  yieldLead(group, to) {
+    const message = group.message(RAFT_MESSAGE.leaseTimeout, to);
+    // Nobody else is to wait for the end of this node's lease. A v1.4.0 node does not look at it, and asks in the plain way.
+    message.forceVote = true;
+    group.outbox.sendNow(message);
+    becomeFollower(group, group.term, 0);
   },
 };
 
@@ -172,4 +184,10 @@ function stepDownForElection(group: GroupState, message: RaftMessage): void {
     if (member !== group.self) group.outbox.sendNow(group.message(RAFT_MESSAGE.leaseTimeout, member.nodeId));
   }
   becomeFollower(group, group.term, 0);
+}
+
+/** The leader has cleared the way for an election, `forceVote`: for this node alone. Who had better not lead forgets the leader, to have a vote for others. */
+function onCleared(group: GroupState, { forceVote }: RaftMessage): void {
+  if (yields(group)) becomeFollower(group, group.term, 0);
+  else campaign(group, forceVote);
 }

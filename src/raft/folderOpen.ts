@@ -227,3 +227,11 @@ function stateOf(meta: FolderMeta, log: FoundLog, notes: string[]): FolderState 
     metaBytes: meta.bytes,
   };
 }
+
+/** META says from the start on what the journal will build on: one that is ahead of the journal would count as written by another node. 0 or a negated errno. */
+export function storeHardState(folder: GroupFolder, stored: HardState, hardState: HardState): number {
+  const { term, vote, commit } = stored;
+  if (term === hardState.term && vote === hardState.vote && commit === hardState.commit) return 0;
+  const errno = folder.setHardState(hardState);
+  return errno < 0 ? errno : folder.syncNow();
+}

@@ -117,6 +117,11 @@ export class GroupState {
   firstOfTerm = 0;
   /** A leader takes no configuration change before this index is applied. */
   changesWaitFor = 0;
+  /** The state machine, or the journal, has no room for what is to come (`yielding.ts`). */
+  lacksRoom = false;
+  /** Of a leader: ticks without room, since it led or last tried to yield; and how often it has yielded, both since there was room. */
+  roomlessTicks = 0;
+  yields = 0;
   /** Header of the snapshot that the host is making durable; everything else is discarded until it has. */
   restoring: RaftMessage | null = null;
   readonly #random: (below: number) => number;

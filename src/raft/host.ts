@@ -6,13 +6,12 @@
  * A group that cannot go on ends alone; a journal that has failed ends all groups of the disk.
  */
 import { RAFT_MESSAGE, type RaftMessage } from '../protocol/raftMessage.js';
-import { ENTRY_TYPE, type HardState } from '../protocol/raftStructs.js';
+import { ENTRY_TYPE } from '../protocol/raftStructs.js';
 import type { Disk } from '../storage/io.js';
 import { RaftCore } from './core.js';
 import { leaseElection } from './election.js';
-import { createGroupFolder, openGroupFolder } from './folderOpen.js';
+import { createGroupFolder, openGroupFolder, storeHardState } from './folderOpen.js';
 import type { BufferPlace } from './frameBuffer.js';
-import type { GroupFolder } from './groupFolder.js';
 import { startState } from './groupStart.js';
 import { heartbeatRequests, hostedGroups, onHeartbeat } from './heartbeats.js';
 import { type GroupStart, HOST_LIMITS, type HostLimits, type HostOptions } from './hostOptions.js';
@@ -129,7 +128,7 @@ export class RaftHost implements GroupHost {
     if (type === RAFT_MESSAGE.heartbeatRequest) return this.heartbeatRequest(message);
     if (type === RAFT_MESSAGE.heartbeatResponse) return this.heartbeatResponse(message);
     const group = this.groups.get(message.group);
-    if (group === undefined || group.failure !== null) {
+    if (group === undefined || group.failure !== null || group.isClogged) {
       if (type === RAFT_MESSAGE.snapshot) this.options.snapshotVerdict({ header: message, accepted: false });
       return null;
     }
@@ -196,6 +195,7 @@ export class RaftHost implements GroupHost {
 
   /** One tick of 300 ms for all groups, and the heartbeats of those that are led here. */
   tick(): void {
+    this.journal.tick();
     const led: RaftCore[] = [];
     for (const group of this.groups.values()) {
       group.tick();
@@ -281,6 +281,10 @@ export class RaftHost implements GroupHost {
     this.behind.delete(group);
     this.options.log('error', `raft stops for this partition: ${reason}`, { group: group.id });
     this.options.groupFailed(group.id, reason);
+  }
+
+  leaderChanged({ id }: RaftGroup, leader: number): void {
+    this.options.leaderChanged?.(id, leader);
   }
 
   refused(group: RaftGroup, reason: string): void {
@@ -387,12 +391,4 @@ export class RaftHost implements GroupHost {
       }
     }
   }
-}
-
-/** META says from the start on what the journal will build on: one that is ahead of the journal would count as written by another node. 0 or a negated errno. */
-function storeHardState(folder: GroupFolder, stored: HardState, hardState: HardState): number {
-  const { term, vote, commit } = stored;
-  if (term === hardState.term && vote === hardState.vote && commit === hardState.commit) return 0;
-  const errno = folder.setHardState(hardState);
-  return errno < 0 ? errno : folder.syncNow();
 }

@@ -24,6 +24,8 @@ export interface HostLimits {
   readBytes: number;
   /** A leader whose oldest output has been on its way to the disk for more ticks sends no heartbeats. */
   stalledTicks: number;
+  /** Outputs of one group that wait for such a disk; beyond it, the group takes no messages. */
+  cloggedOutputs: number;
 }
 
 export const HOST_LIMITS: HostLimits = {
@@ -34,6 +36,7 @@ export const HOST_LIMITS: HostLimits = {
   proposalBatch: 64,
   readBytes: 1024 * 1024,
   stalledTicks: 3,
+  cloggedOutputs: 64,
 };
 
 export interface HostOptions {
@@ -56,6 +59,8 @@ export interface HostOptions {
   groupFailed(group: number, reason: string): void;
   /** A replica that had no vote, or was added, has caught up. */
   caughtUp(group: number): void;
+  /** A group has got a leader that is known here, another one, the same in a later term, or has lost it (0). Absent: nobody asks. */
+  leaderChanged?(group: number, leader: number): void;
   log(level: 'info' | 'warn' | 'error', message: string, fields?: Record<string, string | number>): void;
 }
 

@@ -3,14 +3,15 @@
  *
  * Records go into frames; one frame at a time is under way to the disk, and what comes meanwhile waits for the next one. After `open` everything is submitted
  * work: nothing here blocks or calls back from within a call of its owner. Which frame takes a record is decided by `JournalQueue`, which segment takes a frame by
- * `JournalSegments`. What a durable write that failed was about is not known any more, so a failure is final.
+ * `JournalSegments`. What a durable write that failed was about is not known any more, so a failure is final,
+ * but for want of room.
  */
 import assert from 'node:assert';
 import type { HardState } from '../protocol/raftStructs.js';
 import type { Disk } from '../storage/io.js';
 import { MiB } from '../storage/layout.js';
 import { type BufferPlace, FrameBuffer } from './frameBuffer.js';
-import { segmentPath, writeEmptyMark } from './journalFiles.js';
+import { isForWantOfRoom, segmentPath, writeEmptyMark } from './journalFiles.js';
 import {
   type Crc32c,
   FRAME_ALIGN_BYTES,
@@ -55,8 +56,6 @@ interface FrameUnderWay {
 
 const EAGAIN = 11;
 const EIO = 5;
-const ENOSPC = 28;
-const EDQUOT = 122;
 /** What a frame and an entries record take beside one log record, generously. */
 const RECORD_ROOM_BYTES = 128;
 /** Payload that may wait before proposals have to. */
@@ -77,6 +76,8 @@ export class Journal {
   readonly #groups = new Map<number, KnownGroup>();
   readonly #buffer: FrameBuffer;
   #underWay: FrameUnderWay | null = null;
+  /** The frame under way found no room: it waits for a tick, or is tried again. */
+  #room: 'there' | 'waits' | 'tried' = 'there';
   #making = false;
   /** The file system has no room for another segment; asked again at each flush. */
   #isFull = false;
@@ -125,6 +126,11 @@ export class Journal {
     return this.#failed;
   }
 
+  /** A frame has found no room and is tried again at each tick. */
+  get lacksRoom(): boolean {
+    return this.#room !== 'there';
+  }
+
   /** Payload that is not durable yet, bytes. */
   get queuedBytes(): number {
     return this.#queue.payloadBytes + (this.#underWay?.frame.payloadBytes ?? 0);
@@ -132,11 +138,11 @@ export class Journal {
 
   /** False when too much waits, or all but one segment are needed: entries have to wait then, what is small may still come. */
   get hasRoom(): boolean {
-    if (this.#failed !== 0 || this.queuedBytes >= QUEUED_BYTES_MAX) return false;
+    if (this.#failed !== 0 || this.lacksRoom || this.queuedBytes >= QUEUED_BYTES_MAX) return false;
     return this.#roomBytes() - this.#queue.payloadBytes >= this.#options.segmentBytes;
   }
 
-  /** Largest log record that a frame holds, bytes. */
+  /** Bytes of the largest log record that a frame holds. */
   get logRecordBytesMax(): number {
     return this.#buffer.frameBytesMax - RECORD_ROOM_BYTES;
   }
@@ -209,6 +215,13 @@ export class Journal {
     return number;
   }
 
+  /** 300 ms have passed: a frame that found no room is tried again, in its place. */
+  tick(): void {
+    if (this.#room !== 'waits' || this.#closed || this.#failed !== 0) return;
+    this.#room = 'tried';
+    this.#submit(this.#underWay!);
+  }
+
   /** Starts the next frame when none is under way and something waits. Once a turn, at its end: so a frame holds what all groups had to say. */
   flush(): void {
     if (this.#closed || this.#failed !== 0) return;
@@ -252,7 +265,7 @@ export class Journal {
   /** Closes the files. Those that work is under way on stay open: a descriptor must not be given to another file meanwhile. */
   close(): void {
     this.#closed = true;
-    const busy = this.#underWay?.fd;
+    const busy = this.#room === 'waits' ? undefined : this.#underWay?.fd;
     for (const fd of this.#fds.values()) if (fd !== busy) this.#options.disk.close(fd);
     this.#fds.clear();
   }
@@ -304,6 +317,7 @@ export class Journal {
     const written = ({ result }: { result: number }): void => {
       // The queue of the I/O threads was full: nothing was done.
       if (result === -EAGAIN) return this.#submit(underWay);
+      if (this.#failed === 0 && isForWantOfRoom(result)) return this.#wait(result);
       this.#underWay = null;
       if (result !== bytes) this.#fail(result < 0 ? result : -EIO);
       else if (this.#failed === 0) this.#written(underWay);
@@ -311,7 +325,19 @@ export class Journal {
     disk.submitPwrite(fd, offset, region, bufferOffset, bytes, written, true);
   }
 
+  /** Nothing of the frame was promised to anybody, and nothing else of its file is on its way: written again as a whole it is what it would have been. */
+  #wait(result: number): void {
+    const { disk, folder, log } = this.#options;
+    const text = disk.errnoText(result);
+    if (this.#room === 'there')
+      log('warn', `raft journal ${folder}: ${text}: tried again until there is room`);
+    this.#room = 'waits';
+  }
+
   #written({ frame }: FrameUnderWay): void {
+    const { folder, log } = this.#options;
+    if (this.#room !== 'there') log('info', `raft journal ${folder}: there is room again`);
+    this.#room = 'there';
     this.#durableFrame = frame.number;
     this.#segments.release();
     this.onDurable(frame.number);
@@ -351,8 +377,7 @@ export class Journal {
     this.#making = false;
     const { disk, folder, log } = this.#options;
     if (fd < 0) {
-      const passes = [-EAGAIN, -ENOSPC, -EDQUOT].includes(fd);
-      if (!passes) return this.#fail(fd);
+      if (fd !== -EAGAIN && !isForWantOfRoom(fd)) return this.#fail(fd);
       if (!this.#isFull) log('warn', `make ${segmentPath(folder, file)}: ${disk.errnoText(fd)}`);
       this.#isFull = true;
       return;

@@ -23,6 +23,8 @@ const MARK_FILE = 'emptied';
 const MARK_BYTES = 24;
 const MAGIC = 0x45584a45;
 const ENOENT = 2;
+const ENOSPC = 28;
+const EDQUOT = 122;
 const SEGMENT_NAME = /^segment\.(\d{1,6})$/;
 
 /** Path of a segment. */
@@ -111,4 +113,9 @@ export function beginsBehind(disk: Disk, fd: number, mark: EmptyMark, crc32c: Cr
   const frame = new Uint8Array(FRAME_HEADER_BYTES + header.payloadBytes);
   const read = disk.read(fd, frame, 0);
   return read < 0 ? read : read === frame.byteLength && isWholeFrame(frame, 0, header, crc32c);
+}
+
+/** The result of a call that found no room on the disk. */
+export function isForWantOfRoom(result: number): boolean {
+  return result === -ENOSPC || result === -EDQUOT;
 }

@@ -74,8 +74,13 @@ const WINDOW_BYTES_MAX = MiB;
 /** Pages of a segment that cannot be read before it is given up: a dying disk may take long for each. */
 const ERRORS_MAX = 8;
 
-/** The journals below `raftFolder`, one a worker. Empty where there is no such folder; a message when it cannot be listed. */
-export function readJournals(disk: Disk, raftFolder: string, crc32c: Crc32c): FoundJournal[] | string {
+/** The journals below `raftFolder`, one a worker. Empty where there is no such folder; a message when it cannot be listed. `progress` is called after each read, then and in later walks. */
+export function readJournals(
+  disk: Disk,
+  raftFolder: string,
+  crc32c: Crc32c,
+  progress: () => void = () => undefined,
+): FoundJournal[] | string {
   const entries = disk.scan(raftFolder);
   if (entries === -ENOENT) return [];
   if (typeof entries === 'number') return `readdir ${raftFolder}: ${disk.errnoText(entries)}`;
@@ -83,7 +88,7 @@ export function readJournals(disk: Disk, raftFolder: string, crc32c: Crc32c): Fo
   return workers
     .map(({ name }) => name)
     .sort((a, b) => Number(a) - Number(b))
-    .map((name) => new JournalReader(disk, join(raftFolder, name), crc32c).read());
+    .map((name) => new JournalReader(disk, join(raftFolder, name), crc32c, progress).read());
 }
 
 /** A frame that is whole: where it is, and its payload, which must be used before the next one is asked for. */
@@ -104,6 +109,7 @@ interface NeededFrame {
 class JournalReader {
   readonly #disk: Disk;
   readonly #crc32c: Crc32c;
+  readonly #progress: () => void;
   readonly #found: FoundJournal;
   #window = new Uint8Array(0);
   #windowStart = 0;
@@ -117,8 +123,9 @@ class JournalReader {
   /** The last end of each group that has ended. */
   readonly #ends = new Map<number, RecordPlace>();
 
-  constructor(disk: Disk, folder: string, crc32c: Crc32c) {
+  constructor(disk: Disk, folder: string, crc32c: Crc32c, progress: () => void) {
     this.#disk = disk;
+    this.#progress = progress;
     this.#crc32c = crc32c;
     this.#found = {
       ...{ folder, isEmpty: false, mark: NO_MARK, frames: 0, last: NO_MARK, groups: new Map(), gaps: [] },
@@ -284,6 +291,7 @@ class JournalReader {
     // Of most segments of an emptied journal nothing but the first page is looked at.
     const bytes = offset === 0 ? Math.max(length, FRAME_ALIGN_BYTES) : this.#window.byteLength;
     const count = this.#disk.read(fd, this.#window.subarray(0, bytes), offset);
+    this.#progress();
     if (count < length) return count < 0 ? count : -EIO;
     this.#windowBytes = count;
     return this.#window.subarray(0, length);

@@ -2,7 +2,7 @@
  * What main and a worker say to each other about raft, over a message ring each way (`shm/messageRing.ts`; docs/raftNode.md). Kinds of messages, and what their number `a` and their bytes are. Known to both sides: `src/transport` on main,
  * `src/workers` on the other end.
  *
- * Any of them may be dropped where a ring is full, as if the network had lost it, but for the end of a snapshot's stream (`snapshotSent`), which its sender keeps until it is written.
+ * What finds no room in a ring waits with its sender, in order (`shm/waitingRing.ts`). Beyond a bound messages to and from peers, and `reconnected`, are dropped as if the network had lost them; the others never are.
  */
 
 /** Main to a worker. */

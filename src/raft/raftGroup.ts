@@ -29,6 +29,8 @@ export interface GroupHost extends FilingHost {
   waits(group: RaftGroup): void;
   /** The group has ended for the reason told. */
   failed(group: RaftGroup, reason: string): void;
+  /** Who leads has changed, as far as it is known here; 0: nobody. */
+  leaderChanged(group: RaftGroup, leader: number): void;
   /** A snapshot could not be taken for the reason told. */
   refused(group: RaftGroup, reason: string): void;
   /** Entries were added to (or, below zero, removed from) what is pinned in memory. */
@@ -63,6 +65,8 @@ export class RaftGroup {
   private applyingTo = 0;
   private fetching = false;
   private ticks = 0;
+  private leaderTold = 0;
+  private termTold = 0;
 
   constructor(host: GroupHost, core: RaftCore, folder: GroupFolder, machine: StateMachine) {
     this.id = core.group;
@@ -96,12 +100,20 @@ export class RaftGroup {
     return oldest !== undefined && this.ticks - oldest.sinceTick > this.host.limits.stalledTicks;
   }
 
+  /** Too much waits for a disk that takes nothing: no more is taken in, as nothing could be promised. */
+  get isClogged(): boolean {
+    return this.pending.length >= this.host.limits.cloggedOutputs && this.isStalled;
+  }
+
   /** One tick of 300 ms. */
   tick(): void {
     this.ticks += 1;
     this.filing.retry();
     if (this.failure !== null) return;
-    this.run(() => this.core.tick());
+    // A leader loses its lead by its ticks; nobody else has to do anything before the disk goes on.
+    const lacksRoom = this.machine.lacksRoom || this.host.journal.lacksRoom;
+    if (this.core.isLeader || !this.isClogged) this.run(() => this.core.tick(lacksRoom));
+    this.tellLeader();
     // Whoever waits may have to be told that this node leads no more.
     const waits = this.waiters.count + this.readers.count > 0 || this.core.wantsLog !== null;
     if (waits || this.core.hasOutput) this.host.wake(this);
@@ -126,11 +138,14 @@ export class RaftGroup {
   turn(): void {
     if (this.failure !== null) return;
     this.run(() => this.propose());
-    this.waiters.leadership(this.core.isLeader, this.core.term, this.applyingTo);
+    // Without room the state machine tells nobody an end for long.
+    const { log, isLeader, term } = this.core;
+    this.waiters.leadership(isLeader, term, this.machine.lacksRoom ? log.applied : this.applyingTo);
     this.readers.turn(this.core);
     while (this.failure === null && this.core.hasOutput) this.give(this.core.takeOutput());
     this.run(() => this.handOver());
     this.run(() => this.readLog());
+    this.tellLeader();
     if (this.failure === null && this.core.hasOutput) this.host.wake(this);
   }
 
@@ -198,6 +213,15 @@ export class RaftGroup {
     const upTo = unapplied ? inFolder : Math.min(inFolder, log.applied);
     if (upTo > log.cutIndex) log.evict(upTo);
     return before - log.cachedBytes;
+  }
+
+  private tellLeader(): void {
+    const { leader: known, term } = this.core;
+    const leader = this.failure === null ? known : 0;
+    if (leader === this.leaderTold && (leader === 0 || term === this.termTold)) return;
+    this.leaderTold = leader;
+    this.termTold = term;
+    this.host.leaderChanged(this, leader);
   }
 
   private run(step: () => void): void {

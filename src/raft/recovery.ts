@@ -19,6 +19,8 @@ export interface RecoveryOptions {
   log: (level: 'info' | 'warn' | 'error', message: string) => void;
   /** See `FolderOptions`. */
   fileBytesMax?: number;
+  /** Called whenever the disk has done something: a piece of a journal was read, or a group's folder has got on. */
+  progress?: () => void;
 }
 
 export interface RecoveryReport {
@@ -67,7 +69,7 @@ class DiskRecovery {
 
   run(): RecoveryReport {
     const report = this.#report;
-    const journals = readJournals(this.#disk, join(this.#root, RAFT_FOLDER), crc32c);
+    const journals = readJournals(this.#disk, join(this.#root, RAFT_FOLDER), crc32c, this.#options.progress);
     if (typeof journals === 'string') return this.#failed(journals);
     for (const { failure } of journals) if (failure !== null) return this.#failed(failure);
     const begun = journals.filter((journal) => !journal.isEmpty);
@@ -163,13 +165,14 @@ class DiskRecovery {
     groups: readonly [number, Source][],
     plans: ReadonlyMap<number, GroupPlan>,
   ): void {
-    const { fileBytesMax } = this.#options;
+    const { fileBytesMax, progress = () => undefined } = this.#options;
     const shared = { disk: this.#disk, ...(fileBytesMax === undefined ? {} : { fileBytesMax }) };
     const completions = new Map<number, GroupCompletion>();
     try {
       for (const [group, { summary }] of groups) {
         const path = this.#pathOf(group);
         if (path === null) continue;
+        progress();
         const plan = plans.get(group)!;
         completions.set(group, new GroupCompletion({ ...shared, group, path, summary, plan }));
       }
@@ -179,6 +182,7 @@ class DiskRecovery {
       for (const completion of completions.values()) {
         completion.finish();
         this.#done(completion.recovery);
+        progress();
       }
     } finally {
       for (const completion of completions.values()) completion.close();

@@ -69,6 +69,7 @@ function startRole(group: GroupState, term: number, state: GroupState['state']):
   group.leader = 0;
   group.electionElapsed = 0;
   group.heartbeatElapsed = 0;
+  group.roomlessTicks = 0;
   group.votes.clear();
   group.acks.clear();
   group.drawTimeouts();

@@ -55,6 +55,8 @@ export interface StateMachine {
   keepMembers(peers: readonly RaftPeer[]): string | null;
   /** A snapshot replaces the state: the applied index is `meta.index` from now on, contents are to be compared with the leader's. Durable when `done` is called. */
   restore(meta: SnapshotMeta, done: (outcome: ApplyOutcome) => void): void;
+  /** What it was given waits for room on the disk: it is tried again and again, and nothing behind it is carried out. */
+  readonly lacksRoom: boolean;
   /** The applied index that a restart will find. */
   readonly durableApplied: number;
 }

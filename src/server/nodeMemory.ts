@@ -3,7 +3,7 @@
  */
 import type { NodeConfig } from '../config/config.js';
 import { limitsOf } from '../config/diskLimits.js';
-import type { MetricsSource } from '../http/metricsSource.js';
+import type { NodeMetrics } from '../http/metricsSource.js';
 import { OPERATION_NAMES } from '../protocol/operationNames.js';
 import { RAFT_RING_BYTES } from '../raft/ports.js';
 import { type RepairMemory, repairCounterNames } from '../repair/messages.js';
@@ -180,11 +180,7 @@ function workerSettings(config: NodeConfig, cores: number, workerCount: number):
 }
 
 /** What of it the metrics are made of, with main's `figures`; what only the control plane knows is left out. */
-export function metricsSource(
-  config: NodeConfig,
-  memory: NodeMemory,
-  figures: NodeFigures,
-): Omit<MetricsSource, 'cluster' | 'startedAtMs'> {
+export function metricsSource(config: NodeConfig, memory: NodeMemory, figures: NodeFigures): NodeMetrics {
   const { operations, slabClasses, diskTable, workerTable, limitTable, workers, repairCounters } = memory;
   return {
     ...{ operations, slabClasses, diskTable, workerTable, limitTable },

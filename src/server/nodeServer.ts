@@ -8,7 +8,7 @@ import { limitsOf } from '../config/diskLimits.js';
 import { FOLLOWER_LIMITS } from '../config/limits.js';
 import type { AdminHandler, NodeView, Outcome } from '../control/nodeView.js';
 import type { FaultRequest } from '../http/messages.js';
-import type { MetricsSource } from '../http/metricsSource.js';
+import type { NodeMetrics } from '../http/metricsSource.js';
 import { native } from '../native/addon.js';
 import { type AttachedPartition, type BlockPlace, COMMAND, DISK_HELD } from '../partition/messages.js';
 import { OP } from '../protocol/opcodes.js';
@@ -66,7 +66,7 @@ export class NodeServer implements WorkerListener {
   readonly limits: LimitControl;
   readonly checksums: ChecksumControl;
   /** What the metrics are made of, but for what only the control plane knows. */
-  readonly metrics: Omit<MetricsSource, 'cluster' | 'startedAtMs'>;
+  readonly metrics: NodeMetrics;
   /** For the repair thread. Held here, because an I/O thread may write into its slab when whoever has used it is gone. */
   readonly repair: RepairMemory;
   readonly repairCounters: CountersMemory;

@@ -18,6 +18,11 @@ export const DISK_WORK = {
   ...{ waitsServed: 4, waitsGivenUp: 5 },
   /** Not a count since the start: random writes and reads of the leader that are with their groups now. */
   raftWaiting: 6,
+  /** Raft messages that the worker has dropped, because main did not take them. */
+  raftDropped: 7,
+  /** Groups that run now; and times that one of them has got a leader. */
+  raftGroups: 8,
+  raftLeaders: 9,
 } as const;
 
 /** Makes a worker's figures, all zero. */

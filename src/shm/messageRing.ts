@@ -1,5 +1,5 @@
 /**
- * Messages of any length between two threads over a byte ring, some of which may be dropped: raft's way between main and a worker. A message is a run of frames of one kind with the same `a`; `b` tells how
+ * Messages of any length between two threads over a byte ring: raft's way between main and a worker, whose sending ends are `waitingRing.ts`. A message is a run of frames of one kind with the same `a`; `b` tells how
  * many of its bytes are still to come behind a frame.
  *
  * What may not happen: half a message. So a message for which there is no room is refused whole, and one that is larger than half of the ring, for which there may never be room at once, goes piece by piece: its rest is kept here
@@ -18,8 +18,6 @@ interface Rest {
 }
 
 export class MessageRingProducer {
-  /** Messages that found no room. */
-  dropped = 0;
   private readonly ring: ByteRingProducer;
   private readonly wholeBytesMax: number;
   private rest: Rest | null = null;
@@ -34,7 +32,7 @@ export class MessageRingProducer {
     return this.rest !== null;
   }
 
-  /** Writes a message, copying it unless its rest has to wait; false: it was dropped whole. */
+  /** Writes a message, copying it unless its rest has to wait; false: there is no room, and nothing was written. */
   write(kind: number, a: number, bytes: Uint8Array): boolean {
     if (this.rest === null && bytes.length <= this.ring.payloadBytesMax) {
       if (this.ring.tryWrite(kind, a, 0, bytes)) return true;
@@ -49,7 +47,6 @@ export class MessageRingProducer {
         }
       }
     }
-    this.dropped += 1;
     return false;
   }
 

@@ -21,6 +21,7 @@ import {
   registerNode,
   replicaCreated,
   saveState,
+  surplusOn,
 } from './masterState.js';
 import { NodeLink, sendTask } from './nodeLink.js';
 import { ReplicaMoves } from './replicaMoves.js';
@@ -231,6 +232,7 @@ export class EmbeddedMaster implements Cluster {
       masterAddr: this.address,
       heartbeatIntervalMs: this.#options.heartbeatIntervalMs ?? HEARTBEAT_INTERVAL_MS,
       pending: () => pendingOn(this.#state, addr),
+      surplus: (reported) => surplusOn(this.#state, addr, reported),
       onCreated: (partition, diskPath) => {
         replicaCreated(partition, addr, diskPath);
         this.#saveInBackground();

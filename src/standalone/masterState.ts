@@ -25,6 +25,8 @@ export interface MasterPartition {
   diskPaths: string[];
   /** Hosts that were added since, and have not created their replica yet: it is to join. Absent: none. */
   joining?: string[];
+  /** Hosts whose replica was removed: those that still report it are asked to delete it. Absent: none. */
+  removed?: string[];
 }
 
 export interface MasterState {
@@ -61,8 +63,10 @@ function moveNode(state: MasterState, node: MasterNode, addr: string): void {
   for (const partition of state.partitions) {
     partition.hosts = partition.hosts.map((host) => (host === node.addr ? addr : host));
     for (const peer of partition.peers) if (peer.id === node.id) peer.addr = addr;
-    if (partition.joining !== undefined)
-      partition.joining = partition.joining.map((host) => (host === node.addr ? addr : host));
+    for (const list of [partition.joining, partition.removed]) {
+      const at = list?.indexOf(node.addr) ?? -1;
+      if (at >= 0) list![at] = addr;
+    }
   }
   node.addr = addr;
 }
@@ -108,12 +112,21 @@ export function pendingOn(state: MasterState, addr: string): MasterPartition[] {
   return state.partitions.filter(({ hosts, diskPaths }) => diskPaths[hosts.indexOf(addr)] === '');
 }
 
+/**
+ * Of the partitions that a node reports: those whose replica was removed from it. Not every one that is missing in its list, as with the real master: the file of an embedded one may be lost while the data is
+ * not, and its next lists are made anew.
+ */
+export function surplusOn(state: MasterState, addr: string, reported: readonly number[]): MasterPartition[] {
+  const ids = new Set(reported);
+  return state.partitions.filter(({ id, removed }) => ids.has(id) && removed?.includes(addr));
+}
+
 /** The node has created its replica. */
 export function replicaCreated(partition: MasterPartition, addr: string, diskPath: string): void {
   const index = partition.hosts.indexOf(addr);
   if (index < 0) return;
   partition.diskPaths[index] = diskPath;
-  forgetJoining(partition, addr);
+  forget(partition, 'joining', addr);
 }
 
 /** The group of the partition has one more member, the last of the hosts; its replica is still to be created. */
@@ -122,6 +135,7 @@ export function addHost(partition: MasterPartition, peer: Peer): void {
   partition.peers.push({ ...peer });
   partition.diskPaths.push('');
   partition.joining = [...(partition.joining ?? []), peer.addr];
+  forget(partition, 'removed', peer.addr);
 }
 
 /** The group of the partition has one member less. */
@@ -131,13 +145,14 @@ export function removeHost(partition: MasterPartition, addr: string): void {
   partition.hosts.splice(index, 1);
   partition.diskPaths.splice(index, 1);
   partition.peers = partition.peers.filter((peer) => peer.addr !== addr);
-  forgetJoining(partition, addr);
+  forget(partition, 'joining', addr);
+  partition.removed = [...(partition.removed ?? []), addr];
 }
 
-function forgetJoining(partition: MasterPartition, addr: string): void {
-  const left = (partition.joining ?? []).filter((host) => host !== addr);
-  if (left.length > 0) partition.joining = left;
-  else delete partition.joining;
+function forget(partition: MasterPartition, list: 'joining' | 'removed', addr: string): void {
+  const left = (partition[list] ?? []).filter((host) => host !== addr);
+  if (left.length > 0) partition[list] = left;
+  else delete partition[list];
 }
 
 /** Whether every replica exists. */

@@ -10,6 +10,7 @@ import {
   CREATE_TYPE,
   type CreateType,
   createRequest,
+  deleteRequest,
   type LoadResponse,
   loadRequest,
 } from '../protocol/adminBodies.js';
@@ -38,6 +39,8 @@ export interface NodeLinkOptions {
   heartbeatIntervalMs: number;
   /** Partitions that the node has not created yet. */
   pending(): MasterPartition[];
+  /** Of the partitions that the node reports: those that it is not to have any more. */
+  surplus(reported: readonly number[]): MasterPartition[];
   /** The node has created one. */
   onCreated(partition: MasterPartition, diskPath: string): void;
   log: Pick<Logger, 'warn'>;
@@ -55,6 +58,8 @@ export class NodeLink {
   #heartbeatAtMs = 0;
   /** Why the node did not do what it was last asked; empty: it did. */
   #lastError = '';
+  /** The newest heartbeat response was not looked through for replicas that should be gone. */
+  #unread = false;
   /** The last creation was refused. */
   #refused = false;
   /** Partitions whose load task has not been sent yet, and who waits for the response to one. */
@@ -83,6 +88,7 @@ export class NodeLink {
   received(response: HeartbeatResponse): void {
     this.#heartbeat = response;
     this.#heartbeatAtMs = Date.now();
+    this.#unread = true;
     this.#woken = true;
     this.#wake?.();
   }
@@ -133,6 +139,7 @@ export class NodeLink {
         const created = await this.#createPending();
         creationDueMs = created ? 0 : performance.now() + CREATE_RETRY_MS;
       }
+      await this.#deleteSurplus();
       await this.#sendLoads();
       const dueMs = creationDueMs === 0 ? heartbeatDueMs : Math.min(heartbeatDueMs, creationDueMs);
       await this.#sleep(dueMs - performance.now());
@@ -176,6 +183,28 @@ export class NodeLink {
       onCreated(partition, result.body);
     }
     return true;
+  }
+
+  /** Asks once more, at each heartbeat, for the deletion of what the node should not have: it may have been away when it was asked first. */
+  async #deleteSurplus(): Promise<void> {
+    if (!this.#unread || this.#heartbeat === null) return;
+    this.#unread = false;
+    const { log, node, surplus } = this.#options;
+    for (const partition of surplus(this.#heartbeat.partitionReports.map(({ partitionId }) => partitionId))) {
+      if (this.#stopped) return;
+      log.warn(
+        { partition: partition.id, addr: node.addr },
+        'embedded master: a replica that was removed is still there, and is deleted',
+      );
+      const task = newAdminTask(
+        OP.deleteDataPartition,
+        node.addr,
+        partition.id,
+        unixSeconds(),
+        deletion(partition),
+      );
+      await this.#send(task, SYNCHRONOUS_TIMEOUT_MS);
+    }
   }
 
   async #sendLoads(): Promise<void> {
@@ -238,6 +267,11 @@ export function creation(partition: MasterPartition, volume: string, createType:
     ...{ members: peers, hosts, createType },
   });
   return JSON.parse(request) as JsonValue;
+}
+
+/** Request of the task that deletes a replica of `partition`. */
+export function deletion({ id, sizeBytes }: MasterPartition): JsonValue {
+  return JSON.parse(deleteRequest.encode({ partitionType: '', partitionId: id, sizeBytes })) as JsonValue;
 }
 
 function unixSeconds(): number {

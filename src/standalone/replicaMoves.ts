@@ -3,7 +3,7 @@
  *
  * Knows state and tasks only; sockets and files belong to `master.ts`.
  */
-import { CREATE_TYPE, deleteRequest, type Peer } from '../protocol/adminBodies.js';
+import { CREATE_TYPE, type Peer } from '../protocol/adminBodies.js';
 import type { JsonValue } from '../protocol/jsonText.js';
 import { OP } from '../protocol/opcodes.js';
 import type { AdminResult } from './adminConnection.js';
@@ -15,7 +15,7 @@ import {
   removeHost,
   replicaCreated,
 } from './masterState.js';
-import { creation } from './nodeLink.js';
+import { creation, deletion } from './nodeLink.js';
 
 /** What a move needs of the master. */
 export interface MoveParts {
@@ -155,9 +155,8 @@ export class ReplicaMoves {
     if (!removed.ok) return removed;
     removeHost(partition, addr);
     await save();
-    const all = { partitionType: '', partitionId: id, sizeBytes: partition.sizeBytes };
-    // The replica has gone by itself when it has heard of its removal; a node that is away is not waited for.
-    await send(addr, OP.deleteDataPartition, id, JSON.parse(deleteRequest.encode(all)) as JsonValue);
+    // The replica has gone by itself when it has heard of its removal; a node that is away is asked again when it reports the replica.
+    await send(addr, OP.deleteDataPartition, id, deletion(partition));
     const [first] = partition.hosts;
     if (leader !== addr || first === undefined || !state.nodes.some((node) => node.addr === first))
       return DONE;

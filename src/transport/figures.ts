@@ -1,7 +1,8 @@
 /**
- * What the transport counts, for the metrics page: plain numbers that only grow, but for those that say what is now.
+ * What the transport counts: plain numbers that only grow, but for those that say what is now; and how they come into shared memory for the metrics page.
  */
 import { RAFT_MESSAGE } from '../protocol/raftMessage.js';
+import { type Counters, type CountersMemory, createCounters } from '../shm/counters.js';
 
 const TYPE_COUNT = 1 + Math.max(...Object.values(RAFT_MESSAGE));
 
@@ -98,4 +99,38 @@ export function noFigures(): TransportFigures {
     outgoing: { open: 0, dials: 0, dialFailures: 0, losses: 0, reconnects: 0 },
     snapshots: { running: 0, taken: 0, failed: 0, tooMany: 0, received: 0, acknowledged: 0 },
   };
+}
+
+/** Memory for all of them, a counter each. */
+export function createTransportCounters(): CountersMemory {
+  const names: string[] = [];
+  walk(noFigures(), '', (_of, _key, name) => names.push(name));
+  return createCounters(names);
+}
+
+/** Shows the figures as they are now. On the owner's thread. */
+export function publishFigures(figures: TransportFigures, counters: Counters): void {
+  let at = 0;
+  walk(figures, '', (of, key) => counters.set(at++, of[key] as number));
+}
+
+/** What was shown last. */
+export function readFigures(counters: Counters): TransportFigures {
+  const figures = noFigures();
+  let at = 0;
+  walk(figures, '', (of, key) => {
+    of[key] = counters.value(at++);
+  });
+  return figures;
+}
+
+type Branch = Record<string, unknown>;
+
+/** Visits each number of `of`, always in the same order. */
+function walk(of: object, path: string, visit: (of: Branch, key: string, name: string) => void): void {
+  for (const [key, value] of Object.entries(of) as [string, unknown][]) {
+    const name = path === '' ? key : `${path}.${key}`;
+    if (typeof value === 'number') visit(of as Branch, key, name);
+    else walk(value as object, name, visit);
+  }
 }

@@ -54,7 +54,7 @@ export class RaftTransport {
     const { figures } = this;
     this.#ports = { heartbeat: heartbeatPort, replica: replicaPort };
     this.#rings = parts.workers.map(
-      (worker) => new WorkerRing(worker, limits.ringWaitBytesMax, figures.drops),
+      (worker) => new WorkerRing(worker, limits.ringWaitBytesMax, figures.drops, log),
     );
     this.#readers = parts.workers.map((worker, index) =>
       this.#readerOf(worker.fromWorker, this.#rings[index]!),

@@ -1,55 +1,38 @@
 /**
- * Main's end of the ring to one worker. A ring has room for a message or two of 1 MiB, which a socket brings in one turn: what finds no room waits here, in order, up to a bound. Beyond that it is
- * dropped and counted, but for the end of a snapshot, which is always kept.
+ * Main's end of the ring to one worker: what finds no room waits (`shm/waitingRing.ts`), and beyond the bound is dropped, counted and told. The bell is rung once for all that was written.
  */
 import { SAFE_INTEGERS, writeUint64 } from '../protocol/uint64Form.js';
 import { RAFT_IN } from '../raft/ports.js';
-import { MessageRingProducer } from '../shm/messageRing.js';
+import { WaitingRing } from '../shm/waitingRing.js';
 import type { Drops } from './figures.js';
-import type { TransportWorker } from './parts.js';
+import type { TransportLog, TransportWorker } from './parts.js';
 
 const NODE_ID_BYTES = 8;
 
-interface Waiting {
-  readonly kind: number;
-  readonly a: number;
-  readonly bytes: Uint8Array;
-}
-
 export class WorkerRing {
-  readonly #ring: MessageRingProducer;
+  readonly #ring: WaitingRing;
   readonly #bell: TransportWorker;
   readonly #drops: Drops;
-  readonly #waitBytesMax: number;
-  #waiting: Waiting[] = [];
-  #waitingBytes = 0;
-  /** Something was written since the bell was rung. */
-  #isDirty = false;
+  readonly #log: TransportLog;
 
-  constructor(worker: TransportWorker, waitBytesMax: number, drops: Drops) {
-    this.#ring = new MessageRingProducer(worker.toWorker);
+  constructor(worker: TransportWorker, waitBytesMax: number, drops: Drops, log: TransportLog) {
+    this.#ring = new WaitingRing(worker.toWorker, waitBytesMax);
     this.#bell = worker;
-    this.#waitBytesMax = waitBytesMax;
     this.#drops = drops;
+    this.#log = log;
   }
 
   /** Something waits for room: `flush` again, soon. */
   get waits(): boolean {
-    return this.#ring.waits || this.#waiting.length > 0;
+    return this.#ring.waits;
   }
 
   /** One of `RAFT_IN`, but `snapshotSent`. The bytes are the ring's from then on. False: it was dropped. */
   write(kind: number, a: number, bytes: Uint8Array): boolean {
-    if (!this.waits && this.#ring.write(kind, a, bytes)) {
-      this.#isDirty = true;
-      return true;
-    }
-    if (this.#waitingBytes + bytes.byteLength > this.#waitBytesMax) {
-      this.#drops.workerFull += 1;
-      return false;
-    }
-    this.#keep({ kind, a, bytes });
-    return true;
+    if (this.#ring.write(kind, a, bytes)) return true;
+    this.#drops.workerFull += 1;
+    this.#log.write('warn', 'raft ring full', 'a worker takes no raft messages: they are dropped');
+    return false;
   }
 
   /** A snapshot for `to` has ended. One for each that the worker has sent: there are few. */
@@ -57,33 +40,15 @@ export class WorkerRing {
     const bytes = new Uint8Array(NODE_ID_BYTES + 1);
     writeUint64(new DataView(bytes.buffer), 0, to, SAFE_INTEGERS);
     bytes[NODE_ID_BYTES] = isTaken ? 1 : 0;
-    this.#keep({ kind: RAFT_IN.snapshotSent, a: group, bytes });
+    this.#ring.keep(RAFT_IN.snapshotSent, group, bytes);
   }
 
   /** Writes what waits, as far as there is room, and rings once for all that was written. Whether anything was. */
   flush(): boolean {
-    this.#writeWaiting();
-    if (!this.#isDirty) return false;
-    this.#isDirty = false;
+    this.#ring.flush();
+    if (!this.#ring.dirty) return false;
+    this.#ring.dirty = false;
     this.#bell.ring();
     return true;
-  }
-
-  #keep(waiting: Waiting): void {
-    this.#waiting.push(waiting);
-    this.#waitingBytes += waiting.bytes.byteLength;
-  }
-
-  #writeWaiting(): void {
-    if (this.#ring.flush()) this.#isDirty = true;
-    let written = 0;
-    for (const { kind, a, bytes } of this.#waiting) {
-      if (!this.#ring.write(kind, a, bytes)) break;
-      this.#waitingBytes -= bytes.byteLength;
-      written += 1;
-    }
-    if (written === 0) return;
-    this.#waiting = this.#waiting.slice(written);
-    this.#isDirty = true;
   }
 }

@@ -375,7 +375,7 @@ export class DiskWorker implements StoreHost {
     if (this.#data.member === 0) this.#probe.tick();
     this.#workerTable.setProbeMs(this.#data.index, this.#probe.underWayMs);
     this.#count.waits(this.stores.waits);
-    this.#count.proposals(this.#raft.groups.waiting);
+    this.#count.raft(this.#raft.groups, this.#raft.tellDropped());
     this.#workerTable.setMode(this.#data.index, this.#batches.threaded ? 1 : 0);
     this.#workerTable.setHeartbeatMs(this.#data.index, this.#monotonicMs());
   }

@@ -38,6 +38,8 @@ export interface PartitionRaft {
     reasonOf(id: number): string | null;
     /** Partitions whose replica here was removed by their group. */
     removed: number[];
+    /** Called when a partition's group has another leader, or is out of service. */
+    flagsChanged: (id: number) => void;
   };
 }
 
@@ -68,6 +70,10 @@ export class PartitionSet {
 
   constructor(data: DiskWorkerData, stores: StoreGroup, events: EventQueue, raft: PartitionRaft) {
     this.#raft = raft;
+    raft.groups.flagsChanged = (id) => {
+      const entry = this.#entries.get(id);
+      if (entry !== undefined) this.#reportFlags(entry);
+    };
     this.#data = data;
     this.#stores = stores;
     this.#events = events;
@@ -234,16 +240,21 @@ export class PartitionSet {
     return { ok: true, value };
   }
 
-  #report({ partition, row }: Entry): void {
+  #report(entry: Entry): void {
+    const { partition, row } = entry;
     const table = this.#table;
     table.setSizeBytes(row, partition.sizeBytes);
     table.setUsedBytes(row, partition.usedBytes);
     table.setExtentCount(row, partition.extentCount);
     table.setStatus(row, partition.status);
     table.setAppliedId(row, partition.durableAppliedId);
+    this.#reportFlags(entry);
+  }
+
+  #reportFlags({ partition, row }: Entry): void {
     const isOut = this.#raft.groups.reasonOf(partition.id) !== null;
     const leader = partition.isLeader ? PARTITION_FLAG.leader : 0;
-    table.setFlags(row, leader | (isOut ? PARTITION_FLAG.raftOut : 0));
+    this.#table.setFlags(row, leader | (isOut ? PARTITION_FLAG.raftOut : 0));
   }
 
   /** Each worker of a disk looks for itself: what another one has accepted it sees by the next look. */

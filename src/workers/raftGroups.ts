@@ -45,6 +45,10 @@ export class RaftGroups implements GroupListener, GroupBeginner {
   /** Proposals and reads under way; and those of them that wait for other nodes and not for this disk. */
   waiting = 0;
   waitingForOthers = 0;
+  /** Times that a group has got a leader. */
+  leadersSeen = 0;
+  /** What the shared table says of a partition's group is no longer so. */
+  flagsChanged: (id: number) => void = () => undefined;
   /** Changes of members that main asks for. */
   readonly members = new MemberChanges((id) => this.groups.get(id));
   private readonly stores: StoreGroup;
@@ -73,6 +77,13 @@ export class RaftGroups implements GroupListener, GroupBeginner {
   /** Groups that have begun and not ended, failed ones among them. */
   get size(): number {
     return this.groups.size;
+  }
+
+  /** Groups that run, by a look at all. */
+  get running(): number {
+    let count = 0;
+    for (const { failure } of this.groups.values()) if (failure === null) count += 1;
+    return count;
   }
 
   all(): Iterable<WorkerGroup> {
@@ -206,6 +217,12 @@ export class RaftGroups implements GroupListener, GroupBeginner {
 
   // What the host tells.
 
+  /** 0: there is none any more. */
+  leaderChanged(id: number, leader: number): void {
+    if (leader !== 0) this.leadersSeen += 1;
+    this.flagsChanged(id);
+  }
+
   failed(id: number, reason: string): void {
     this.groups.get(id)?.fail(reason);
     this.outOfService(id, reason);
@@ -304,6 +321,7 @@ export class RaftGroups implements GroupListener, GroupBeginner {
 
   private outOfService(id: number, reason: string): void {
     this.reasons.set(id, reason);
+    this.flagsChanged(id);
     // What keeps all groups of a disk from running was logged once.
     if (typeof this.around !== 'string')
       this.stores.host.log('error', `raft is out of service: ${reason}`, { partition: id });

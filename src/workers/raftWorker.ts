@@ -5,6 +5,7 @@
  * fails here for good leaves groups out of service, never partitions.
  */
 import { join } from 'node:path';
+import { TRANSPORT_LIMITS } from '../config/limits.js';
 import { native } from '../native/addon.js';
 import type { Partition } from '../partition/partition.js';
 import type { StoreGroup } from '../partition/storeGroup.js';
@@ -15,8 +16,9 @@ import { readNoVotes } from '../raft/noVote.js';
 import { RAFT_IN, RAFT_OUT } from '../raft/ports.js';
 import { recoverDisk } from '../raft/recovery.js';
 import type { SnapshotVerdict } from '../raft/types.js';
-import { MessageRingConsumer, MessageRingProducer } from '../shm/messageRing.js';
+import { MessageRingConsumer } from '../shm/messageRing.js';
 import { DiskTable } from '../shm/tables.js';
+import { WaitingRing } from '../shm/waitingRing.js';
 import { RAFT_FOLDER } from '../storage/layout.js';
 import type { EventQueue } from './eventQueue.js';
 import { RAFT_TICK_MS } from './raftGroup.js';
@@ -41,15 +43,13 @@ const encoder = new TextEncoder();
 
 export class RaftWorker {
   readonly groups: RaftGroups;
-  /** Something was written for main since the worker has set this to false. */
-  dirty = false;
   /** What a stop has ended with; null before. */
   stopProblems: string[] | null = null;
   readonly #data: DiskWorkerData;
   readonly #stores: StoreGroup;
   readonly #region: number;
   readonly #in: MessageRingConsumer;
-  readonly #out: MessageRingProducer;
+  readonly #out: WaitingRing;
   readonly #word: Int32Array;
   readonly #workers: DiskTable;
   /** Hosts that main was told, by node id. */
@@ -60,6 +60,7 @@ export class RaftWorker {
   #nextTickMs = 0;
   #lateTurns = 0;
   #stopUntilMs = 0;
+  #droppedTold = 0;
 
   /** @param region index of a region of `RAFT_REGION_BYTES` that nobody else uses. */
   constructor(
@@ -73,7 +74,7 @@ export class RaftWorker {
     this.#stores = stores;
     this.#region = region;
     this.#in = new MessageRingConsumer(data.raft.toWorker);
-    this.#out = new MessageRingProducer(data.raft.fromWorker);
+    this.#out = new WaitingRing(data.raft.fromWorker, TRANSPORT_LIMITS.workerWaitBytesMax);
     this.#word = data.raft.word;
     this.#workers = new DiskTable(data.workers);
     this.groups = new RaftGroups(stores, events, partitionOf);
@@ -117,7 +118,26 @@ export class RaftWorker {
     return taken + (host.isAwake ? 1 : 0);
   }
 
-  /** True when main has not taken the rest of a message yet. */
+  /** Something was written for main since the worker has set this to false. */
+  get dirty(): boolean {
+    return this.#out.dirty;
+  }
+  set dirty(value: boolean) {
+    this.#out.dirty = value;
+  }
+
+  /** Messages to peers that were dropped since the start, because main did not take them; the log has a line when there are more of them. About once a second. */
+  tellDropped(): number {
+    const { dropped } = this.#out;
+    if (dropped > this.#droppedTold)
+      this.#stores.host.log('warn', 'the main thread takes no raft messages: they are dropped', {
+        ...{ disk: this.#data.root, messages: dropped - this.#droppedTold },
+      });
+    this.#droppedTold = dropped;
+    return dropped;
+  }
+
+  /** True when main has not taken all that it was told. */
   get waitsForMain(): boolean {
     return this.#out.waits;
   }
@@ -154,10 +174,8 @@ export class RaftWorker {
     const { root } = this.#data;
     const { disk, log } = this.#sources;
     const report = recoverDisk(disk, root, {
-      log: (level, message) => {
-        this.#showLife();
-        log(level, message, { disk: root });
-      },
+      log: (level, message) => log(level, message, { disk: root }),
+      progress: () => this.#showLife(),
     });
     for (const failure of report.failures) log('error', `raft recovery: ${failure}`, { disk: root });
     this.#tell(report.failures.length === 0 ? RAFT_WORD.recovered : RAFT_WORD.failed);
@@ -210,10 +228,11 @@ export class RaftWorker {
       ...{ disk, journal, folder: {}, nodeId, serving: false },
       scratch: { ...place, bufferOffset: JOURNAL_BUFFER_BYTES, bufferBytes: SCRATCH_BYTES },
       random: (below) => Math.floor(Math.random() * below),
-      send: (message) => this.#send(RAFT_OUT.message, message.to, encodeMessage(message)),
+      send: (message) => this.#send(message),
       snapshotVerdict: (verdict) => this.#judge(verdict),
       groupFailed: (group, reason) => this.groups.failed(group, reason),
       caughtUp: (group) => this.groups.caughtUp(group),
+      leaderChanged: (group, leader) => this.groups.leaderChanged(group, leader),
       log: (level, message, fields) => {
         const { group, ...rest } = fields ?? {};
         log(level, message, group === undefined ? rest : { ...rest, partition: group });
@@ -258,7 +277,7 @@ export class RaftWorker {
   }
 
   #badStream(stream: number, why: string): void {
-    this.#send(RAFT_OUT.badStream, stream, encoder.encode(why));
+    this.#out.keep(RAFT_OUT.badStream, stream, encoder.encode(why));
   }
 
   #snapshotSent(group: number, bytes: Uint8Array): void {
@@ -268,18 +287,17 @@ export class RaftWorker {
 
   #judge({ header, accepted }: SnapshotVerdict): void {
     const stream = this.#streams.get(header);
-    if (stream !== undefined) this.#send(RAFT_OUT.verdict, stream, Uint8Array.of(accepted ? 1 : 0));
+    if (stream !== undefined) this.#out.keep(RAFT_OUT.verdict, stream, Uint8Array.of(accepted ? 1 : 0));
   }
 
   #tellAddress(nodeId: number, host: string): void {
     if (this.#addresses.get(nodeId) === host) return;
-    if (this.#send(RAFT_OUT.address, nodeId, encoder.encode(host))) this.#addresses.set(nodeId, host);
+    this.#addresses.set(nodeId, host);
+    this.#out.keep(RAFT_OUT.address, nodeId, encoder.encode(host));
   }
 
-  /** False: the ring has no room, and raft sends it again. */
-  #send(kind: number, a: number, bytes: Uint8Array): boolean {
-    if (!this.#out.write(kind, a, bytes)) return false;
-    this.dirty = true;
-    return true;
+  /** What main does not take for long is dropped, as if the network had lost it. */
+  #send(message: RaftMessage): void {
+    this.#out.write(RAFT_OUT.message, message.to, encodeMessage(message));
   }
 }

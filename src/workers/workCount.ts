@@ -9,6 +9,16 @@ import { changesExtent, isReadOp } from '../protocol/opcodes.js';
 import { DISK_WORK, type DiskWork } from '../shm/diskWork.js';
 import { PARTITION_COUNT, type PartitionTable } from '../shm/tables.js';
 
+/** What is counted of the raft groups of a worker. */
+export interface GroupFigures {
+  /** Random writes, and reads of the leader, that are with their groups now. */
+  readonly waiting: number;
+  /** Groups that run now. */
+  readonly running: number;
+  /** Times that a group has got a leader, since the start. */
+  readonly leadersSeen: number;
+}
+
 export class WorkCount {
   /** The loop's clock, monotonic ms: read when a turn begins and when a batch has come back. */
   nowMs = 0;
@@ -32,9 +42,13 @@ export class WorkCount {
     this.#work.counters.set(DISK_WORK.waitsGivenUp, gaveUp);
   }
 
-  /** Random writes, and reads of the leader, that are with their groups now. About once a second. */
-  proposals(count: number): void {
-    this.#work.counters.set(DISK_WORK.raftWaiting, count);
+  /** What the worker's groups say of themselves, and how many messages were dropped since the start. About once a second. */
+  raft({ waiting, running, leadersSeen }: GroupFigures, dropped: number): void {
+    const { counters } = this.#work;
+    counters.set(DISK_WORK.raftWaiting, waiting);
+    counters.set(DISK_WORK.raftDropped, dropped);
+    counters.set(DISK_WORK.raftGroups, running);
+    counters.set(DISK_WORK.raftLeaders, leadersSeen);
   }
 
   /** `op` has ended, well (`bytes`: of the reply's body) or with an error. */

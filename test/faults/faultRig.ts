@@ -201,6 +201,7 @@ const NO_RAFT: PartitionRaft = {
     settleEndings: () => 0,
     reasonOf: () => null,
     removed: [],
+    flagsChanged: () => undefined,
   },
 };
 

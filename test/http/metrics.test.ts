@@ -7,9 +7,12 @@ import { FIGURE } from '../../src/http/metricsSource.js';
 import { METRICS, PROCESS_METRICS } from '../../src/http/metricTable.js';
 import type { AskPartitions, NamedPartition } from '../../src/http/volumes.js';
 import { OPERATION_NAMES } from '../../src/protocol/operationNames.js';
+import { RAFT_MESSAGE } from '../../src/protocol/raftMessage.js';
 import { RESULT } from '../../src/protocol/resultCodes.js';
+import { Counters } from '../../src/shm/counters.js';
 import { DISK_WORK } from '../../src/shm/diskWork.js';
 import { PARTITION_COUNT } from '../../src/shm/tables.js';
+import { noFigures, publishFigures } from '../../src/transport/figures.js';
 import { packageRoot } from '../packageRoot.js';
 import { MetricsRig, type ReadMetrics, readMetrics } from './metricsRig.js';
 
@@ -236,6 +239,47 @@ t.test('pains 20: rates and latencies of each volume and, asked for, of each par
     [`extentd_partition_failed_operations_total{${labels}}`, 8_000],
   ];
   for (const [series, value] of partition) t.equal(each.samples.get(series), value, series);
+});
+
+t.test('what the transport of raft has counted, each figure in its place', async (t) => {
+  const rig = new MetricsRig(['/d1', '/d2']);
+  const figures = noFigures();
+  figures.received.messages[RAFT_MESSAGE.appendRequest] = 3;
+  figures.sent.bytes[RAFT_MESSAGE.voteResponse] = 77;
+  Object.assign(figures.drops, { workerFull: 4, lost: 5 });
+  Object.assign(figures.incoming, { open: 6, cutOff: 7 });
+  Object.assign(figures.outgoing, { open: 8, reconnects: 9 });
+  Object.assign(figures.snapshots, {
+    running: 1,
+    taken: 10,
+    failed: 12,
+    tooMany: 2,
+    received: 11,
+    acknowledged: 5,
+  });
+  publishFigures(figures, new Counters(rig.source.raft));
+  for (const { counters } of rig.works) counters.add(DISK_WORK.raftDropped, 20);
+  const { samples, text } = await pageOf(rig);
+  const wanted: [string, number][] = [
+    ['messages_total{direction="in",type="appendRequest"}', 3],
+    ['messages_total{direction="out",type="appendRequest"}', 0],
+    ['bytes_total{direction="out",type="voteResponse"}', 77],
+    ['dropped_messages_total{reason="workerFull"}', 4],
+    ['dropped_messages_total{reason="lost"}', 5],
+    ['dropped_messages_total{reason="mainFull"}', 40],
+    ['connections{direction="in"}', 6],
+    ['connections{direction="out"}', 8],
+    ['connection_events_total{direction="in",event="cutOff"}', 7],
+    ['connection_events_total{direction="out",event="reconnects"}', 9],
+    ['snapshots_running', 1],
+    ['snapshots_total{direction="out",event="taken"}', 10],
+    ['snapshots_total{direction="out",event="failed"}', 10],
+    ['snapshots_total{direction="out",event="tooMany"}', 2],
+    ['snapshots_total{direction="in",event="received"}', 11],
+    ['snapshots_total{direction="in",event="acknowledged"}', 5],
+  ];
+  for (const [series, value] of wanted) t.equal(samples.get(`extentd_raft_${series}`), value, series);
+  t.notMatch(text, 'proposal', 'no node sends those');
 });
 
 t.test('the process’s metrics have the names of the Go library and true values', async (t) => {

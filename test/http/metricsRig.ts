@@ -9,6 +9,7 @@ import { createLimitTable, LimitTable } from '../../src/shm/limitTable.js';
 import { createOperationTable, OperationTable } from '../../src/shm/operationTable.js';
 import { createRing, RingProducer } from '../../src/shm/ring.js';
 import { createDiskTable, createPartitionTable, DiskTable, PartitionTable } from '../../src/shm/tables.js';
+import { createTransportCounters } from '../../src/transport/figures.js';
 
 const SLAB_CLASSES = [
   { bytes: 4096, slots: 64 },
@@ -46,6 +47,7 @@ export class MetricsRig {
       figures: createCounters(figureNames(classes, count, count)),
       loopLag: createHistogram(),
       repair: createCounters(repairCounterNames(count)),
+      raft: createTransportCounters(),
       slabClasses: SLAB_CLASSES,
       diskPaths,
       diskTable: createDiskTable(count),

@@ -3,11 +3,18 @@ import t from 'tap';
 import { OP } from '../../src/protocol/opcodes.js';
 import { encodeUint64Body } from '../../src/protocol/queries.js';
 import { RESULT } from '../../src/protocol/resultCodes.js';
+import { readMetrics } from '../http/metricsRig.js';
 import { PARTITION, RaftTrio } from '../support/raftNodes.js';
 import { read } from '../support/requests.js';
 import { until, untilAnswer } from '../support/until.js';
 
 const NODES = [0, 1, 2];
+/** What a follower that hears of its leader, and takes entries, counts. */
+const MOVING = ['appendRequest', 'heartbeatRequest'].flatMap((type) => [
+  `extentd_raft_messages_total{direction="in",type="${type}"}`,
+  `extentd_raft_bytes_total{direction="in",type="${type}"}`,
+]);
+MOVING.push('extentd_raft_messages_total{direction="out",type="appendResponse"}');
 
 t.test(
   'logs are cut while a node is down: it gets a snapshot, refuses what it has not compared, and is equal again',
@@ -38,6 +45,7 @@ t.test(
       await until('its log is cut', () => group.lastTruncate(node) >= 50, 10_000);
     }
     t.not(group.differing(victim).length, 0);
+    const metrics = await trio.serveMetrics(victim);
     await trio.bringBack(victim);
     await untilAnswer(
       'it has taken a snapshot, and refuses what it has not compared',
@@ -48,7 +56,24 @@ t.test(
       },
       30_000,
     );
+    await untilAnswer(
+      'its metrics tell of the snapshot',
+      async () =>
+        readMetrics(await metrics()).samples.get(
+          'extentd_raft_snapshots_total{direction="in",event="acknowledged"}',
+        ) || null,
+    );
+    const before = readMetrics(await metrics()).samples;
     await group.randomWrites(20, NODES);
+    const last = await untilAnswer('its metrics move', async () => {
+      const { samples } = readMetrics(await metrics());
+      return MOVING.every((series) => samples.get(series)! > before.get(series)!) ? samples : null;
+    });
+    const gauges = ['raft_connections{direction="in"}', 'raft_connections{direction="out"}'];
+    for (const gauge of gauges) t.ok(before.get(`extentd_${gauge}`)! > 0, gauge);
+    const ofDisk = (name: string): number => [...last].find(([series]) => series.startsWith(`${name}{`))![1];
+    t.equal(ofDisk('extentd_disk_raft_groups'), 1);
+    t.ok(ofDisk('extentd_disk_raft_leader_changes_total') > 0);
     await trio.setRepair(victim, { enabled: true });
     await untilAnswer('the victim is whole', () => group.isWhole(victim), 40_000);
     for (const node of NODES) t.same(group.differing(node), [], `node ${node}`);

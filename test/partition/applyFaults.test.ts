@@ -193,13 +193,14 @@ t.test('a full disk pauses, and goes on without passing anything over', async (t
   rig.write({ extentId: 1026, at: 0, body: pattern(100, 2) });
   rig.write({ extentId: 1025, at: 0, body: pattern(50, 3) });
   rig.run();
-  t.same([rig.ends, rig.apply.appliedIndex], [[], 0]);
+  t.same([rig.ends, rig.apply.appliedIndex, rig.apply.lacksRoom], [[], 0, true]);
   rig.write({ extentId: 1026, at: 0, body: pattern(70, 4) });
   rig.run();
   t.ok(sameBytes(rig.content(1026).subarray(0, 100), pattern(100, 2)), 'what comes meanwhile does not start');
   rig.pass(2);
-  t.same(rig.ends, []);
+  t.same([rig.ends, rig.apply.lacksRoom], [[], true], 'also while it is tried');
   rig.pass(1);
+  t.equal(rig.apply.lacksRoom, false);
   t.same(
     rig.ends.map(({ index, outcome }) => [index, outcome]),
     [1, 2, 3, 4].map((index) => [index, CARRIED_OUT]),

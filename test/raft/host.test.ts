@@ -5,6 +5,7 @@ import assert from 'node:assert';
 import t from 'tap';
 import { RAFT_MESSAGE, type RaftMessage } from '../../src/protocol/raftMessage.js';
 import { openGroupFolder } from '../../src/raft/folderOpen.js';
+import { emptyMessage } from '../../src/raft/outbox.js';
 import { GROUP, HostRig, nodeDisk, RigNode } from './hostRig.js';
 
 const bytes = (text: string): Uint8Array => Buffer.from(text);
@@ -197,6 +198,75 @@ t.test('a leader whose disk hangs sends no heartbeats, so that another is electe
   const now = rig.leader;
   t.ok(now !== undefined && now !== leader);
 });
+
+t.test('a leader whose journal has no room gives way, and its groups go on when it has', async (t) => {
+  const rig = new HostRig(3);
+  const old = rig.elect();
+  old.disk.addFault({ call: 'pwrite', path: /extentd\.raft/, errno: 28, count: 25 });
+  const ends: (string | null)[] = [];
+  old.host.propose(GROUP, bytes('a'), (error) => ends.push(error));
+  for (let ticks = 0; ticks < 12; ticks += 1) rig.tick();
+  const { leader } = rig;
+  assert(leader !== undefined && leader !== old);
+  leader.host.propose(GROUP, bytes('b'), (error) => ends.push(error));
+  rig.run();
+  t.same(ends, ['raft is not the leader.', null]);
+  for (let ticks = 0; ticks < 20; ticks += 1) rig.tick();
+  t.same(old.failures, []);
+  for (const { machine } of rig.nodes) t.same(machine.commands, ['a', 'b']);
+});
+
+t.test('what waits for a disk that takes nothing is bounded, and ends when it takes something', async (t) => {
+  const rig = new HostRig(3);
+  const leader = rig.elect();
+  const node = rig.nodes.find((each) => each !== leader)!;
+  rig.passes = ({ from, to }) => from !== node.id && to !== node.id;
+  node.disk.addFault({ call: 'pwrite', path: /extentd\.raft/, errno: 28, count: 2000 });
+  const { core } = node.host.group(GROUP)!;
+  for (let ticks = 0; ticks < 1500; ticks += 1) rig.tick();
+  const { term } = core;
+  const { queuedBytes } = node.journal;
+  t.ok(term > 5 && term < 100, `${term} campaigns`);
+  node.host.receive(emptyMessage(RAFT_MESSAGE.voteRequest, GROUP, leader.id, node.id, term + 1));
+  t.equal(core.term, term, 'a message is passed over');
+  rig.passes = () => true;
+  for (let ticks = 0; ticks < 400; ticks += 1) rig.tick();
+  t.same([core.term, node.journal.queuedBytes], [term, queuedBytes], 'nothing more comes to it');
+  for (let ticks = 0; ticks < 200; ticks += 1) rig.tick();
+  rig.leader!.host.propose(GROUP, bytes('a'), () => undefined);
+  for (let ticks = 0; ticks < 5; ticks += 1) rig.tick();
+  t.same(node.machine.commands, ['a']);
+  t.same(node.failures, []);
+});
+
+t.test(
+  'a leader whose state machine has no room gives its lead away, and says so to who waits',
+  async (t) => {
+    const rig = new HostRig(3);
+    const old = rig.elect();
+    rig.tick();
+    old.machine.paused = true;
+    const ends: (string | null)[] = [];
+    old.host.propose(GROUP, bytes('a'), (error) => ends.push(error));
+    rig.run();
+    old.machine.lacksRoom = true;
+    for (let ticks = 0; ticks < 5; ticks += 1) rig.tick();
+    t.same(ends, ['raft is not the leader.'], 'the outcome is not known');
+    const { leader } = rig;
+    assert(leader !== undefined && leader !== old);
+    leader.host.propose(GROUP, bytes('b'), (error) => ends.push(error));
+    leader.host.confirmRead(GROUP, (error) => ends.push(error));
+    rig.run();
+    t.same(ends.slice(1), [null, null]);
+    for (let ticks = 0; ticks < 30; ticks += 1) rig.tick();
+    t.equal(rig.leader, leader, 'it does not take it back');
+    old.machine.lacksRoom = false;
+    old.machine.paused = false;
+    old.machine.resume();
+    rig.tick();
+    for (const { machine } of rig.nodes) t.same(machine.commands, ['a', 'b']);
+  },
+);
 
 t.test('a read waits for a majority that says who leads, and for what is committed by then', async (t) => {
   const rig = new HostRig(3);

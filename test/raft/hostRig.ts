@@ -26,6 +26,7 @@ const SEGMENT_BYTES = 256 * 1024;
 /** Applies by remembering. */
 export class ListMachine implements StateMachine {
   readonly durableApplied = 0;
+  lacksRoom = false;
   readonly commands: string[] = [];
   restoredTo = 0;
   /** Members that snapshots have told, and why they cannot be kept. */

@@ -4,27 +4,17 @@
 import t from 'tap';
 import type { Journal } from '../../src/raft/journal.js';
 import {
+  append,
   framesOn,
   JournalRig,
+  joined,
   logRecords,
+  NEW,
   openJournal,
   RIG_FOLDER,
   RIG_SEGMENT_BYTES,
   rigDisk,
 } from './journalRig.js';
-
-const NEW = { term: 0, vote: 0, commit: 0 };
-
-function joined(rig: JournalRig, ...groups: number[]): Journal {
-  for (const group of groups) rig.journal.join(group, NEW, 0, 0);
-  return rig.journal;
-}
-
-/** Appends `count` entries of a group from `first` on, in one record. */
-function append(journal: Journal, group: number, first: number, count: number, dataBytes = 20): number {
-  const last = first + count - 1;
-  return journal.entries(group, first, last, 1, logRecords(first, last, 1, dataBytes));
-}
 
 t.test('what several groups say in a turn is one frame, durable as a whole', async (t) => {
   const rig = new JournalRig();
@@ -286,28 +276,6 @@ t.test('a frame that hangs holds up the next one, and closing does not wait for 
   t.equal(rig.disk.pending(), 1);
   journal.close();
   t.equal(rig.disk.openFds(), 1, 'the file of the write that hangs stays open');
-});
-
-t.test('no space for another segment: proposals wait, and it is tried again', async (t) => {
-  const rig = new JournalRig();
-  const journal = joined(rig, 1);
-  rig.disk.freeBytes = 0;
-  append(journal, 1, 1, 4, 4096);
-  rig.run();
-  append(journal, 1, 5, 4, 4096);
-  rig.run();
-  journal.flush();
-  rig.settle();
-  t.equal(journal.hasRoom, false);
-  t.match(rig.lines, [/segment.1: no space left on device/]);
-  journal.flush();
-  rig.settle();
-  t.equal(rig.lines.length, 1, 'told once');
-  rig.disk.freeBytes = Number.POSITIVE_INFINITY;
-  journal.flush();
-  rig.settle();
-  t.equal(journal.hasRoom, true);
-  t.same(rig.failures, []);
 });
 
 t.test('a segment that cannot be made for another reason ends the journal', async (t) => {

@@ -153,3 +153,24 @@ export function plannedOf(
   });
   return { plan, runs };
 }
+
+/** The state of a group that is new. */
+export const NEW = { term: 0, vote: 0, commit: 0 };
+
+/** Groups join, each as a new one. */
+export function joined(rig: JournalRig, ...groups: number[]): Journal {
+  for (const group of groups) rig.journal.join(group, NEW, 0, 0);
+  return rig.journal;
+}
+
+/** Appends `count` entries of a group from `first` on, in one record. */
+export function append(
+  journal: Journal,
+  group: number,
+  first: number,
+  count: number,
+  dataBytes = 20,
+): number {
+  const last = first + count - 1;
+  return journal.entries(group, first, last, 1, logRecords(first, last, 1, dataBytes));
+}

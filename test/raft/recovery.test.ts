@@ -40,6 +40,16 @@ t.test('what was done is told, group by group', async (t) => {
   );
 });
 
+t.test('recovery says that it gets on: with each piece of a journal, and with each group', async (t) => {
+  const disk = killed(life());
+  const lines: string[] = [];
+  /** Lines that were there at each. */
+  const said: number[] = [];
+  recover(disk, lines, () => said.push(lines.length));
+  t.ok(said.filter((count) => count === 0).length > 6, 'three walks over the journal, and the folders');
+  for (const count of [1, 2, 3]) t.ok(said.includes(count), `behind group ${count}`);
+});
+
 t.test('a folder that another node has written to is not undone', async (t) => {
   const writes: [string, RegExp, (folder: GroupFolder) => number][] = [
     [

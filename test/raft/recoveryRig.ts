@@ -12,9 +12,10 @@ import { difference, groupPath, JournalLife, LIFE_FILE_BYTES, LIFE_ROOT } from '
 
 export const JOURNAL = `${LIFE_ROOT}/.extentd.raft/0`;
 
-export function recover(disk: WatchedDisk, lines: string[] = []): RecoveryReport {
+export function recover(disk: WatchedDisk, lines: string[] = [], progress?: () => void): RecoveryReport {
   const log = (level: string, message: string): void => void lines.push(`${level} ${message}`);
-  return recoverDisk(disk, LIFE_ROOT, { log, fileBytesMax: LIFE_FILE_BYTES });
+  const options = progress === undefined ? {} : { progress };
+  return recoverDisk(disk, LIFE_ROOT, { log, fileBytesMax: LIFE_FILE_BYTES, ...options });
 }
 
 /** A life of three groups that each have something in the journal, all of it durable. */

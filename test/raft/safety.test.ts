@@ -66,7 +66,7 @@ class Cluster {
     const node = this.#anyNode();
     const dice = random.below(1000);
     if (dice < 700) this.#deliverOne();
-    else if (dice < 740) node.core.tick();
+    else if (dice < 740) node.tick();
     else if (dice < 810) this.#heartbeat(node);
     else if (dice < 910) this.#propose(node);
     else if (dice < 930) this.#change(node);
@@ -77,7 +77,8 @@ class Cluster {
     else if (dice < 975) node.load();
     else if (dice < 985) node.compact(node.core.log.applied);
     else if (dice < 988) node.core.snapshotSent(1 + random.below(5), random.chance(0.5));
-    else if (dice < 993) node.pauses = random.chance(0.3);
+    else if (dice < 990) node.pauses = random.chance(0.3);
+    else if (dice < 993) node.lacksRoom = random.chance(0.5);
     else if (dice < 997) node.core.campaign(random.chance(0.3));
     node.draws = random.below(3);
     node.settle();
@@ -88,13 +89,14 @@ class Cluster {
     for (const node of this.nodes.values()) {
       node.holds = false;
       node.pauses = false;
+      node.lacksRoom = false;
       node.persist();
       node.settle();
     }
     for (let round = 0; round < QUIET_ROUNDS; round += 1) {
       for (const node of this.nodes.values()) {
         node.draws = this.random.below(3);
-        node.core.tick();
+        node.tick();
         node.settle();
         node.load();
         this.#heartbeat(node);

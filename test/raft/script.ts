@@ -21,6 +21,7 @@
  * | `block 1 2`, `heal` | messages from 1 to 2 are lost from now on; no more |
  * | `hold 1`, `persist 1 [N]`, `release 1` | the disk holds outputs back; N of them become durable; holds no more |
  * | `pause 1`, `resume 1` | the state machine takes nothing; goes on |
+ * | `room 1 no\|yes` | the state machine lacks room, or has it again |
  * | `restart 1 [no-vote]`, `lose 1 5` | with what was durable; entries behind 5 are lost from the disk |
  * | `evict 1`, `load 1`, `compact 1 5` | entries leave memory; are read back; are cut |
  * | `sent 1 4 ok\|failed` | outcome of a snapshot's stream |
@@ -81,7 +82,7 @@ export class RaftScript implements ScriptPlayer {
     hears: ([id, from]) => this.#do(id, (node) => node.core.heartbeatRequest(Number(from))),
     beat: ([id, count = '1']) =>
       times(count, () => {
-        this.#do(id, (node) => node.core.tick());
+        this.#do(id, (node) => node.tick());
         this.#heartbeat(this.#node(id));
         this.#deliverAll();
       }),
@@ -113,6 +114,9 @@ export class RaftScript implements ScriptPlayer {
       }),
     pause: ([id]) => this.#do(id, (node) => (node.pauses = true)),
     resume: ([id]) => this.#do(id, (node) => (node.pauses = false)),
+    room: ([id, has]) => {
+      this.#node(id).lacksRoom = has === 'no';
+    },
     restart: ([id, vote]) => this.#node(id).restart(vote !== 'no-vote'),
     lose: ([id, index]) => this.#node(id).loseBehind(Number(index)),
     evict: ([id]) => this.#node(id).evict(),
@@ -225,14 +229,14 @@ export class RaftScript implements ScriptPlayer {
   #tick(id: string | undefined, count: number): void {
     for (let tick = 1; tick <= count; tick += 1) {
       const before = this.lines.length;
-      this.#do(id, (node) => node.core.tick());
+      this.#do(id, (node) => node.tick());
       if (count > 1 && this.lines.length > before) this.lines.splice(before, 0, `at tick ${tick}:`);
     }
   }
 
   #round(): void {
     for (const node of this.#nodes.values()) {
-      node.core.tick();
+      node.tick();
       node.settle();
     }
     for (const node of this.#nodes.values()) this.#heartbeat(node);

@@ -41,6 +41,8 @@ export class ScriptNode {
   holds = false;
   /** The state machine takes nothing. */
   pauses = false;
+  /** What the core is told at each tick. */
+  lacksRoom = false;
   readonly id: number;
   readonly #limits: Partial<CoreLimits>;
   readonly #events: NodeEvents;
@@ -84,6 +86,10 @@ export class ScriptNode {
     entries.length = Math.max(0, Math.min(entries.length, index - cutIndex));
     hardState.commit = Math.min(hardState.commit, index);
     this.#stored.applied = Math.min(this.#stored.applied, index);
+  }
+
+  tick(): void {
+    this.core.tick(this.lacksRoom);
   }
 
   /** After each thing that was done to the core: takes its output, tells what changed, and lets it become durable if nothing holds. */

@@ -57,6 +57,8 @@ function fieldsText(message: RaftMessage): string[] {
       ];
     case RAFT_MESSAGE.voteRequest:
       return [`log ends at ${endText(index, logTerm)}`, ...(message.forceVote ? ['forced'] : [])];
+    case RAFT_MESSAGE.leaseTimeout:
+      return message.forceVote ? ['forced'] : [];
     case RAFT_MESSAGE.appendResponse:
       return reject
         ? [`refused behind ${index}`, `log ends at ${rejectIndex}`, `commit ${commit}`]

@@ -14,6 +14,11 @@ export interface SeenPacket {
   task: Record<string, unknown> & { Request: Record<string, unknown> };
 }
 
+const REPORT = {
+  ...{ PartitionID: 0, PartitionStatus: 2, Total: 1, Used: 0, DiskPath: '/fake/disk1', IsLeader: false },
+  ...{ ExtentCount: 0, NeedCompare: true, VolName: 'demo' },
+};
+
 /** What the node answers: OK with a body, an error text, or nothing. */
 export type Answer = { ok: true; body: string } | { ok: false; body: string } | null;
 
@@ -34,6 +39,8 @@ export class FakeNode {
   });
   /** Posts a heartbeat response for each heartbeat packet. */
   masterAddress = '';
+  /** Partitions that its heartbeat responses tell of. */
+  reports: number[] = [];
   #onChange: (() => void)[] = [];
 
   constructor() {
@@ -105,7 +112,7 @@ export class FakeNode {
       Used: 1,
       Available: 99,
       RackName: 'r',
-      PartitionReports: [],
+      PartitionReports: this.reports.map((id) => ({ ...REPORT, PartitionID: id })),
       Status: 1,
       BadDisks: [],
     };

@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { OP } from '../../src/protocol/opcodes.js';
-import { EmbeddedMaster } from '../../src/standalone/master.js';
+import { EmbeddedMaster, PARTITION_BYTES } from '../../src/standalone/master.js';
+import { removeHost } from '../../src/standalone/masterState.js';
 import { recordedHttpBody, recordedHttpHead, recordedPackets, shapeOf } from '../control/recorded.js';
 import { untilAnswer } from '../support/until.js';
 import { FakeNode } from './fakeNode.js';
@@ -168,6 +169,22 @@ t.test(
     await untilAnswer('the replica', async () => (await view()).Replicas[1].DiskPath === '/late' || null);
   },
 );
+
+t.test('a replica that was removed is deleted where it is reported, again and again', async (t) => {
+  const master = await startMaster(t, await folderOf(t));
+  const { node, addr } = await startNode(t, master);
+  await node.http('POST', `/dataNode/add?addr=${addr}`);
+  t.equal(await master.waitServing(10_000, never), null);
+  removeHost(master.state.partitions[1]!, addr);
+  node.answer = ({ opcode }) => ({ ok: opcode !== OP.deleteDataPartition, body: '' });
+  // One that this master does not know is none of its business.
+  node.reports = [1, 2, 77];
+  await node.until(() => node.count(OP.deleteDataPartition) >= 2, 'it is asked at each heartbeat');
+  node.reports = [1, 77];
+  const asked = node.packets.filter(({ opcode }) => opcode === OP.deleteDataPartition);
+  t.ok(asked.every(({ partitionId }) => partitionId === 2));
+  t.match(asked[0]!.task.Request, { PartitionId: 2, PartitionSize: PARTITION_BYTES });
+});
 
 t.test('a refused creation is repeated until it succeeds; the reason is told meanwhile', async (t) => {
   const master = await startMaster(t, await folderOf(t), 2);

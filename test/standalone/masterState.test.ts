@@ -4,17 +4,21 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import {
+  addHost,
   createdOn,
   growPartitions,
   isComplete,
   loadState,
+  type MasterPartition,
   type MasterState,
   misfit,
   newState,
   pendingOn,
   registerNode,
+  removeHost,
   replicaCreated,
   saveState,
+  surplusOn,
 } from '../../src/standalone/masterState.js';
 
 t.test('node ids are stable for an address and differ between nodes', async (t) => {
@@ -66,6 +70,28 @@ function stateOf(nodeCount: number, partitionCount: number): MasterState {
   growPartitions(state, partitionCount, 1024, state.nodes);
   return state;
 }
+
+t.test(
+  'a replica that was removed is to be deleted where it is reported, until the node has one again',
+  async (t) => {
+    const state = newState('demo');
+    const nodes = [1, 2].map((n) => registerNode(state, `127.0.0.${n}:1000`));
+    growPartitions(state, 2, 1024, nodes);
+    const [one, two] = state.partitions as [MasterPartition, MasterPartition];
+    const surplus = (addr: string, ...reported: number[]): number[] =>
+      surplusOn(state, addr, reported).map(({ id }) => id);
+    t.strictSame(surplus('127.0.0.9:1000', 1, 2), [], 'nothing that was not removed');
+    removeHost(one, '127.0.0.2:1000');
+    t.strictSame(surplus('127.0.0.2:1000', 1, 2, 77), [1]);
+    t.strictSame(surplus('127.0.0.2:1000', 2), [], 'it does not report it');
+    t.strictSame(surplus('127.0.0.1:1000', 1, 2), []);
+    registerNode(state, '127.0.0.2:2000');
+    t.strictSame(surplus('127.0.0.2:2000', 1), [1], 'on another port too');
+    addHost(one, { id: 2, addr: '127.0.0.2:2000' });
+    t.strictSame(surplus('127.0.0.2:2000', 1, 2), []);
+    t.strictSame([one.removed, two.removed], [undefined, undefined]);
+  },
+);
 
 t.test('hosts rotate, with their ids, and there are never more than three', async (t) => {
   const ids = (nodeCount: number): number[][] =>

@@ -6,6 +6,7 @@ import { readdirSync, readFileSync, renameSync, statSync, writeFileSync } from '
 import { dirname, join } from 'node:path';
 import { RESULT } from '../../src/protocol/resultCodes.js';
 import type { PartitionRepairView, RepairSettings, RepairView } from '../../src/repair/messages.js';
+import { freePorts } from '../../src/standalone/standaloneConfig.js';
 import { AT_ONCE_VARIABLE, CLOCK_VARIABLE } from './clockAhead.js';
 import { type ClusterNode, startClusterNode } from './clusterNode.js';
 import type { FakeCluster } from './fakeMaster/cluster.js';
@@ -295,6 +296,16 @@ export class Trio {
       const keys = Object.keys(changes) as (keyof RepairSettings)[];
       return keys.every((key) => settings[key] === changes[key]) ? true : null;
     });
+  }
+
+  /** A node that has ended serves `/metrics` when it is started again: what reads that page. */
+  async serveMetrics(index: number): Promise<() => Promise<string>> {
+    const { config: path, http } = this.#places[index]!;
+    const { hostname } = new URL(`http://${http}`);
+    const [exporterPort] = await freePorts(hostname, 1);
+    const config = JSON.parse(readFileSync(path, 'utf8')) as object;
+    writeFileSync(path, JSON.stringify({ ...config, exporterPort }));
+    return async () => (await fetch(`http://${hostname}:${exporterPort}/metrics`)).text();
   }
 
   async stop(): Promise<(number | null)[]> {

@@ -58,7 +58,14 @@ export const ALLOWED_IMPORTS: Readonly<Record<string, readonly string[]>> = {
   ],
   'src/control': ['src/protocol', 'src/config'],
   // The metrics are read from shared memory; the rest is asked of main.
-  'src/http': ['src/protocol', 'src/config', 'src/shm', 'src/control/nodeView.ts', 'src/repair/messages.ts'],
+  'src/http': [
+    'src/protocol',
+    'src/config',
+    'src/shm',
+    'src/control/nodeView.ts',
+    'src/repair/messages.ts',
+    'src/transport/figures.ts',
+  ],
   'src/server': [
     'src/protocol',
     'src/config',

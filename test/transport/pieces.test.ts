@@ -1,13 +1,41 @@
 /** The pure pieces of the raft transport: what a queue takes, when is dialled, which connection, where to, how many snapshots. */
 import t from 'tap';
 import { RAFT_MESSAGE } from '../../src/protocol/raftMessage.js';
+import { Counters } from '../../src/shm/counters.js';
 import { DialBackOff } from '../../src/transport/dialBackOff.js';
+import {
+  createTransportCounters,
+  noFigures,
+  publishFigures,
+  readFigures,
+} from '../../src/transport/figures.js';
 import { laneOf } from '../../src/transport/lanes.js';
 import { OutputQueue } from '../../src/transport/outputQueue.js';
 import { ROUTE, routeOf } from '../../src/transport/routing.js';
 import { RunningSnapshots } from '../../src/transport/runningSnapshots.js';
 
 const frameOf = (bytes: number): Uint8Array => new Uint8Array(bytes);
+
+t.test('every figure comes through shared memory as it is', async (t) => {
+  const figures = noFigures();
+  let next = 1;
+  const { received, sent, ...rest } = figures;
+  for (const { messages, bytes } of [received, sent]) {
+    messages.forEach((_, type) => {
+      messages[type] = next++;
+    });
+    bytes.forEach((_, type) => {
+      bytes[type] = next++;
+    });
+  }
+  for (const group of Object.values(rest) as Record<string, number>[])
+    for (const name of Object.keys(group)) group[name] = next++;
+  const memory = createTransportCounters();
+  t.same(readFigures(new Counters(memory)), noFigures(), 'nothing before');
+  publishFigures(figures, new Counters(memory));
+  t.same(readFigures(new Counters(structuredClone(memory))), figures);
+  t.equal(memory.names.length, next - 1);
+});
 
 t.test('heartbeats have a lane, the other types five, by group', async (t) => {
   for (const [name, type] of Object.entries(RAFT_MESSAGE)) {

@@ -11,6 +11,7 @@ import { Journal } from '../../src/raft/journal.js';
 import { readNoVotes } from '../../src/raft/noVote.js';
 import { recoverDisk } from '../../src/raft/recovery.js';
 import { ByteRingConsumer } from '../../src/shm/byteRing.js';
+import { PartitionTable } from '../../src/shm/tables.js';
 import { EventQueue } from '../../src/workers/eventQueue.js';
 import { PartitionSet } from '../../src/workers/partitionSet.js';
 import { RaftGroups } from '../../src/workers/raftGroups.js';
@@ -33,6 +34,7 @@ export class GroupsRig {
   readonly store: StoreRig;
   readonly set: PartitionSet;
   readonly groups: RaftGroups;
+  readonly table: PartitionTable;
   readonly sent: RaftMessage[] = [];
   readonly addresses = new Map<number, string>();
   host!: RaftHost;
@@ -58,6 +60,7 @@ export class GroupsRig {
     });
     const memory = loneWorkerMemory();
     this.events = new ByteRingConsumer(memory.events);
+    this.table = new PartitionTable(memory.partitions);
     this.queue = new EventQueue(memory.events);
     this.groups = new RaftGroups(this.store.stores, this.queue, (id) => this.set.get(id));
     const settings = {
@@ -189,6 +192,7 @@ export class GroupsRig {
       snapshotVerdict: () => undefined,
       groupFailed: (group, reason) => this.groups.failed(group, reason),
       caughtUp: (group) => this.groups.caughtUp(group),
+      leaderChanged: (group, leader) => this.groups.leaderChanged(group, leader),
       log: (level, message) => this.store.log(level, message),
     });
     this.groups.open({

@@ -10,6 +10,7 @@ import { encodeUint64Body } from '../../src/protocol/queries.js';
 import { RAFT_MESSAGE } from '../../src/protocol/raftMessage.js';
 import { CHANGE_TYPE, ENTRY_TYPE, encodeConfigurationChange } from '../../src/protocol/raftStructs.js';
 import { emptyMessage } from '../../src/raft/outbox.js';
+import { PARTITION_FLAG } from '../../src/shm/tables.js';
 import { readMeta } from '../../src/storage/metaFile.js';
 import { GroupsRig, NODE_ID, ROOT } from './groupsRig.js';
 
@@ -63,6 +64,30 @@ t.test(
     t.equal(again.partition.isLeader, true, 'the id is used again');
   },
 );
+
+t.test('the shared table knows at once who leads and what is out of service', async (t) => {
+  const rig = new GroupsRig();
+  const members = [NODE_ID, 3, 4].map((id) => ({ id, addr: `10.0.0.${id}:17310` }));
+  rig.create({ members, hosts: members.map(({ addr }) => addr) });
+  rig.groups.serve();
+  const flags = (): number => rig.table.flags(rig.table.rowOf(7));
+  const hears = (type: number, term: number): void => {
+    rig.host.receive(emptyMessage(type, 7, 3, NODE_ID, term));
+    rig.run();
+  };
+  rig.host.campaign(7);
+  rig.run();
+  hears(RAFT_MESSAGE.voteResponse, 1);
+  t.equal(flags(), 0);
+  hears(RAFT_MESSAGE.electionAckResponse, 1);
+  t.equal(flags(), PARTITION_FLAG.leader);
+  hears(RAFT_MESSAGE.appendRequest, 2);
+  t.equal(flags(), 0);
+  rig.disk.addFault({ call: 'pwrite', path: /\.extentd\.raft/, errno: 5, count: 1 });
+  hears(RAFT_MESSAGE.electionAckRequest, 3);
+  t.equal(flags(), PARTITION_FLAG.raftOut);
+  t.equal(rig.groups.leadersSeen, 3, 'itself, and two others');
+});
 
 t.test('a journal that has failed ends the groups and holds up no deletion', async (t) => {
   const rig = leading();

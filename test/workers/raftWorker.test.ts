@@ -5,7 +5,9 @@ import t from 'tap';
 import { IO, native } from '../../src/native/addon.js';
 import { COMMAND } from '../../src/partition/messages.js';
 import { OP } from '../../src/protocol/opcodes.js';
+import { encodeMessage, FRAME_HEAD_BYTES, RAFT_MESSAGE } from '../../src/protocol/raftMessage.js';
 import { RESULT } from '../../src/protocol/resultCodes.js';
+import { emptyMessage } from '../../src/raft/outbox.js';
 import { RAFT_IN, RAFT_OUT } from '../../src/raft/ports.js';
 import { DISK_WORK, DiskWork } from '../../src/shm/diskWork.js';
 import { createLimitTable } from '../../src/shm/limitTable.js';
@@ -39,6 +41,13 @@ t.test('three workers elect a leader, and a random write is on all of them', asy
     while (there !== expected.toString('latin1'))
       there = (await rig.read(node, OP.streamFollowerRead, 4000)).text;
     t.pass(`node ${node.nodeId} has it`);
+  }
+  for (const { data } of rig.nodes) {
+    const { counters } = new DiskWork(data.work);
+    await rig.until(
+      'its figures',
+      () => counters.value(DISK_WORK.raftGroups) === 1 && counters.value(DISK_WORK.raftLeaders) > 0,
+    );
   }
   const read = await rig.read(leader, OP.streamRead, 4000);
   t.equal(read.text, expected.toString('latin1'), 'the leader reads it when a majority has confirmed it');
@@ -175,6 +184,46 @@ t.test('a stream that brings no raft message is told to main by its number', asy
   await rig.until('a complaint', () => node!.told.length > 0);
   t.match(node!.told, [{ kind: RAFT_OUT.badStream, a: 42, text: /^raft message: / }]);
 });
+
+t.test(
+  'what main does not take for a while waits in the worker, in order, and complaints are never dropped',
+  async (t) => {
+    const rig = await RaftWorkers.start(t, 1);
+    const [node] = rig.nodes;
+    // Each complaint is longer than what it complains of: together they are several rings and what may wait beside.
+    const count = 120_000;
+    let sent = 0;
+    for (; sent < count; await new Promise(setImmediate)) {
+      while (sent < count && node!.in.write(RAFT_IN.message, sent, Buffer.from('no message'))) sent += 1;
+      node!.wake();
+    }
+    await rig.until('all complaints', () => node!.told.length === count);
+    t.same(
+      node!.told.every(({ kind, a }, index) => kind === RAFT_OUT.badStream && a === index),
+      true,
+    );
+  },
+);
+
+t.test(
+  'messages to peers that main does not take are dropped beyond a bound, counted and told in the log',
+  async (t) => {
+    const rig = await RaftWorkers.start(t, 3);
+    const [node] = rig.nodes;
+    // Each asks for an answer: entries behind some that are not here.
+    const message = emptyMessage(RAFT_MESSAGE.appendRequest, PARTITION.partitionId, 2, 1, 7);
+    message.index = 500;
+    const body = encodeMessage(message).subarray(FRAME_HEAD_BYTES);
+    const counters = new DiskWork(node!.data.work).counters;
+    const dropped = (): number => counters.value(DISK_WORK.raftDropped);
+    await until('some are dropped', () => {
+      for (let i = 0; i < 10_000 && node!.in.write(RAFT_IN.message, 1, body); i += 1);
+      node!.wake();
+      return dropped() > 0;
+    });
+    await rig.until('a line', () => /takes no raft messages: they are dropped/.test(node!.lines.join()));
+  },
+);
 
 t.test('a stop whose journal does not become durable is given up', async (t) => {
   const root = newRoot(t);

@@ -5,6 +5,7 @@
  * one node at a time, and only where the production can know of it: raft promises nothing beyond that.
  */
 import type { Random } from '../../sim/random.js';
+import type { SimDisk } from '../../sim/simDisk.js';
 import type { SimCall, SimFault } from '../../sim/simFiles.js';
 import type { Cluster } from './cluster.js';
 import type { ClusterNode } from './clusterNode.js';
@@ -42,6 +43,7 @@ const COUNTED_BY_DISK = {
 type Strike = 'hit' | 'missed' | 'later';
 
 const EIO = 5;
+const ENOSPC = 28;
 const ASKED_AGAIN_MS = 500;
 const ASKED_TIMES_MAX = 30;
 const LINK_SHARE_MAX = 0.2;
@@ -55,6 +57,7 @@ export class Storm {
   private readonly plan: StormPlan;
   private readonly drawn: FaultName[];
   private readonly diskFaults: { name: FaultName; fault: SimFault }[] = [];
+  private readonly lasting: SimFault[] = [];
   private stopped = false;
 
   constructor(cluster: Cluster, plan: StormPlan) {
@@ -73,6 +76,7 @@ export class Storm {
     network.faults = CALM;
     streams.failShare = 0;
     for (const { fault } of this.diskFaults) this.settle(fault);
+    for (const fault of this.lasting) fault.count = 0;
     for (const node of nodes.values()) {
       node.rate = 1;
       node.clock.setRate(1);
@@ -176,6 +180,12 @@ export class Storm {
     total.crashAtStart += counts.cutStarts;
     for (const { name, fault } of this.diskFaults) if (fault.count === 0) total[name] += 1;
     return total;
+  }
+
+  /** Strikes its number of times, or until the storm ends. */
+  lastingFault(disk: SimDisk, fault: SimFault): void {
+    disk.addFault(fault);
+    this.lasting.push(fault);
   }
 
   /** A fault that has not struck by now will not. */
@@ -306,6 +316,14 @@ const STRIKES: Readonly<Record<FaultName, (storm: Storm) => Strike>> = {
     if (node === undefined) return 'missed';
     const { disk } = node.sim;
     disk.freeBytes = storm.between(0, 2000);
+    // Some file systems need room for what is there too.
+    if (disk.freeBytes % 2 === 1)
+      storm.lastingFault(disk, {
+        call: 'pwrite',
+        path: /segment/,
+        errno: ENOSPC,
+        count: 1 + (disk.freeBytes % 20),
+      });
     storm.afterwards(2000, 10_000, () => {
       disk.freeBytes = Number.POSITIVE_INFINITY;
     });

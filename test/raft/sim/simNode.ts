@@ -252,6 +252,9 @@ export class SimNode {
   private told(apply: RaftApply): StateMachine {
     const { events } = this;
     return {
+      get lacksRoom(): boolean {
+        return apply.lacksRoom;
+      },
       get durableApplied(): number {
         return apply.durableApplied;
       },
