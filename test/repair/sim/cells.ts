@@ -54,9 +54,9 @@ export class Cells {
     }
   }
 
-  /** A page that only random writes can have changed since it was synced, on a replica that has taken the appends. */
-  coversPage(page: number): boolean {
-    return (page + 1) * PAGE_BYTES <= this.syncedBytes;
+  /** A page that only random writes can have changed since it was synced, on a replica whose disk was new at that moment. */
+  isSafe(page: number, newDiskMs: number): boolean {
+    return (page + 1) * PAGE_BYTES <= this.syncedBytes && newDiskMs < this.syncedMs;
   }
 }
 

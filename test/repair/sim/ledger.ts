@@ -136,6 +136,11 @@ export class Ledger {
     return true;
   }
 
+  /** It was deleted, and a loss of power may have brought it back somewhere. */
+  mayBeBack(extentId: number): boolean {
+    return this.#mayReturn.has(extentId);
+  }
+
   /** Nobody has asked for its removal. */
   isThere(extentId: number): boolean {
     return this.extents.get(extentId)?.removal === 'none';
@@ -241,9 +246,7 @@ export class Ledger {
 
   /** Whatever is left of this page, what was appended there is in it: it was synced, and random writes alone have changed it since. */
   #isSafe(node: SimNode, extentId: number, page: number): boolean {
-    const cells = this.extents.get(extentId)?.cells;
-    if (!cells?.coversPage(page)) return false;
-    return node.newDiskMs < cells.syncedMs;
+    return this.extents.get(extentId)?.cells?.isSafe(page, node.newDiskMs) === true;
   }
 
   #doubtFrom(extentId: number, at: number): void {

@@ -137,7 +137,7 @@ class Run {
     let isQuiet = false;
     for (;;) {
       const problem = this.#unrest(master, ledger, clients);
-      const raft = registers.unrest ?? raftUnrest(master);
+      const raft = registers.unrest ?? raftUnrest(master, ledger);
       if (problem === null && raft === null && isQuiet) return;
       // Random writes end when all else has come to rest.
       isQuiet = problem === null && registers.unrest === null;
