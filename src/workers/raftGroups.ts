@@ -278,7 +278,8 @@ export class RaftGroups implements GroupListener, GroupBeginner {
     this.events.json(EVENT.alarm, 0, { kind: 'apply', text: alarm });
   }
 
-  private get nowMs(): number {
+  /** Moments of cuts of logs, ms. */
+  protected get nowMs(): number {
     return this.stores.host.clock.monotonicNs() / 1e6;
   }
 

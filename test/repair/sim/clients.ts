@@ -4,8 +4,8 @@
  */
 import { OP } from '../../../src/protocol/opcodes.js';
 import { bytesOf, chooseBytes, type Extent, type Ledger, type Range } from './ledger.js';
-import { PARTITION } from './life.js';
 import type { Master } from './master.js';
+import { PARTITION } from './place.js';
 import type { Answer, ClientConnection, ClientPacket } from './primarySide.js';
 import { Broken, type World } from './world.js';
 

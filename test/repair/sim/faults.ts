@@ -65,7 +65,9 @@ export class Faults {
     const { folder } = node;
     if (folder === undefined) return;
     const files = [...folder.entries].filter(
-      ([name, file]) => Number(name) > 0 && file.kind === 'file' && file.size > 0,
+      // What is committed and applied is not written again: nobody could know of it (docs/open.md, "cut-behind-raft").
+      ([name, file]) =>
+        Number(name) > 0 && file.kind === 'file' && file.size > 0 && this.#ledger.mayBeCut(Number(name)),
     );
     const chosen = files[random.below(files.length)];
     if (chosen === undefined || chosen[1].kind !== 'file') return;

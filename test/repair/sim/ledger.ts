@@ -4,8 +4,10 @@
  * Acknowledged bytes are on every replica that lives, at that moment and for good. What a loss of power may take is found on the disk that loses it: pages that no sync has covered. From the first such page on, an extent
  * is in doubt: replicas may differ there, and only the run's keeper, a node that never loses anything, must have all that was acknowledged.
  */
-import { isTinyExtent, PAGE_BYTES, roundUpToPage, TINY_EXTENT_LAST } from '../../../src/storage/layout.js';
+import { FILE, isTinyExtent, PAGE_BYTES, roundUpToPage } from '../../../src/storage/layout.js';
 import { Random } from '../../sim/random.js';
+import { CELL_BYTES, Cells } from './cells.js';
+import { contentOf, differsAt, sizesOf } from './contents.js';
 import type { Master } from './master.js';
 import type { SimNode } from './simNode.js';
 import { Broken, type World } from './world.js';
@@ -14,6 +16,7 @@ import { Broken, type World } from './world.js';
 const QUIET_MS = 20_000;
 /** What was acknowledged while a new replica compared itself may come behind it. */
 const COMPARED_MS = 10_000;
+const NEVER_SYNCED = { bytes: 0, sentMs: 0 };
 const POOL_BYTES = 1 << 20;
 const pool = new Uint8Array(POOL_BYTES);
 const zeros = new Uint8Array(POOL_BYTES);
@@ -46,12 +49,16 @@ export interface Extent {
   /** When a client has appended to it last. */
   sentMs: number;
   removal: 'none' | 'asked' | 'done';
+  /** What random writes change of it. */
+  cells: Cells | null;
 }
 
 export class Ledger {
   /** Normal extents whose creation was acknowledged, and appends to tiny ones. */
   readonly extents = new Map<number, Extent>();
   readonly tiny: Range[] = [];
+  /** Of extents that random writes change, or have changed. */
+  readonly cells: Cells[] = [];
   readonly #world: World;
   readonly #master: Master;
   readonly #keeper: SimNode;
@@ -63,6 +70,10 @@ export class Ledger {
   readonly #cuts = new Map<string, number>();
   /** And when it was last. */
   readonly #cutMs = new Map<string, number>();
+  /** How far an extent was synced last, and when that was asked for. */
+  readonly #synced = new Map<number, { bytes: number; sentMs: number }>();
+  /** Ranges of tiny extents whose removal stands in the first host's record alone. */
+  readonly #givenUp = new Set<Range>();
   /** Deleted extents whose files a loss of power may have brought back. */
   readonly #mayReturn = new Set<number>();
 
@@ -80,7 +91,7 @@ export class Ledger {
   created(id: number, sentMs: number): Extent {
     const known = this.extents.get(id);
     if (known !== undefined) throw new Broken(`extent ${id} was given out twice`);
-    const extent: Extent = { id, ranges: [], sentMs: this.#world.nowMs, removal: 'none' };
+    const extent: Extent = { id, ranges: [], sentMs: this.#world.nowMs, removal: 'none', cells: null };
     this.extents.set(id, extent);
     // A name that was not synced goes with the power.
     for (const node of this.#livingSince(sentMs))
@@ -99,12 +110,53 @@ export class Ledger {
       if (twice !== undefined && !this.#inDoubt(extentId, at))
         throw new Broken(`a range of tiny extent ${extentId} at ${at} was given out twice`);
       this.tiny.push(range);
-    } else this.extents.get(range.extentId)!.ranges.push(range);
+    } else {
+      const extent = this.extents.get(range.extentId)!;
+      extent.ranges.push(range);
+      if (range.synced) this.#synced.set(range.extentId, { bytes: range.at + range.length, sentMs });
+    }
     for (const node of this.#livingSince(sentMs)) {
       const cutMs = this.#cutMs.get(`${node.name} ${range.extentId}`) ?? -1;
       // A follower may answer, and lose what it has, before the primary answers the client.
       if (cutMs < sentMs) this.#mustHold(node, range, 'is acknowledged, and not');
     }
+  }
+
+  /** An extent takes random writes from now on; false: there is none that may. Nobody has cut it, and no replica was in doubt so far. */
+  makeCells(random: Random): boolean {
+    const able = [...this.extents.values()].filter((extent) => this.#mayHaveCells(extent));
+    const extent = able[random.below(able.length)];
+    if (extent === undefined) return false;
+    const appended = new Uint8Array(Math.floor(endOf(extent) / PAGE_BYTES) * PAGE_BYTES);
+    for (const { at, length, from } of extent.ranges)
+      if (at < appended.byteLength)
+        appended.set(bytesOf(from, Math.min(length, appended.byteLength - at)), at);
+    extent.cells = new Cells(extent.id, appended, this.#synced.get(extent.id) ?? NEVER_SYNCED);
+    this.cells.push(extent.cells);
+    return true;
+  }
+
+  /** It was deleted, and a loss of power may have brought it back somewhere. */
+  mayBeBack(extentId: number): boolean {
+    return this.#mayReturn.has(extentId);
+  }
+
+  /** Nobody has asked for its removal. */
+  isThere(extentId: number): boolean {
+    return this.extents.get(extentId)?.removal === 'none';
+  }
+
+  /** Replicas may differ in what was appended where this cell is. */
+  isInDoubt(extentId: number, cell: number): boolean {
+    return this.#inDoubt(extentId, (cell + 1) * CELL_BYTES);
+  }
+
+  #mayHaveCells(extent: Extent): boolean {
+    const { id, removal, cells } = extent;
+    const end = endOf(extent);
+    if (removal !== 'none' || cells !== null || end < PAGE_BYTES) return false;
+    const wasCut = [...this.#cuts.keys()].some((key) => key.endsWith(` ${id}`));
+    return !wasCut && !this.#inDoubt(id, end);
   }
 
   removed(removed: Extent | Range): void {
@@ -132,9 +184,11 @@ export class Ledger {
     first.file(extentId)?.read(at, found);
     const isDone = Buffer.compare(found, zeros.subarray(0, length)) === 0 && !this.#isShort(first, range);
     const others = this.#master.members;
-    return (
-      isDone && !others.some((node) => this.#isShort(node, range) || this.#behind.has(behindKey(node, range)))
-    );
+    const may =
+      isDone &&
+      !others.some((node) => this.#isShort(node, range) || this.#behind.has(behindKey(node, range)));
+    if (may) this.#givenUp.add(range);
+    return may;
   }
 
   /** Somebody has cut this tiny extent below the end of the range, or a loss of power has. It may have been as short when the delete came. */
@@ -146,12 +200,21 @@ export class Ledger {
 
   // What is lost.
 
+  /** Random writes do not change it. */
+  mayBeCut(extentId: number): boolean {
+    return (this.extents.get(extentId)?.cells ?? null) === null;
+  }
+
   /** Somebody cuts an extent of a node that is down. */
   cut(node: SimNode, extentId: number, sizeBytes: number): void {
     const key = `${node.name} ${extentId}`;
     this.#cutMs.set(key, this.#world.nowMs);
     this.#cuts.set(key, Math.min(this.#cuts.get(key) ?? Number.POSITIVE_INFINITY, sizeBytes));
     this.#endsInside(extentId, sizeBytes);
+    // The first host, which has the only record of it, is brought what was deleted.
+    for (const range of this.#givenUp)
+      if (range.extentId === extentId && sizeBytes < range.at + range.length)
+        this.#doubtFrom(extentId, range.at);
   }
 
   /** A replica's tiny extent ends here now: a delete that it is yet to be told of, of a range around this place, counts as done there. */
@@ -168,13 +231,22 @@ export class Ledger {
     for (const [name, file] of folder.entries) {
       const id = Number(name);
       if (!Number.isInteger(id) || file.kind !== 'file') continue;
-      const [first] = file.unsyncedPages();
+      const first = file.unsyncedPages().find((page) => !this.#isSafe(node, id, page));
       if (first === undefined) continue;
       this.#doubtFrom(id, first * PAGE_BYTES);
       this.#endsInside(id, first * PAGE_BYTES);
     }
+    // A hole may outlive the record of it, and then nobody else is told.
+    const deletes = folder.entries.get(FILE.tinyDelete);
+    if (deletes?.kind === 'file' && deletes.unsyncedPages().length > 0)
+      for (const { extentId, at } of this.#givenUp) this.#doubtFrom(extentId, at);
     if (folder.unsyncedChanges === 0) return;
     for (const extent of this.extents.values()) if (extent.removal !== 'none') this.#mayReturn.add(extent.id);
+  }
+
+  /** Whatever is left of this page, what was appended there is in it: it was synced, and random writes alone have changed it since. */
+  #isSafe(node: SimNode, extentId: number, page: number): boolean {
+    return this.extents.get(extentId)?.cells?.isSafe(page, node.newDiskMs) === true;
   }
 
   #doubtFrom(extentId: number, at: number): void {
@@ -204,7 +276,8 @@ export class Ledger {
   #isDurable(node: SimNode, extentId: number): void {
     const extent = this.extents.get(extentId);
     const file = node.file(extentId);
-    if (extent === undefined || file === undefined || extent.sentMs > this.#world.nowMs - QUIET_MS) return;
+    if (extent === undefined || file === undefined || extent.cells !== null) return;
+    if (extent.sentMs > this.#world.nowMs - QUIET_MS) return;
     if (file.unsyncedPages().length > 0)
       throw new Broken(`repair is done with extent ${extentId} on ${node.name}, and it is not durable`);
   }
@@ -285,6 +358,7 @@ export class Ledger {
     const file = node.file(extentId);
     const found = new Uint8Array(length);
     file?.read(at, found);
+    this.extents.get(extentId)?.cells?.cover(at, found);
     const wrong = differsAt(found, bytesOf(from, length));
     if (wrong >= 0)
       throw new Broken(
@@ -308,6 +382,11 @@ export class Ledger {
   }
 }
 
+/** What was acknowledged of it. */
+function endOf({ ranges }: Extent): number {
+  return Math.max(0, ...ranges.map(({ at, length }) => at + length));
+}
+
 /** Whether its extent is as long as the range is far. */
 function reaches(node: SimNode, { extentId, at, length }: Range): boolean {
   return (node.file(extentId)?.size ?? 0) >= at + length;
@@ -317,32 +396,4 @@ function behindKey(node: SimNode, removed: Extent | Range): string {
   return 'ranges' in removed
     ? `${node.name} ${removed.id}`
     : `${node.name} ${removed.extentId} ${removed.at}`;
-}
-
-/** Sizes of all extents on a node's disk by id, of tiny ones the watermarks. */
-function sizesOf(node: SimNode): Map<number, number> {
-  const sizes = new Map<number, number>();
-  const { folder } = node;
-  if (folder === undefined) return sizes;
-  for (const [name, file] of folder.entries) {
-    const id = Number(name);
-    if (!Number.isInteger(id) || id < 1 || file.kind !== 'file') continue;
-    sizes.set(id, id <= TINY_EXTENT_LAST ? roundUpToPage(file.size) : file.size);
-  }
-  return sizes;
-}
-
-/** Its bytes, of a tiny one up to the watermark. */
-function contentOf(node: SimNode, id: number): Uint8Array {
-  const file = node.file(id);
-  if (file === undefined) return new Uint8Array(0);
-  const content = new Uint8Array(isTinyExtent(id) ? roundUpToPage(file.size) : file.size);
-  file.read(0, content);
-  return content;
-}
-
-function differsAt(one: Uint8Array, two: Uint8Array): number {
-  if (Buffer.compare(one, two) === 0) return -1;
-  const at = one.findIndex((byte, i) => byte !== two[i]);
-  return at < 0 ? one.byteLength : at;
 }

@@ -2,6 +2,7 @@
 import { crc32 } from 'node:zlib';
 import { INTERNAL_OP } from '../../../src/partition/internalOps.js';
 import type { Operation } from '../../../src/partition/operation.js';
+import type { Partition } from '../../../src/partition/partition.js';
 import { OP } from '../../../src/protocol/opcodes.js';
 import { LIST_FRESH_MS } from '../../../src/repair/hostList.js';
 import {
@@ -18,23 +19,27 @@ import { isTinyExtent } from '../../../src/storage/layout.js';
 import type { Sent } from '../../partition/storeRig.js';
 import type { SimDisk } from '../../sim/simDisk.js';
 import { SimPeerConnection } from './peerWire.js';
+import { FOLDER, PARTITION, ROOT } from './place.js';
 import { PrimarySide } from './primarySide.js';
 import type { SimNode } from './simNode.js';
+import { SimRaft } from './simRaft.js';
 import { SimWorker } from './simWorker.js';
 import { Broken, type World } from './world.js';
 
-export const ROOT = '/d';
-export const PARTITION = 7;
-export const FOLDER = `${ROOT}/datapartition_7_1073741824`;
 const TICK_MS = 5_000;
 /** That a list has grown old shows at the next look. */
 const LATE_MS_MAX = 20_000;
 const REPAIR_SETTINGS = { enabled: true, roundsPerDisk: 2, rounds: 4, fetchesPerRound: 3, bytesPerSecond: 0 };
 
+/** Asked when something is about to be fetched. */
+const FETCHES: ReadonlySet<number> = new Set([INTERNAL_OP.listMissing, INTERNAL_OP.createExtent]);
+
 /** A process of a node. */
 export class Life {
   readonly node: SimNode;
   readonly worker: SimWorker;
+  readonly raft: SimRaft;
+  readonly partition: Partition;
   readonly connections = new Set<SimPeerConnection>();
   readonly primary: PrimarySide;
   readonly repair: RepairNode;
@@ -44,6 +49,7 @@ export class Life {
   readonly #tasks = new Map<number, (failure: string | null) => void>();
   #lastTask = 0;
   #pumping = false;
+  #storesDue = false;
   #lastView: RepairView | null = null;
   readonly #limits: PeerLimits = { ...PEER_LIMITS };
   readonly #timers: NodeJS.Timeout[] = [];
@@ -56,9 +62,9 @@ export class Life {
     this.#world = world;
     this.worker = new SimWorker(disk, world.clock, regions);
     this.worker.failed = () => node.diskFaults.outOfService();
-    if (disk.node(FOLDER) === undefined)
-      this.worker.create(ROOT, { hosts: [...node.hosts], createType: node.joins ? 1 : 0 });
-    else this.worker.load(ROOT);
+    this.raft = new SimRaft(world, this, disk, regions);
+    this.worker.raft = this.raft;
+    this.partition = this.#partitionOf(disk);
     this.counters = new Counters(createCounters(repairCounterNames(1)));
     this.primary = new PrimarySide(world, this);
     lives.set(this.#limits, this);
@@ -89,6 +95,7 @@ export class Life {
       setInterval(() => node.askMaster(), 300_000),
       setInterval(() => this.#tick(), TICK_MS),
     );
+    this.raft.begin(this.partition);
     this.pump();
   }
 
@@ -96,10 +103,6 @@ export class Life {
   learnHosts(): void {
     this.#toldMs = this.#world.nowMs;
     this.repair.take({ type: 'hosts', id: PARTITION, hosts: this.node.hosts });
-  }
-
-  get partition(): NonNullable<ReturnType<SimWorker['partitions']['get']>> {
-    return this.worker.partitions.get(PARTITION)!;
   }
 
   /** The repair thread's round that runs. */
@@ -160,20 +163,44 @@ export class Life {
 
   /** Lets the worker go on, a little at a time, as long as it has work. */
   pump(): void {
+    this.#storesDue = true;
+    this.wake();
+  }
+
+  /** The same for raft alone. */
+  wake(): void {
     if (this.#pumping || !this.alive) return;
     this.#pumping = true;
     const waitMs = Math.max(1, this.node.pausedUntilMs - this.#world.nowMs);
     this.#world.after(waitMs, () => {
       this.#pumping = false;
       if (!this.alive) return;
-      if (this.node.pausedUntilMs > this.#world.nowMs) return this.pump();
+      if (this.node.pausedUntilMs > this.#world.nowMs) return this.wake();
       const { worker } = this;
-      let active = worker.turn();
+      let active = this.#turn();
       const steps = this.#world.between(4, 24);
       for (let i = 0; i < steps && this.node.disk.step(); i += 1)
-        if (i % 4 === 3) active = worker.turn() || active;
-      if (active || worker.hasArrivals || worker.disk.pending() > 0) this.pump();
+        if (i % 4 === 3) active = this.#turn() || active;
+      if (active || worker.hasArrivals || worker.disk.pending() > 0) this.wake();
     });
+  }
+
+  /** A turn of the worker's loop; what nobody has anything to do for is left out of it. */
+  #turn(): boolean {
+    const { worker, raft } = this;
+    const { applies } = worker.stores;
+    const isDue = this.#storesDue || worker.hasArrivals || applies.woken || raft.hasConfirmed;
+    const moved = (isDue || worker.disk.pending() > 0) && worker.turn();
+    this.#storesDue = moved;
+    return raft.turn() || moved;
+  }
+
+  /** What the disk holds, or a new one. */
+  #partitionOf(disk: SimDisk): Partition {
+    const { node, worker } = this;
+    if (disk.node(FOLDER) !== undefined) return worker.load(ROOT)[0]!;
+    const members = node.master!.peers;
+    return worker.create(ROOT, { members, hosts: [...node.hosts], createType: node.joins ? 1 : 0 });
   }
 
   #tick(): void {
@@ -199,6 +226,7 @@ export class Life {
   /** A round or a task begins. Nobody runs rounds by a list that is too old. */
   #begins(): void {
     this.#world.roundBegins();
+    if (this.inRound) this.#world.raft.roundBegins(this.node);
     const ageMs = this.#world.nowMs - this.#toldMs;
     if (ageMs > LIST_FRESH_MS + LATE_MS_MAX && this.inRound)
       this.#world.broken ??= new Broken(`${this.node.name} runs rounds by a list of ${ageMs} ms`);
@@ -230,7 +258,9 @@ export class Life {
         const bytes = body ?? new Uint8Array(0);
         this.node.diskFaults.asks(opcode);
         if (opcode === INTERNAL_OP.missedDelete) this.#world.hits.missedDeletes += 1;
+        if (opcode === INTERNAL_OP.compareAll) this.#world.hits.comparisons += 1;
         if (opcode === INTERNAL_OP.listDeleted) this.#begins();
+        if (FETCHES.has(opcode)) this.#world.fetches();
         if (opcode === INTERNAL_OP.endJoining) {
           this.#world.hits.joined += 1;
           this.#world.joined(this.node);

@@ -4,11 +4,13 @@
  * Nodes learn late, and the one whose place is gone may never: it goes on as it was, with rounds of its own if it was first, until its list is too old. Clients leave the old first host at once and come to the new one when
  * nothing that was sent there can still be on its way: two first hosts at one time is what the master's clients never see.
  */
+import type { Peer } from '../../../src/protocol/adminBodies.js';
+import { MemberMoves } from './memberMoves.js';
 import type { SimNode } from './simNode.js';
 import type { World } from './world.js';
 
 /** When the list changes, and for how long nodes do not know, ms. */
-const CHANGE_MS = { min: 8_000, max: 24_000 };
+const CHANGE_MS = { min: 8_000, max: 36_000 };
 const LATE_MS_MAX = 20_000;
 /** Longer than any deadline of a link and any pause of a node. */
 const CLIENTS_LEAVE_MS = 16_000;
@@ -24,11 +26,13 @@ export class Master {
   changed: () => void = () => {};
   readonly #world: World;
   readonly #spare: SimNode;
+  readonly moves: MemberMoves;
 
   constructor(world: World, members: SimNode[], spare: SimNode) {
     this.#world = world;
     this.#spare = spare;
     this.members = members;
+    this.moves = new MemberMoves(world, [...members, spare]);
     for (const node of [...members, spare]) node.hosts = this.#list();
     if (world.traits.changingHosts)
       world.after(world.between(CHANGE_MS.min, CHANGE_MS.max), () => this.#change());
@@ -36,6 +40,11 @@ export class Master {
 
   get first(): SimNode {
     return this.members[0]!;
+  }
+
+  /** Members of the group, as the master has them. */
+  get peers(): Peer[] {
+    return this.members.map(({ peer }) => peer);
   }
 
   /** What a node that asks is told; one that is no host any more is told nothing. */
@@ -51,11 +60,23 @@ export class Master {
 
   #change(): void {
     const world = this.#world;
+    const leaver = this.members.find((node) => node.mayLeave && world.random.chance(0.4));
+    if (leaver !== undefined && world.replicasLost === 0) this.#move(leaver);
+    else this.#tellAll(() => this.#swap());
+  }
+
+  /** The group knows of it before anybody else does. */
+  #move(leaver: SimNode): void {
+    this.#world.replicasLost += 1;
+    leaver.isLeaving = true;
+    this.moves.replace(leaver.peer, this.#spare.peer, () => this.#tellAll(() => this.#replace(leaver)));
+  }
+
+  #tellAll(change: () => void): void {
+    const world = this.#world;
     const before = this.first;
     this.hasChanged = true;
-    const leaver = this.members.find((node) => node.mayLeave && world.random.chance(0.4));
-    if (leaver !== undefined && world.replicasLost === 0) this.#replace(leaver);
-    else this.#swap();
+    change();
     world.note(`the master has another list: ${this.members.map(({ name }) => name).join(' ')}`);
     this.servedFromMs = world.nowMs + CLIENTS_LEAVE_MS;
     if (this.first !== before) world.hits.secondFirstHosts += 1;
@@ -79,7 +100,6 @@ export class Master {
     const world = this.#world;
     const spare = this.#spare;
     world.hits.replacedHosts += 1;
-    world.replicasLost += 1;
     this.members = [...this.members.filter((node) => node !== leaver), spare];
     spare.hosts = this.#list();
     spare.joinsNow();

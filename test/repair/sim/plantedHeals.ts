@@ -21,7 +21,7 @@ export const HEAL_BUGS: readonly PlantedRepairBug[] = [
     breaks: 'nobody is told of a block of which nobody can say what is right',
     planted: '`Healer.healExtent`: its report names none',
     finding: /and nobody is told/,
-    seed: 11,
+    seed: 6,
     patch(patches) {
       patches.method(Healer.prototype, 'healExtent', (original) => {
         return async function (this: Healer, extentId, blocks, hosts) {
@@ -50,7 +50,7 @@ export const HEAL_BUGS: readonly PlantedRepairBug[] = [
     breaks: 'a block is replaced by what one other replica has',
     planted: '`PeerBlocks.readBlock`: all hosts answer what the first one does',
     finding: /was changed on n\d, and nobody knew how|nobody has healed block/,
-    seed: 11,
+    seed: 6,
     patch(patches) {
       const first = new WeakMap<PeerBlocks, string>();
       patches.method(PeerBlocks.prototype, 'readBlock', (original) => {

@@ -3,6 +3,7 @@
  * them with what must find them.
  */
 import { Patches } from '../../raft/sim/patches.js';
+import { GROUP_BUGS } from './plantedGroups.js';
 import { HEAL_BUGS } from './plantedHeals.js';
 import type { PlantedRepairBug } from './plantedParts.js';
 import { REPLICA_BUGS } from './plantedReplicas.js';
@@ -13,6 +14,7 @@ export const PLANTED_REPAIR_BUGS: readonly PlantedRepairBug[] = [
   ...REPLICA_BUGS,
   ...ROUND_BUGS,
   ...HEAL_BUGS,
+  ...GROUP_BUGS,
 ];
 
 /** Runs one seed, with a bug in it or without. What the run ended with; null when it came to its end. */

@@ -50,7 +50,7 @@ export const REPLICA_BUGS: readonly PlantedRepairBug[] = [
     breaks: 'a packet is acknowledged when all followers have answered, done here or not',
     planted: '`Replication.answered`: the second one is the outcome',
     finding: /is acknowledged, and not|a packet ends once, and is assigned before it is done/,
-    seed: 4,
+    seed: 1,
     patch(patches) {
       patches.method(Replication.prototype, 'answered', (original) => {
         return function (this: Replication, tag) {

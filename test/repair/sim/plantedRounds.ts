@@ -16,7 +16,7 @@ export const ROUND_BUGS: readonly PlantedRepairBug[] = [
     breaks: 'an extent counts as fetched before it is durable',
     planted: '`OwnReplica.sync`: asks for nothing',
     finding: /repair is done with extent \d+ on n\d, and it is not durable/,
-    seed: 1,
+    seed: 2,
     patch(patches) {
       patches.method(OwnReplica.prototype, 'sync', () => () => Promise.resolve());
     },
@@ -26,7 +26,7 @@ export const ROUND_BUGS: readonly PlantedRepairBug[] = [
     breaks: 'a piece is written wherever the fetch is, whatever it is a piece of',
     planted: '`ExtentFetch.judge`: each piece has the offset that is expected',
     finding: LOST,
-    seed: 37,
+    seed: 14,
     patch(patches) {
       patches.method(ExtentFetch.prototype, 'judge', (original) => {
         return function (this: ExtentFetch, header, arg, errorText) {
@@ -40,7 +40,7 @@ export const ROUND_BUGS: readonly PlantedRepairBug[] = [
     breaks: 'what a piece has become on its way is written',
     planted: '`OwnReplica.append`: tells the worker the checksum of what has come',
     finding: LOST,
-    seed: 23,
+    seed: 81,
     patch(patches) {
       patches.method(OwnReplica.prototype, 'append', (original) => {
         return function (this: OwnReplica, extentId, offset, body) {
@@ -54,7 +54,7 @@ export const ROUND_BUGS: readonly PlantedRepairBug[] = [
     breaks: 'a member answers a notification before it has carried it out',
     planted: '`ServedPartition.runTask`: answers when the task has begun',
     finding: /has answered a notification before its work was done/,
-    seed: 1,
+    seed: 2,
     patch(patches) {
       patches.method(ServedPartition.prototype, 'runTask', (original) => {
         return async function (this: ServedPartition, body) {
@@ -70,7 +70,7 @@ export const ROUND_BUGS: readonly PlantedRepairBug[] = [
     breaks: 'a round waits for a member that does not answer its question',
     planted: '`PeerReplicas.list`: a failure never ends',
     finding: /do not become equal|appends are not served/,
-    seed: 2,
+    seed: 1,
     patch(patches) {
       patches.method(PeerReplicas.prototype, 'list', (original) => {
         return function (this: PeerReplicas, address, id, tinyIds) {
@@ -104,7 +104,7 @@ export const ROUND_BUGS: readonly PlantedRepairBug[] = [
     breaks: 'a sync of tiny deletes ends before the last record',
     planted: '`DeleteSync.run`: the end that is announced is one record less',
     finding: /were deleted, and are on|differs at/,
-    seed: 47,
+    seed: 5,
     patch(patches) {
       patches.method(DeleteSync.prototype, 'run', (original) => {
         return function (this: DeleteSync, leader, bytes) {

@@ -5,7 +5,8 @@
 import { OP } from '../../../src/protocol/opcodes.js';
 import { EFFECT, OUTCOME, Replication } from '../../../src/server/replication.js';
 import type { Sent } from '../../partition/storeRig.js';
-import { type Life, PARTITION } from './life.js';
+import type { Life } from './life.js';
+import { PARTITION } from './place.js';
 import type { SimNode } from './simNode.js';
 import type { World } from './world.js';
 

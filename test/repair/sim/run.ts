@@ -2,6 +2,7 @@
  * One simulated run of three to five replicas: a seed in, what happened out. First clients and faults together; then the faults stop, and all replicas have to become equal within a bound of simulated time, with everything that was
  * acknowledged and nothing that was deleted.
  */
+import { ExchangeSchedule } from '../../../src/repair/appliedIds.js';
 import { PeerConnection } from '../../../src/repair/peerConnection.js';
 import { Bits } from './bits.js';
 import { Clients } from './clients.js';
@@ -9,6 +10,9 @@ import { Faults } from './faults.js';
 import { Ledger } from './ledger.js';
 import { dialIn } from './life.js';
 import { Master } from './master.js';
+import { RaftNetwork } from './raftNetwork.js';
+import { raftUnrest, watchCuts } from './raftRest.js';
+import { Registers } from './registers.js';
 import { SimNode } from './simNode.js';
 import { Broken, type Hits, World, withTimersOf } from './world.js';
 
@@ -18,6 +22,8 @@ const LONGER_MS = 15_000;
 /** All 64 tiny extents are looked at within 26 minutes: ten a round, two minutes apart. */
 const REST_MS_MAX = 1_800_000;
 const LOOK_MS = 20_000;
+/** How much more time has passed than has passed. */
+const EXCHANGES_SOONER = 5;
 
 export interface RunReport {
   readonly seed: number;
@@ -47,6 +53,8 @@ export async function runSeed(seed: number): Promise<RunReport> {
   const run = new Run(world);
   const { dial } = PeerConnection;
   PeerConnection.dial = dialIn(world, () => run.nodes);
+  const { next, ended } = ExchangeSchedule.prototype;
+  exchangeSooner(world);
   try {
     await withTimersOf(world, () => run.toItsEnd());
   } catch (error) {
@@ -54,9 +62,24 @@ export async function runSeed(seed: number): Promise<RunReport> {
     throw new RunFailed(seed, error, world.trace);
   } finally {
     PeerConnection.dial = dial;
+    Object.assign(ExchangeSchedule.prototype, { next, ended });
   }
   const { hits, events, nowMs: simulatedMs, digest } = world;
   return { seed, nodes: run.nodes.length - 1, hits, events: events.happened, simulatedMs, digest };
+}
+
+/** While faults may happen, applied indexes are exchanged each ten seconds instead of each minute, so that logs are cut while replicas are lost. */
+function exchangeSooner(world: World): void {
+  const { next, ended } = ExchangeSchedule.prototype;
+  const paced = (nowMs: number): number => nowMs + EXCHANGES_SOONER * Math.min(world.nowMs, world.calmFromMs);
+  Object.assign(ExchangeSchedule.prototype, {
+    next(this: ExchangeSchedule, nowMs: number) {
+      return next.call(this, paced(nowMs));
+    },
+    ended(this: ExchangeSchedule, partitionId: number, nowMs: number) {
+      ended.call(this, partitionId, paced(nowMs));
+    },
+  });
 }
 
 class Run {
@@ -73,6 +96,7 @@ class Run {
   async toItsEnd(): Promise<void> {
     const world = this.#world;
     const { nodes } = this;
+    world.raft = new RaftNetwork(world, nodes);
     const hosts = nodes.slice(0, -1);
     const master = new Master(world, hosts, nodes.at(-1)!);
     const keeper = hosts[world.random.below(hosts.length)]!;
@@ -83,16 +107,21 @@ class Run {
     for (const node of hosts) node.start();
     const ledger = new Ledger(world, master, keeper);
     const clients = new Clients(world, ledger, master, world.between(2, 4));
+    const registers = new Registers(world, ledger, master, world.between(1, 3));
+    watchCuts(world, master);
     new Faults(world, ledger, nodes, keeper);
     await world.runUntil(world.traits.changingHosts ? STORM_MS + LONGER_MS : STORM_MS);
-    world.stormy = false;
+    world.calmFromMs = world.nowMs;
+    world.raft.calm();
     world.note('the faults stop');
     for (const node of nodes) {
       node.pausedUntilMs = 0;
       if (node.life === null && master.members.includes(node)) node.comeBack();
     }
-    await this.#rest(master, ledger, clients);
+    await this.#rest(master, ledger, clients, registers);
+    await registers.readAll();
     ledger.checkAll();
+    registers.check();
     if (world.traits.bits) {
       await new Bits(world, master, ledger).run();
       ledger.checkAll();
@@ -100,15 +129,25 @@ class Run {
     for (const node of nodes) node.life?.end(false);
   }
 
-  async #rest(master: Master, ledger: Ledger, clients: Clients): Promise<void> {
+  async #rest(master: Master, ledger: Ledger, clients: Clients, registers: Registers): Promise<void> {
     const world = this.#world;
     const until = world.nowMs + REST_MS_MAX;
     // Extents that were written last must have been left alone for a minute.
     await world.runUntil(world.nowMs + 60_000);
+    let isQuiet = false;
     for (;;) {
       const problem = this.#unrest(master, ledger, clients);
-      if (problem === null) return;
-      if (world.nowMs >= until) throw new Broken(`the replicas do not become equal: ${problem}`);
+      const raft = registers.unrest ?? raftUnrest(master, ledger);
+      if (problem === null && raft === null && isQuiet) return;
+      // Random writes end when all else has come to rest.
+      isQuiet = problem === null && registers.unrest === null;
+      if (isQuiet) registers.stop();
+      if (world.nowMs >= until)
+        throw new Broken(
+          problem === null
+            ? `raft does not come to rest: ${raft}`
+            : `the replicas do not become equal: ${problem}`,
+        );
       await world.runUntil(world.nowMs + LOOK_MS);
     }
   }

@@ -1,13 +1,17 @@
 /**
  * One node of a simulated run: a disk that outlives its processes, and the process that runs now (`life.ts`).
  */
-import { BATCH_CAPACITY, rigRegions } from '../../partition/storeRig.js';
+
+import type { Peer } from '../../../src/protocol/adminBodies.js';
+import { BATCH_CAPACITY } from '../../partition/storeRig.js';
+import { nodeRegions } from '../../raft/sim/simNode.js';
 import { SimDisk } from '../../sim/simDisk.js';
 import type { SimFile } from '../../sim/simFile.js';
 import type { SimFolder } from '../../sim/simFolder.js';
 import { DiskFaults } from './diskFaults.js';
-import { FOLDER, Life, ROOT } from './life.js';
+import { Life } from './life.js';
 import type { Master } from './master.js';
+import { FOLDER, ROOT } from './place.js';
 import type { World } from './world.js';
 
 /** The memory of each node by its number: a run gets that of the run before. */
@@ -17,6 +21,10 @@ export class SimNode {
   readonly name: string;
   readonly address: string;
   readonly number: number;
+  /** Its id in the raft group; another one with each empty disk. */
+  nodeId: number;
+  /** The group does not know its new disk yet. */
+  #isMoving = false;
   /** As the master has told it last. */
   hosts: readonly string[] = [];
   master: Master | null = null;
@@ -26,6 +34,8 @@ export class SimNode {
   /** Its disk was empty: it is created with create type 1. */
   joins = false;
   pausedUntilMs = 0;
+  /** Its place is given to another one. */
+  isLeaving = false;
   /** Not the keeper of the run, whose replica is never lost. */
   mayLeave = false;
   readonly diskFaults: DiskFaults;
@@ -40,21 +50,22 @@ export class SimNode {
   constructor(world: World, number: number) {
     this.#world = world;
     this.number = number;
+    this.nodeId = world.newNodeId();
     this.name = `n${number}`;
     this.address = `10.0.0.${number + 1}:17310`;
     this.diskFaults = new DiskFaults(world, this);
-    memory[number] ??= rigRegions();
+    memory[number] ??= nodeRegions();
     this.disk = this.#emptyDisk();
   }
 
   /** May lose all it has: neither the keeper nor the first host, which nobody could bring what it lacks. */
   get mayLoseAll(): boolean {
-    return this.mayLeave && this.master !== null && this.master.first !== this;
+    return this.mayLeave && !this.isLeaving && this.master !== null && this.master.first !== this;
   }
 
   /** May become the first host: it has all that it ever had. */
   get mayLead(): boolean {
-    return !this.joins && !this.diskFaults.isFailing;
+    return !this.joins && !this.isLeaving && !this.diskFaults.isFailing;
   }
 
   askMaster(): void {
@@ -113,7 +124,18 @@ export class SimNode {
     this.#gone();
     this.joins = true;
     this.disk = this.#emptyDisk();
-    this.comeBack();
+    const gone = this.peer;
+    this.nodeId = world.newNodeId();
+    this.#isMoving = true;
+    this.master!.moves.replace(gone, this.peer, () => {
+      this.#isMoving = false;
+      this.comeBack();
+    });
+  }
+
+  /** As a member of the group. */
+  get peer(): Peer {
+    return { id: this.nodeId, addr: this.address };
   }
 
   /** What was written last, of the file of an extent; undefined: there is none. */
@@ -134,13 +156,18 @@ export class SimNode {
 
   comeBack(ms = this.#world.between(100, 12_000)): void {
     this.#world.after(this.#world.stormy ? ms : 100, () => {
-      if (this.life === null && this.master !== null) this.start();
+      if (this.life === null && this.master !== null && !this.#isMoving) this.start();
     });
   }
 
   #gone(silently = false): void {
-    this.life?.end(silently);
+    if (this.life === null) return;
+    const { hits } = this.#world;
+    if (this.life.raft.isLeader) hits.leadersKilled += 1;
+    if (this.life.raft.isBehindItsLog) hits.killsBeforeApply += 1;
+    this.life.end(silently);
     this.life = null;
+    this.#world.raft.ended(this.nodeId);
   }
 
   #emptyDisk(): SimDisk {

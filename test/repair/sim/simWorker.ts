@@ -2,11 +2,18 @@
 import type { Operation } from '../../../src/partition/operation.js';
 import { isDiskError } from '../../../src/storage/diskErrors.js';
 import { type Sent, StoreRig } from '../../partition/storeRig.js';
+import type { SimRaft } from './simRaft.js';
 
 export class SimWorker extends StoreRig {
   readonly ends = new Map<Operation, { sent: Sent; ended(sent: Sent): void; assigned(sent: Sent): void }>();
+  raft: Pick<SimRaft, 'executeConfirmed'> | null = null;
   /** The disk was taken out of service. */
   failed: () => void = () => {};
+
+  override turn(): boolean {
+    const reads = this.raft?.executeConfirmed() === true;
+    return super.turn() || reads;
+  }
 
   override finish(op: Operation): void {
     super.finish(op);

@@ -7,6 +7,7 @@
 import type { Clock } from '../../../src/storage/io.js';
 import { EventQueue } from '../../raft/sim/events.js';
 import { Random } from '../../sim/random.js';
+import type { RaftNetwork } from './raftNetwork.js';
 import type { SimNode } from './simNode.js';
 
 /** 2019-11-13 10:20:30 UTC. */
@@ -55,6 +56,21 @@ export const HIT_NAMES = [
   'healedBlocks',
   'bitsTold',
   'undecided',
+  'randomWrites',
+  'randomInDoubt',
+  'leaderReads',
+  'elections',
+  'leadersKilled',
+  'raftCuts',
+  'snapshots',
+  'comparisons',
+  'truncations',
+  'missingRecorded',
+  'missingFilled',
+  'memberChanges',
+  'removedReplicas',
+  'killsBeforeApply',
+  'forcedElections',
 ] as const;
 export type HitName = (typeof HIT_NAMES)[number];
 export type Hits = Record<HitName, number>;
@@ -78,6 +94,10 @@ export interface Traits {
   readonly changingHosts: boolean;
   /** Bits turn on disks when everything else has come to rest. */
   readonly bits: boolean;
+  /** Raft's messages are late, lost, told twice; links are cut; nodes are told to lead. */
+  readonly uneasyRaft: boolean;
+  /** Raft's messages travel as bytes. */
+  readonly wire: boolean;
 }
 
 /** Something that must hold does not. */
@@ -94,15 +114,22 @@ export class World {
     monotonicNs: () => this.events.nowMs * 1e6,
   };
   readonly traits: Traits;
-  /** False once the faults have stopped. */
-  stormy = true;
+  /** When the faults have stopped. */
+  calmFromMs = Number.POSITIVE_INFINITY;
   /** Replicas that were lost with all they had: one a run, or nobody could tell what has to be there. */
   replicasLost = 0;
+  #lastNodeId = 0;
   /** A round or a task may begin: clients have something to do just then. */
   roundBegins: () => void = () => {};
+  /** A node is about to fetch something: extents, or what it misses of them. */
+  fetches: () => void = () => {};
   /** A new replica calls itself complete; repair has brought an extent to a node, and is done with it. */
   joined: (node: SimNode) => void = () => {};
   brought: (node: SimNode, extentId: number) => void = () => {};
+  /** What carries raft's messages. */
+  raft!: RaftNetwork;
+  /** A node has cut its log up to this index. */
+  truncated: (node: SimNode, index: number) => void = () => {};
   /** The event that happens has settled a promise. */
   touched = false;
   /** What was found to be broken by who has no event to throw it out of. */
@@ -121,11 +148,24 @@ export class World {
       failingDisk: random.chance(0.3),
       changingHosts: random.chance(0.3),
       bits: random.chance(0.12),
+      uneasyRaft: random.chance(0.5),
+      wire: random.chance(0.1),
     };
   }
 
   get nowMs(): number {
     return this.events.nowMs;
+  }
+
+  /** Faults may happen. */
+  get stormy(): boolean {
+    return this.nowMs < this.calmFromMs;
+  }
+
+  /** An id that no node has had: a replica that has forgotten its votes does not come back under its old one. */
+  newNodeId(): number {
+    this.#lastNodeId += 1;
+    return this.#lastNodeId;
   }
 
   note(text: string): void {
