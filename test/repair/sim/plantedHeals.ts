@@ -35,7 +35,7 @@ export const HEAL_BUGS: readonly PlantedRepairBug[] = [
     breaks: 'a block that is not what its trusted checksum says is served',
     planted: '`ChecksumFindings.mismatch`: no extent is trusted',
     finding: /serves block \d+ of extent \d+, which is damaged/,
-    seed: 99,
+    seed: 45,
     patch(patches) {
       patches.method(ChecksumFindings.prototype, 'mismatch', (original) => {
         return function (this: ChecksumFindings, store, row, block) {

@@ -85,7 +85,7 @@ export const REPLICA_BUGS: readonly PlantedRepairBug[] = [
     breaks: 'an extent that was deleted is planned again, and made again',
     planted: '`ExtentStore.isDeletedForGood`: nothing is',
     finding: /was deleted, and is on|do not become equal: extent/,
-    seed: 65,
+    seed: 944,
     patch(patches) {
       patches.method(ExtentStore.prototype, 'isDeletedForGood', () => () => false);
     },
@@ -95,7 +95,7 @@ export const REPLICA_BUGS: readonly PlantedRepairBug[] = [
     breaks: 'a tiny append that was cut short looks complete after a restart',
     planted: '`AppendPath.cutBack`: does nothing',
     finding: LOST,
-    seed: 152,
+    seed: 580,
     patch(patches) {
       patches.method(AppendPath.prototype as unknown as { cutBack(): void }, 'cutBack', () => () => {});
     },

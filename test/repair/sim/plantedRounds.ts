@@ -3,7 +3,6 @@ import { crc32 } from 'node:zlib';
 import { TINY_DELETE_RECORD_BYTES } from '../../../src/protocol/tinyDelete.js';
 import { DeleteSync } from '../../../src/repair/deleteSync.js';
 import { ExtentFetch } from '../../../src/repair/fetch.js';
-import { HostList } from '../../../src/repair/hostList.js';
 import { Joining } from '../../../src/repair/joining.js';
 import { OwnReplica } from '../../../src/repair/ownReplica.js';
 import { PeerReplicas } from '../../../src/repair/peerReplica.js';
@@ -121,20 +120,6 @@ export const ROUND_BUGS: readonly PlantedRepairBug[] = [
     seed: 1,
     patch(patches) {
       patches.method(Joining.prototype, 'look', () => () => Promise.resolve({ missing: '', pauseMs: 0 }));
-    },
-  },
-  {
-    name: 'old-list-of-hosts-counts',
-    breaks: 'a node that the master has told nothing for long goes on as first host',
-    planted: '`HostList.told`: what was told is never old',
-    finding: /runs rounds by a list of \d+ ms/,
-    seed: 867,
-    patch(patches) {
-      patches.method(HostList.prototype, 'told', (original) => {
-        return function (this: HostList, hosts) {
-          original.call(this, hosts, Number.POSITIVE_INFINITY);
-        };
-      });
     },
   },
 ];

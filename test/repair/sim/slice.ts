@@ -16,8 +16,8 @@ const FLOORS: Hits = {
   ...{ fullDisks: 6, fullFetches: 10, failedDisks: 1 },
   ...{ swappedHosts: 4, replacedHosts: 6, secondFirstHosts: 5 },
   ...{ randomWrites: 3500, randomInDoubt: 2000, leaderReads: 2500, elections: 250, leadersKilled: 60 },
-  ...{ raftCuts: 300, forcedElections: 80, snapshots: 2, comparisons: 2, truncations: 450 },
-  ...{ missingRecorded: 80, missingFilled: 80, memberChanges: 45, removedReplicas: 4, killsBeforeApply: 10 },
+  ...{ raftCuts: 300, forcedElections: 80, snapshots: 1, comparisons: 1, truncations: 450 },
+  ...{ missingRecorded: 80, missingFilled: 80, memberChanges: 45, removedReplicas: 3, killsBeforeApply: 10 },
   ...{ flippedBits: 8, flippedWhileDown: 3, healedBlocks: 4, bitsTold: 2, undecided: 1 },
 };
 
