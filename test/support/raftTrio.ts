@@ -1,13 +1,15 @@
 /**
  * Three real nodes of `standalone` for tests of raft: each a process that a test can kill, stop, cut off and start again, with partitions that all of them have a replica of.
  */
-import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type NodeProcess, startProcess, startStandalone, type Teardown } from './nodeProcess.js';
+import { CLOCK_VARIABLE } from './clockAhead.js';
+import { type NodeProcess, startProcess, startStandalone, type Teardown, testFolder } from './nodeProcess.js';
 import { PacketClient } from './packetClient.js';
 import { until, untilAnswer } from './until.js';
 
 const COUNT = 3;
+const CLOCK_MODULE = new URL('clockAhead.js', import.meta.url).href;
 /** An election is due after 3 s at most, and may be repeated. */
 const LEADER_MS_MAX = 30_000;
 
@@ -18,6 +20,8 @@ export interface RaftStatusPage {
   Applied: number;
   State: string;
   Stopped: boolean;
+  /** Of a leader: by node id. The moments are by its wall clock. */
+  Replicas: Record<string, { LastActive: string }> | null;
 }
 
 export class RaftTrio {
@@ -28,8 +32,11 @@ export class RaftTrio {
   readonly #https: readonly string[];
   readonly #pids: number[];
   readonly #own = new Map<number, NodeProcess>();
+  /** The folder with the clocks of processes. */
+  readonly #clocks: string;
 
-  private constructor(t: Teardown, folder: string, ready: Map<string, string>) {
+  private constructor(t: Teardown, folder: string, ready: Map<string, string>, clocks: string) {
+    this.#clocks = clocks;
     const list = (name: string): string[] => ready.get(name)!.split(',');
     this.#t = t;
     this.#folder = folder;
@@ -38,10 +45,20 @@ export class RaftTrio {
     this.#pids = list('pids').map(Number);
   }
 
-  /** Partitions 1..n; `settings` as those of a standalone node. */
-  static async start(t: Teardown, partitions: number, settings: string[] = []): Promise<RaftTrio> {
-    const node = await startStandalone(t, { nodes: COUNT, partitions, settings });
-    const trio = new RaftTrio(t, node.folder, await node.process.whenReady());
+  /** Partitions 1..n; `settings` as those of a standalone node. `clocks`: the wall clocks of the nodes may be set. */
+  static async start(
+    t: Teardown,
+    partitions: number,
+    settings: string[] = [],
+    clocks = false,
+  ): Promise<RaftTrio> {
+    const folder = testFolder(t);
+    const clock = { execArgv: ['--import', CLOCK_MODULE], env: { [CLOCK_VARIABLE]: `${folder}/` } };
+    const node = await startStandalone(t, {
+      ...{ nodes: COUNT, partitions, settings },
+      ...(clocks ? clock : {}),
+    });
+    const trio = new RaftTrio(t, node.folder, await node.process.whenReady(), folder);
     // A stopped process would not end with the others.
     t.teardown(() => {
       for (const pid of trio.#pids) if (isRunning(pid)) process.kill(pid, 'SIGCONT');
@@ -57,6 +74,14 @@ export class RaftTrio {
 
   signal(node: number, name: NodeJS.Signals): void {
     process.kill(this.#pids[node]!, name);
+  }
+
+  /** The wall clock of a node is so far ahead of the true time from now on, or behind. Its process is of those that `start` has started. */
+  setClock(node: number, aheadMs: number): void {
+    const path = join(this.#clocks, String(this.#pids[node]));
+    // Whole or not at all: it is read all the time.
+    writeFileSync(`${path}.new`, String(aheadMs));
+    renameSync(`${path}.new`, path);
   }
 
   /** SIGKILL to some nodes, all at once. */
