@@ -36,7 +36,12 @@ export const ERRNO_MEANINGS: readonly ErrnoMeaning[] = [
     failingDisk: true,
     why: 'what was opened is of a file system that is no longer there',
   },
-  { errno: 28, name: 'ENOSPC', failingDisk: false, why: 'full; writes are refused and reads go on' },
+  {
+    errno: 28,
+    name: 'ENOSPC',
+    failingDisk: false,
+    why: 'full; writes are refused and reads go on; raft waits for room, and what is led here goes to another replica',
+  },
   { errno: 122, name: 'EDQUOT', failingDisk: false, why: 'as full' },
   {
     errno: 6,
