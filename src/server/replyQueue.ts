@@ -352,6 +352,8 @@ export class ReplyQueue {
     this.progressMs = 0;
     for (const slot of this.#held) this.#net.releaseSlot(slot);
     this.#held.length = 0;
+    // Whoever waits for the output alone, with no slot held, goes on too.
+    this.#net.freed();
   }
 
   /** After an error reply: the peer's later packets are not answered; FIN, then a short linger (`wire.md` 6.5). */

@@ -318,3 +318,32 @@ t.test(
     node.stop();
   },
 );
+
+t.test(
+  'a repair read of small packets goes on when its peer does, with nothing else to wake the node',
+  async (t) => {
+    // Small enough to be copied, so that no slot is held for them; more than the buffers of the system hold.
+    const [bytes, packets] = [16_384, 2048];
+    const node = new FakeNode({
+      work: ({ extentOffset }) => ({
+        code: RESULT.ok,
+        bodyBytes: bytes,
+        crc: 0,
+        remainingBytes: packets * bytes - extentOffset,
+      }),
+    });
+    await node.start();
+    const reader = new PacketClient(node.port);
+    reader.socket.pause();
+    const fields = { opcode: OP.tinyExtentRepairRead, partitionId: 1, extentId: 1, extentOffset: 0 };
+    reader.send(encodeRequest({ ...fields, reqId: 2, size: packets * bytes }));
+    await until('it stands', () => node.network.connectionAt(0)?.replies.outputWaits ?? false, 20_000);
+    t.ok(node.seen.length < packets);
+    const whole = reader.take(packets);
+    reader.socket.resume();
+    t.equal((await whole).length, packets);
+    reader.socket.destroy();
+    await until('all is given back', () => node.network.pending.inUse === 0);
+    node.stop();
+  },
+);
