@@ -187,13 +187,8 @@ class RunningNode implements DataNode {
     this.#server = server;
     server.connectionCount = () => this.#listener?.connectionCount ?? 0;
     const access = new PortAccess(config);
-    this.#listener = new Listener(
-      server.network,
-      CONNECTIONS_MAX,
-      useOnread,
-      access,
-      listenerLog(this.#peerLog),
-    );
+    const events = listenerLog(this.#peerLog);
+    this.#listener = new Listener(server.network, CONNECTIONS_MAX, useOnread, access, events);
     this.#step = 'loading the disks';
     await server.whenLoaded(signal);
     this.#step = 'comparing the partitions with the list of the master';
@@ -204,7 +199,10 @@ class RunningNode implements DataNode {
       ...{ log: this.#peerLog, alarms: this.#alarms },
     });
     this.#step = 'opening the raft ports';
-    this.#raft = new NodeRaft({ config: this.#reloader.config, registration, server, log: this.#peerLog });
+    this.#raft = new NodeRaft({
+      ...{ config: this.#reloader.config, registration, server, log: this.#peerLog },
+      useOnread: this.#listener!.useOnread,
+    });
     Object.assign(this.addresses, await this.#raft.listen());
     this.#step = 'opening the data port';
     const bound = await this.#listener.listen(config.listenAddress, config.port);
@@ -383,7 +381,7 @@ class RunningNode implements DataNode {
       clean = await this.#server.stopWorkers(WORKERS_END_MS);
     }
     await this.#listener?.close(SEND_MS);
-    await this.#raft?.close();
+    this.#raft?.close();
     await this.#http.close();
     await Promise.all([this.#poster.stop(), this.#replicaLists?.stop(), this.#contact?.stop()]);
     this.#server?.close();

@@ -17,6 +17,8 @@ export interface NodeRaftOptions {
   registration: Registration;
   server: NodeServer;
   log: RateLimitedLog;
+  /** As in `TransportParts`. */
+  useOnread: boolean;
 }
 
 /** The figures for the metrics are renewed this often. */
@@ -29,13 +31,13 @@ export class NodeRaft {
   readonly #localIP: string;
   readonly #shows: NodeJS.Timeout;
 
-  constructor({ config, registration, server, log }: NodeRaftOptions) {
+  constructor({ config, registration, server, log, useOnread }: NodeRaftOptions) {
     const { routes } = server.network;
     this.#localIP = registration.localIP;
     this.#transport = new RaftTransport({
       ...{ nodeId: registration.nodeId, localIP: registration.localIP },
       ...{ heartbeatPort: config.raftHeartbeatPort, replicaPort: config.raftReplicaPort },
-      ...{ access: config, log, limits: TRANSPORT_LIMITS },
+      ...{ access: config, log, limits: TRANSPORT_LIMITS, useOnread },
       clockMs: () => performance.now(),
       workerOf: (group) => routes.get(group)?.port.index ?? -1,
       workers: server.raft.map(({ raft, doorbell }) => {
@@ -63,8 +65,8 @@ export class NodeRaft {
     this.#transport.setAccess(config);
   }
 
-  close(): Promise<void> {
+  close(): void {
     clearInterval(this.#shows);
-    return this.#transport.close();
+    this.#transport.close();
   }
 }

@@ -38,6 +38,7 @@ class Node {
     const ring = (): void => this.#look();
     this.transport = new RaftTransport({
       ...{ nodeId, localIP: '127.0.0.1', heartbeatPort: 0, replicaPort: 0, portsOfPeer },
+      useOnread: true,
       access: { accessClients: [], accessPeers: [], accessMasters: [] },
       workers: [{ toWorker: this.#toWorker, fromWorker: this.#fromWorker, ring }],
       workerOf: () => 0,
@@ -115,4 +116,4 @@ const [from, to] = nodes as [Node, Node];
 for (const { transport } of nodes) await transport.listen();
 from.say(RAFT_OUT.address, 2, Buffer.from('127.0.0.1'));
 for (const each of ROWS) await row(from, to, seconds, each);
-for (const { transport } of nodes) await transport.close();
+for (const { transport } of nodes) transport.close();

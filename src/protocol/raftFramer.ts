@@ -2,7 +2,8 @@
  * Splits the bytes of a raft connection into bodies, however they are cut (`raft.md` 2.2). For messages and for the blocks of a snapshot's stream, which have the
  * same frame.
  *
- * A length is compared with the bound before anything is allocated, and the buffer grows with the bytes that came, not with the announced length.
+ * A body that is in one chunk is a part of it, not a copy. A length is compared with the bound before anything is allocated, and the buffer for a body that comes in pieces grows with the bytes that came, not with the
+ * announced length.
  */
 import { FRAME_HEAD_BYTES } from './raftMessage.js';
 
@@ -40,7 +41,7 @@ export class RaftFramer {
   }
 
   /**
-   * Takes the next bytes of the stream and calls `onBody` for each body that they complete, in order. A body belongs to who gets it. Returns null, or why
+   * Takes the next bytes of the stream and calls `onBody` for each body that they complete, in order. A body may be a part of the chunk: it is valid as long as that is. Returns null, or why
    * the stream cannot be read on; then every later call returns the same.
    */
   push(chunk: Uint8Array, onBody: (body: Uint8Array) => void): string | null {
@@ -48,6 +49,13 @@ export class RaftFramer {
     while (this.#fault === null) {
       if (this.#bodyBytes < 0) at = this.#readLength(chunk, at);
       if (this.#bodyBytes < 0 || this.#fault !== null) break;
+      const end = at + this.#bodyBytes;
+      if (this.#taken === 0 && end <= chunk.byteLength) {
+        this.#bodyBytes = -1;
+        onBody(chunk.subarray(at, end));
+        at = end;
+        continue;
+      }
       at = this.#readBody(chunk, at);
       if (this.#taken < this.#bodyBytes) break;
       const body = this.#body;

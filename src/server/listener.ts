@@ -46,7 +46,8 @@ interface Peer {
 export class Listener {
   readonly #net: NetworkThread;
   readonly #events: ListenerEvents;
-  readonly #useOnread: boolean;
+  /** Accepted sockets are read into buffers of this node. */
+  readonly useOnread: boolean;
   readonly #server: net.Server;
   readonly #peers = new Map<number, Peer>();
   readonly #freeIndexes: number[] = [];
@@ -68,7 +69,7 @@ export class Listener {
     this.#net = network;
     this.#access = access;
     this.#events = events;
-    this.#useOnread = useOnread;
+    this.useOnread = useOnread;
     this.#generations = new Int32Array(connectionsMax);
     for (let i = connectionsMax - 1; i >= 0; i--) this.#freeIndexes.push(i);
     this.#server = net.createServer({ pauseOnConnect: true, allowHalfOpen: true, noDelay: true }, (socket) =>
@@ -177,7 +178,7 @@ export class Listener {
       return connection;
     };
     let socket = accepted;
-    if (this.#useOnread) socket = wrapAccepted(accepted, this.#net.buffers.scratch, attach);
+    if (this.useOnread) socket = wrapAccepted(accepted, this.#net.buffers.scratch, attach);
     else attachData(socket, attach(socket));
     this.#net.addConnection(this.#peers.get(index)!.connection);
     socket.setNoDelay(true);

@@ -7,7 +7,7 @@
  */
 import { ByteRingConsumer, type ByteRingMemory, ByteRingProducer } from './byteRing.js';
 
-/** Gets one message; the bytes are its own from then on. */
+/** Gets one message. Its bytes are valid only during the call: copy what you keep. */
 export type MessageReader = (kind: number, a: number, message: Uint8Array) => void;
 
 interface Rest {
@@ -32,7 +32,7 @@ export class MessageRingProducer {
     return this.rest !== null;
   }
 
-  /** Writes a message, copying it unless its rest has to wait; false: there is no room, and nothing was written. */
+  /** Writes a message, of which it keeps nothing: a rest that has to wait is copied. False: there is no room, and nothing was written. */
   write(kind: number, a: number, bytes: Uint8Array): boolean {
     if (this.rest === null && bytes.length <= this.ring.payloadBytesMax) {
       if (this.ring.tryWrite(kind, a, 0, bytes)) return true;
@@ -42,7 +42,7 @@ export class MessageRingProducer {
         const rest = { kind, a, bytes, written: 0 };
         if (this.writePieces(rest)) return true;
         if (rest.written > 0) {
-          this.rest = rest;
+          this.rest = { kind, a, bytes: bytes.slice(rest.written), written: 0 };
           return true;
         }
       }
@@ -88,10 +88,8 @@ export class MessageRingConsumer {
   /** Calls `callback` for each message that is complete, in order, looking at `framesMax` frames at most. Returns how many frames it has taken. */
   read(callback: MessageReader, framesMax?: number): number {
     return this.ring.read((kind, a, bytesToCome, payload) => {
-      // The ring's memory is written over: every message is copied once.
-      const bytes = payload.slice();
-      if (bytesToCome === 0 && this.pieces.length === 0) return callback(kind, a, bytes);
-      this.pieces.push(bytes);
+      if (bytesToCome === 0 && this.pieces.length === 0) return callback(kind, a, payload);
+      this.pieces.push(payload.slice());
       if (bytesToCome > 0) return;
       const whole = joined(this.pieces);
       this.pieces = [];

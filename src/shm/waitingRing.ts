@@ -37,20 +37,20 @@ export class WaitingRing {
     return this.#ring.waits || this.#waiting.length > 0;
   }
 
-  /** Says something that may be lost. The bytes are the ring's from then on. False: it was dropped. */
+  /** Says something that may be lost; what has to wait is copied. False: it was dropped. */
   write(kind: number, a: number, bytes: Uint8Array): boolean {
     if (this.#writeNow(kind, a, bytes)) return true;
     if (this.#waitingBytes + OVERHEAD_BYTES + bytes.byteLength > this.#waitBytesMax) {
       this.dropped += 1;
       return false;
     }
-    this.#wait({ kind, a, bytes });
+    this.#wait({ kind, a, bytes: bytes.slice() });
     return true;
   }
 
   /** Says something that is never dropped. For what is short, and whose number something else bounds. */
   keep(kind: number, a: number, bytes: Uint8Array): void {
-    if (!this.#writeNow(kind, a, bytes)) this.#wait({ kind, a, bytes });
+    if (!this.#writeNow(kind, a, bytes)) this.#wait({ kind, a, bytes: bytes.slice() });
   }
 
   /** Writes what waits, as far as there is room; whether anything was written. */

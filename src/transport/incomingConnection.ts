@@ -51,14 +51,13 @@ export class IncomingConnection {
     return !this.#lingers || this.#lingerBytes > this.#limits.snapshotBytesMax;
   }
 
-  /** Takes bytes of the socket. What the stream says of them stands in its state. */
+  /** Takes bytes of the socket, of which it keeps nothing but copies. What the stream says of them stands in its state. */
   push(chunk: Uint8Array, nowMs: number): void {
     const waited = this.stream.waits;
     this.stream.push(chunk);
     if (this.#lingers) this.#lingerBytes += chunk.byteLength;
     else this.#movedMs = nowMs;
     if (!waited && this.stream.waits) this.#headerMs = nowMs;
-    if (this.stream.isFull) this.#socket.pause();
   }
 
   /** Answers the snapshot that waits here; false: none does. A refusal closes the connection. */

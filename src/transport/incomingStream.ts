@@ -18,7 +18,7 @@ export const TAKE = {
   end: 2,
 } as const;
 
-/** Gets a message; its body belongs to the receiver, the head only during the call. */
+/** Gets a message; body and head are valid only during the call. */
 export type MessageTaker = (body: Uint8Array, head: RaftHead) => (typeof TAKE)[keyof typeof TAKE];
 
 /** `messages`; `blocks`: behind a header; `ended`: behind the end of the blocks; `closed`: nothing is taken any more. */

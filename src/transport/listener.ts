@@ -6,6 +6,7 @@
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { PORT_CLASS } from '../protocol/portClasses.js';
 import { type AccessSettings, PortAccess } from '../server/portAccess.js';
+import { attachData, type Receiver, wrapAccepted } from '../server/receivePath.js';
 import type { TransportFigures } from './figures.js';
 import { IncomingConnection } from './incomingConnection.js';
 import type { MessageTaker } from './incomingStream.js';
@@ -13,7 +14,9 @@ import type { RaftPorts, TransportLimits, TransportLog } from './parts.js';
 
 const SWEEP_MS = 250;
 const BACKLOG = 512;
-const KEEP_ALIVE_MS = 60_000;
+const KEEP_ALIVE = { keepAlive: true, keepAliveInitialDelay: 60_000 };
+/** What one read takes at most. */
+const READ_BYTES = 256 * 1024;
 
 /** Parts of a `RaftListener`. */
 export interface ListenerParts {
@@ -21,6 +24,7 @@ export interface ListenerParts {
   readonly limits: TransportLimits;
   readonly log: TransportLog;
   readonly figures: TransportFigures;
+  readonly useOnread: boolean;
   clockMs(): number;
   /** Who takes the messages of a connection. */
   takerOf(connection: { readonly number: number; readonly atHeartbeatPort: boolean }): MessageTaker;
@@ -32,6 +36,8 @@ export class RaftListener {
   readonly #connections = new Map<number, IncomingConnection>();
   #access: PortAccess;
   #lastNumber = 0;
+  /** All sockets are read into it: what it holds is used up before the next read. */
+  readonly #readBuffer = Buffer.allocUnsafeSlow(READ_BYTES);
   /** Memory of frames under way, all connections. */
   #heldBytes = 0;
   #sweeper: NodeJS.Timeout | undefined;
@@ -40,8 +46,9 @@ export class RaftListener {
     this.#parts = parts;
     this.#access = new PortAccess(parts.access);
     const server = (atHeartbeatPort: boolean): Server =>
-      createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS }, (socket) =>
-        this.#accept(socket, atHeartbeatPort),
+      createServer(
+        { ...{ pauseOnConnect: true, allowHalfOpen: true, noDelay: true }, ...KEEP_ALIVE },
+        (socket) => this.#accept(socket, atHeartbeatPort),
       );
     this.#servers = [server(true), server(false)];
   }
@@ -89,14 +96,11 @@ export class RaftListener {
   }
 
   /** Accepts no more and closes all connections. */
-  async close(): Promise<void> {
+  close(): void {
     clearInterval(this.#sweeper);
-    const closed = this.#servers.map(
-      (server) =>
-        new Promise<void>((resolve) => (server.listening ? server.close(() => resolve()) : resolve())),
-    );
+    // Servers never tell that they are closed: they wait for the sockets whose handles were taken over.
+    for (const server of this.#servers) server.close();
     for (const connection of this.#connections.values()) connection.close();
-    await Promise.all(closed);
   }
 
   async #listenAt(server: Server, address: string, port: number): Promise<number> {
@@ -111,26 +115,44 @@ export class RaftListener {
     return (server.address() as AddressInfo).port;
   }
 
-  #accept(socket: Socket, atHeartbeatPort: boolean): void {
-    const { limits, figures, clockMs, takerOf } = this.#parts;
-    socket.on('error', () => socket.destroy());
-    if (!this.#isPeer(socket.remoteAddress ?? '?'))
-      return this.#keepOut(`${socket.remoteAddress}:${socket.remotePort}`, () => socket.destroy());
+  #accept(accepted: Socket, atHeartbeatPort: boolean): void {
+    const { limits, figures, useOnread } = this.#parts;
+    if (!this.#isPeer(accepted.remoteAddress ?? '?'))
+      return this.#keepOut(`${accepted.remoteAddress}:${accepted.remotePort}`, () => accepted.destroy());
     if (this.#connections.size >= limits.connectionsMax) {
-      socket.destroy();
+      accepted.destroy();
       return this.#refused(`more than ${limits.connectionsMax} connections`);
     }
+    figures.incoming.accepted += 1;
+    figures.incoming.open += 1;
+    const begin = (socket: Socket): Receiver => this.#begin(socket, atHeartbeatPort);
+    if (useOnread) wrapAccepted(accepted, this.#readBuffer, begin).resume();
+    else {
+      attachData(accepted, begin(accepted));
+      accepted.resume();
+    }
+  }
+
+  /** Makes the connection of an admitted socket; what is returned gets its bytes. */
+  #begin(socket: Socket, atHeartbeatPort: boolean): Receiver {
+    const { limits, clockMs, takerOf } = this.#parts;
     const number = ++this.#lastNumber;
     const taker = takerOf({ number, atHeartbeatPort });
     const connection = new IncomingConnection(number, socket, atHeartbeatPort, clockMs(), limits, taker);
     this.#connections.set(number, connection);
-    figures.incoming.accepted += 1;
-    figures.incoming.open += 1;
-    socket.on('data', (chunk) => this.#received(connection, chunk as Buffer));
+    socket.on('error', () => socket.destroy());
+    socket.on('end', () => socket.end());
     socket.on('close', () => this.#closed(connection));
+    return {
+      nextBuffer: () => this.#readBuffer,
+      received: (count, buffer) => {
+        this.#received(connection, buffer.subarray(0, count));
+        return !connection.stream.isFull;
+      },
+    };
   }
 
-  #received(connection: IncomingConnection, chunk: Buffer): void {
+  #received(connection: IncomingConnection, chunk: Uint8Array): void {
     const { stream, number } = connection;
     const heldBefore = stream.heldBytes;
     connection.push(chunk, this.#parts.clockMs());

@@ -41,6 +41,8 @@ export interface TransportParts {
   readonly replicaPort: number;
   /** The ports of a peer; by default those of this node (`raft.md` 1.3). */
   readonly portsOfPeer?: (nodeId: number) => RaftPorts;
+  /** Accepted sockets are read into a buffer of the transport's (`server/receivePath.ts`), not by 'data' events. */
+  readonly useOnread: boolean;
   /** Lists of who may connect. */
   readonly access: AccessSettings;
   readonly workers: readonly TransportWorker[];

@@ -6,18 +6,18 @@
 import { connect, type Socket } from 'node:net';
 import type { PeerAddress } from '../protocol/peerAddress.js';
 import type { DialBackOff } from './dialBackOff.js';
+import type { OutputBuffers } from './outputBuffers.js';
 import { OutputQueue } from './outputQueue.js';
 import type { TransportLimits } from './parts.js';
 
 const KEEP_ALIVE_MS = 60_000;
-/** Frames up to this size are copied behind each other for one buffer; longer ones leave from where they are. */
-const COPIED_BYTES_MAX = 32 * 1024;
 /** What a peer sends here is nothing that anybody expects: it is read to notice the end, and thrown away. */
 const IGNORED = Buffer.alloc(4096);
 
 /** Hears what becomes of a connection. */
 export interface PeerConnectionOwner {
   readonly limits: TransportLimits;
+  readonly buffers: OutputBuffers;
   clockMs(): number;
   /** A dial begins. */
   dialling(): void;
@@ -43,7 +43,7 @@ export class PeerConnection {
     this.address = address;
     this.#owner = owner;
     this.#backOff = backOff;
-    this.#queue = new OutputQueue(owner.limits.outputBytesMax, owner.limits.outputFramesMax);
+    this.#queue = new OutputQueue(owner.limits.outputBytesMax, owner.limits.outputFramesMax, owner.buffers);
   }
 
   get isUp(): boolean {
@@ -55,7 +55,7 @@ export class PeerConnection {
     return this.#queue.bytes;
   }
 
-  /** Takes a frame, to leave with the next `flush`; else why it is dropped. */
+  /** Copies a frame, to leave with the next `flush`; else why it is dropped. */
   send(frame: Uint8Array): 'unreachable' | 'queueFull' | null {
     if (this.#isClosed) return 'unreachable';
     if (this.#socket === null && !this.#backOff.mayDial(this.#owner.clockMs())) return 'unreachable';
@@ -76,14 +76,8 @@ export class PeerConnection {
   }
 
   #write(socket: Socket): void {
-    const frames = this.#queue.handOver();
-    if (frames.length === 0) return;
-    const buffers = gathered(frames);
-    // One system call for all of them.
-    if (buffers.length > 1) socket.cork();
-    for (let i = 0; i < buffers.length - 1; i++) socket.write(buffers[i]!);
-    socket.write(buffers.at(-1)!, () => this.#written(socket));
-    if (buffers.length > 1) socket.uncork();
+    const bytes = this.#queue.handOver();
+    if (bytes !== null) socket.write(bytes, () => this.#written(socket));
   }
 
   #written(socket: Socket): void {
@@ -135,23 +129,4 @@ export class PeerConnection {
     this.#sinceMs = null;
     return this.#queue.clear();
   }
-}
-
-/** The frames as few buffers: runs of short ones copied together. */
-function gathered(frames: readonly Uint8Array[]): Uint8Array[] {
-  const buffers: Uint8Array[] = [];
-  let run: Uint8Array[] = [];
-  const endRun = (): void => {
-    if (run.length > 0) buffers.push(run.length === 1 ? run[0]! : Buffer.concat(run));
-    run = [];
-  };
-  for (const frame of frames) {
-    if (frame.byteLength <= COPIED_BYTES_MAX) run.push(frame);
-    else {
-      endRun();
-      buffers.push(frame);
-    }
-  }
-  endRun();
-  return buffers;
 }

@@ -7,6 +7,7 @@ import { type PeerAddress, parsePeerAddress } from '../protocol/peerAddress.js';
 import { DialBackOff } from './dialBackOff.js';
 import type { TransportFigures } from './figures.js';
 import { HEARTBEAT_LANE, LANE_COUNT } from './lanes.js';
+import { OutputBuffers } from './outputBuffers.js';
 import type { RaftPorts, TransportLimits, TransportLog } from './parts.js';
 import { PeerConnection, type PeerConnectionOwner } from './peerConnection.js';
 
@@ -27,6 +28,7 @@ export type SendRefusal = 'unknownNode' | 'unreachable' | 'queueFull';
 export class Peers {
   readonly #parts: PeersParts;
   readonly #byNode = new Map<number, Peer>();
+  readonly #buffers = new OutputBuffers();
   #scheduled: PeerConnection[] = [];
 
   constructor(parts: PeersParts) {
@@ -46,7 +48,7 @@ export class Peers {
       return;
     }
     before?.close();
-    this.#byNode.set(nodeId, new Peer(nodeId, host, heartbeat, replica, this.#parts));
+    this.#byNode.set(nodeId, new Peer(nodeId, host, heartbeat, replica, this.#parts, this.#buffers));
   }
 
   /** Where snapshots for a node go; null: its address is not known. */
@@ -54,7 +56,7 @@ export class Peers {
     return this.#byNode.get(nodeId)?.replica ?? null;
   }
 
-  /** Takes a frame for a node, to leave with the next `flush`; else why not. */
+  /** Copies a frame for a node, to leave with the next `flush`; else why not. */
   send(nodeId: number, lane: number, frame: Uint8Array): SendRefusal | null {
     const peer = this.#byNode.get(nodeId);
     if (peer === undefined) return 'unknownNode';
@@ -94,6 +96,7 @@ class Peer implements PeerConnectionOwner {
   readonly host: string;
   readonly replica: PeerAddress;
   readonly limits: TransportLimits;
+  readonly buffers: OutputBuffers;
   readonly #nodeId: number;
   readonly #heartbeat: PeerAddress;
   readonly #parts: PeersParts;
@@ -102,7 +105,15 @@ class Peer implements PeerConnectionOwner {
   /** Something was lost since it was reached last. */
   #wasLost = false;
 
-  constructor(nodeId: number, host: string, heartbeat: PeerAddress, replica: PeerAddress, parts: PeersParts) {
+  constructor(
+    nodeId: number,
+    host: string,
+    heartbeat: PeerAddress,
+    replica: PeerAddress,
+    parts: PeersParts,
+    buffers: OutputBuffers,
+  ) {
+    this.buffers = buffers;
     this.#nodeId = nodeId;
     this.host = host;
     this.#heartbeat = heartbeat;

@@ -50,7 +50,7 @@ export class RaftTransport {
 
   constructor(parts: TransportParts) {
     this.#parts = parts;
-    const { limits, log, clockMs, access, heartbeatPort, replicaPort } = parts;
+    const { limits, log, clockMs, access, heartbeatPort, replicaPort, useOnread } = parts;
     const { figures } = this;
     this.#ports = { heartbeat: heartbeatPort, replica: replicaPort };
     this.#rings = parts.workers.map(
@@ -64,7 +64,7 @@ export class RaftTransport {
     const reconnected = (nodeId: number): void => this.#tellAll(RAFT_IN.reconnected, nodeId, NO_BYTES);
     this.#peers = new Peers({ limits, log, figures, portsOfPeer, clockMs, reconnected });
     this.#listener = new RaftListener({
-      ...{ access, limits, log, figures, clockMs },
+      ...{ access, limits, log, figures, clockMs, useOnread },
       takerOf: ({ number, atHeartbeatPort }) => this.#takerOf(number, atHeartbeatPort),
     });
   }
@@ -103,14 +103,14 @@ export class RaftTransport {
   }
 
   /** Closes ports and connections. Nothing is taken or told any more. */
-  async close(): Promise<void> {
+  close(): void {
     this.#isClosed = true;
     if (this.#flushing !== null) clearImmediate(this.#flushing);
     clearTimeout(this.#retrying ?? undefined);
     this.#peers.close();
     for (const delivery of this.#snapshots.clear()) delivery.abort();
     this.figures.snapshots.running = 0;
-    await this.#listener.close();
+    this.#listener.close();
   }
 
   // From peers to workers.
@@ -235,7 +235,8 @@ export class RaftTransport {
       snapshots.tooMany += 1;
       return failed(`snapshot concurrency exceed the limit ${limits.snapshotsMax}.`);
     }
-    const delivery = new SnapshotDelivery(address, frame, limits, (fault) => {
+    // The frame is the ring's.
+    const delivery = new SnapshotDelivery(address, frame.slice(), limits, (fault) => {
       this.#snapshots.end(group, to, delivery);
       snapshots.running = this.#snapshots.count;
       if (fault !== null) return failed(fault);

@@ -27,7 +27,7 @@ export class WorkerRing {
     return this.#ring.waits;
   }
 
-  /** One of `RAFT_IN`, but `snapshotSent`. The bytes are the ring's from then on. False: it was dropped. */
+  /** One of `RAFT_IN`, but `snapshotSent`. False: it was dropped. */
   write(kind: number, a: number, bytes: Uint8Array): boolean {
     if (this.#ring.write(kind, a, bytes)) return true;
     this.#drops.workerFull += 1;

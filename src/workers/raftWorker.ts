@@ -269,7 +269,8 @@ export class RaftWorker {
   }
 
   #message(stream: number, body: Uint8Array): void {
-    const decoded = decodeMessage(body);
+    // Entries stay in memory; the ring's is written over.
+    const decoded = decodeMessage(body.slice());
     if (!decoded.ok) return this.#badStream(stream, decoded.message);
     if (decoded.value.snapshot !== null) this.#streams.set(decoded.value, stream);
     const problem = this.#host!.receive(decoded.value);

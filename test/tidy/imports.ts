@@ -30,7 +30,14 @@ export const ALLOWED_IMPORTS: Readonly<Record<string, readonly string[]>> = {
     'src/partition',
   ],
   // Between peers' sockets and the rings of workers; it knows of raft what both sides of a ring say, of the data port who may connect.
-  'src/transport': ['src/protocol', 'src/config', 'src/shm', 'src/raft/ports.ts', 'src/server/portAccess.ts'],
+  'src/transport': [
+    'src/protocol',
+    'src/config',
+    'src/shm',
+    'src/raft/ports.ts',
+    'src/server/portAccess.ts',
+    'src/server/receivePath.ts',
+  ],
   // The worker owns partitions and hands them their disk; it never reaches into a store or an extent.
   'src/workers': [
     'src/protocol',

@@ -1,5 +1,5 @@
 /** Messages between two transports: from the rings of the workers of one node to those of the other, over real sockets. */
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { RAFT_MESSAGE } from '../../src/protocol/raftMessage.js';
 import { RAFT_IN, RAFT_OUT } from '../../src/raft/ports.js';
 import { Random } from '../sim/random.js';
@@ -9,8 +9,13 @@ import { append, bodyOf, plain, startNodes, untilTold } from './rig.js';
 
 const MiB = 1024 * 1024;
 
-t.test('messages of all sizes arrive whole, both ways, those of a group in their order', async (t) => {
-  const [one, two] = await startNodes(t, { workers: 2 }, { workers: 2 });
+t.test('messages of all sizes arrive whole, both ways, those of a group in their order', (t) =>
+  exchange(t, true),
+);
+t.test("the same where sockets are read by 'data' events", (t) => exchange(t, false));
+
+async function exchange(t: Test, useOnread: boolean): Promise<void> {
+  const [one, two] = await startNodes(t, { workers: 2, useOnread }, { workers: 2, useOnread });
   const random = new Random(7);
   const sent = new Map<string, Buffer[]>();
   let count = 0;
@@ -49,7 +54,7 @@ t.test('messages of all sizes arrive whole, both ways, those of a group in their
   t.same([out.messages, out.bytes], [received.messages, received.bytes]);
   t.ok(Object.values(drops).every((dropped) => dropped === 0));
   t.equal(one!.transport.heldBytes(2), 0);
-});
+}
 
 function groupOf(body: Uint8Array): number {
   return new DataView(body.buffer, body.byteOffset).getUint32(16);

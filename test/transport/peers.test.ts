@@ -23,7 +23,7 @@ t.test(
       'the first connection is none that was made anew',
     );
     const { ports } = two!.transport;
-    await two!.transport.close();
+    two!.transport.close();
     const { figures } = one!.transport;
     await until('its end is noticed', () => figures.outgoing.open === 0);
     t.equal(figures.outgoing.losses, 1);

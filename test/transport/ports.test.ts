@@ -183,11 +183,11 @@ t.test('both ports or none; and nothing is left behind a close', async (t) => {
   const node = new FakeNode(1, { ports: { heartbeat, replica } }, () => ({ heartbeat: 1, replica: 1 }));
   await t.rejects(node.transport.listen(), { code: 'EADDRINUSE', port: replica });
   t.equal(await dialError(heartbeat), 'ECONNREFUSED');
-  await node.transport.close();
+  node.transport.close();
   const [one] = await startNodes(t, {});
   const client = await RawClient.dial(t, one!.transport.ports.replica);
   const { ports } = one!.transport;
-  await one!.transport.close();
+  one!.transport.close();
   await client.untilClosed();
   t.equal(await dialError(ports.replica), 'ECONNREFUSED');
 });

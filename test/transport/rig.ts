@@ -41,7 +41,7 @@ export class FakeWorker {
   }
 
   look(): void {
-    this.#in.read((kind, a, bytes) => this.told.push({ kind, a, bytes }));
+    this.#in.read((kind, a, bytes) => this.told.push({ kind, a, bytes: bytes.slice() }));
   }
 
   /** Says something; main is to `drain`. A long message goes on while main drains. */
@@ -89,6 +89,7 @@ export class FakeNode {
     this.transport = new RaftTransport({
       ...{ nodeId, localIP: '127.0.0.1', portsOfPeer, log, workers: this.workers },
       ...{ heartbeatPort: options.ports?.heartbeat ?? 0, replicaPort: options.ports?.replica ?? 0 },
+      useOnread: options.useOnread ?? true,
       access: { accessClients: [], accessMasters: [], accessPeers: options.peers ?? [] },
       workerOf: options.workerOf ?? ((group) => group % count),
       clockMs: () => performance.now(),
@@ -120,6 +121,7 @@ export interface NodeOptions {
   limits?: Partial<TransportLimits>;
   peers?: string[];
   ringBytes?: number;
+  useOnread?: boolean;
   ports?: RaftPorts;
   workerOf?: (group: number) => number;
   /** Of peers that are no transports. */
