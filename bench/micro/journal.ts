@@ -8,7 +8,6 @@ import { join } from 'node:path';
 import { native } from '../../src/native/addon.js';
 import { Journal } from '../../src/raft/journal.js';
 import { frameBytes } from '../../src/raft/journalFrame.js';
-import { encodeEntryRecord } from '../../src/raft/records.js';
 import { MiB } from '../../src/storage/layout.js';
 import { BenchDisk } from './benchDisk.js';
 
@@ -34,7 +33,7 @@ function measure(bench: BenchDisk, folder: string, groups: number, seconds: numb
   assert(typeof journal !== 'string', String(journal));
   const next = new Array<number>(groups).fill(1);
   const waitsFor = new Array<number>(groups).fill(0);
-  const record = encodeEntryRecord({ type: 0, term: 1, index: 1, data: new Uint8Array(ENTRY_BYTES) });
+  const data = new Uint8Array(ENTRY_BYTES);
   for (let group = 0; group < groups; group += 1) journal.join(group, { term: 1, vote: 1, commit: 0 }, 0, 0);
   let [entries, frames] = [0, 0];
   journal.onDurable = () => {
@@ -43,7 +42,7 @@ function measure(bench: BenchDisk, folder: string, groups: number, seconds: numb
   const propose = (group: number): void => {
     const index = next[group]!;
     next[group] = index + 1;
-    waitsFor[group] = journal.entries(group, index, index, 1, [record]);
+    waitsFor[group] = journal.entries(group, [{ type: 0, term: 1, index, data }]);
   };
   const startedMs = performance.now();
   for (let group = 0; group < groups; group += 1) propose(group);

@@ -8,7 +8,6 @@ import { join } from 'node:path';
 import { native } from '../../src/native/addon.js';
 import { createGroupFolder } from '../../src/raft/folderOpen.js';
 import { Journal } from '../../src/raft/journal.js';
-import { encodeEntryRecord } from '../../src/raft/records.js';
 import { recoverDisk } from '../../src/raft/recovery.js';
 import { MiB } from '../../src/storage/layout.js';
 import { BenchDisk } from './benchDisk.js';
@@ -45,7 +44,7 @@ function fill(bench: BenchDisk, root: string, bytes: number, groups: number): nu
   while (count * ENTRY_BYTES < bytes) {
     for (let entry = 0; entry < ENTRIES_A_FRAME; entry += 1, count += 1) {
       const [group, index] = [1 + (count % groups), 1 + Math.floor(count / groups)];
-      journal.entries(group, index, index, 1, [encodeEntryRecord({ type: 0, term: 1, index, data })]);
+      journal.entries(group, [{ type: 0, term: 1, index, data }]);
     }
     while (journal.queuedBytes > 0) {
       journal.flush();

@@ -91,17 +91,31 @@ export function encodeMessage(
   message: RaftMessage<Uint64>,
   form: Uint64Form<Uint64> = SAFE_INTEGERS,
 ): Uint8Array {
+  const frame = new Uint8Array(messageBytes(message));
+  writeMessage(message, frame, form);
+  return frame;
+}
+
+/** Bytes of a message with its length in front. */
+export function messageBytes(message: RaftMessage<Uint64>): number {
+  return FRAME_HEAD_BYTES + HEAD_BYTES + tailBytes(message);
+}
+
+/** The same as `encodeMessage`, into `frame`, which has just as many bytes as `messageBytes` tells. */
+export function writeMessage(
+  message: RaftMessage<Uint64>,
+  frame: Uint8Array,
+  form: Uint64Form<Uint64> = SAFE_INTEGERS,
+): void {
   const { type, snapshot } = message;
   assert(type >= 0 && type <= TYPE_MAX, 'a message of a known type');
   assert((type === RAFT_MESSAGE.snapshot) === (snapshot !== null), 'a snapshot header alone has a meta');
-  const bodyBytes = HEAD_BYTES + tailBytes(message);
-  const frame = new Uint8Array(FRAME_HEAD_BYTES + bodyBytes);
-  new DataView(frame.buffer).setUint32(0, bodyBytes);
-  const view = new DataView(frame.buffer, FRAME_HEAD_BYTES);
+  const { buffer, byteOffset, byteLength } = frame;
+  new DataView(buffer, byteOffset).setUint32(0, byteLength - FRAME_HEAD_BYTES);
+  const view = new DataView(buffer, byteOffset + FRAME_HEAD_BYTES, byteLength - FRAME_HEAD_BYTES);
   writeHead(view, message, form);
   if (snapshot === null) writeTail(frame, view, message, form);
   else frame.set(encodeSnapshotMeta(snapshot, form), FRAME_HEAD_BYTES + HEAD_BYTES);
-  return frame;
 }
 
 function writeHead(view: DataView, message: RaftMessage<Uint64>, form: Uint64Form<Uint64>): void {
@@ -145,6 +159,10 @@ function writeTail(
     writeEntry(view, at + SIZE_BYTES, entry, form);
     at += SIZE_BYTES + sizeBytes;
   }
+  assert(
+    FRAME_HEAD_BYTES + at + context.byteLength === frame.byteLength,
+    'a frame of the bytes that were told',
+  );
   frame.set(context, FRAME_HEAD_BYTES + at);
 }
 

@@ -9,14 +9,14 @@ import type { Disk } from '../storage/io.js';
 import type { BufferPlace } from './frameBuffer.js';
 import type { GroupFolder } from './groupFolder.js';
 import type { Journal } from './journal.js';
+import { EntryRecords } from './recordSource.js';
+import { entryRecordBytes } from './records.js';
 import type { CoreOutput } from './types.js';
 
 /** An output of the core, or a cut, that is durable in the journal. */
 export interface Filed {
   output: CoreOutput | null;
   cut: { index: number; term: number } | null;
-  /** Of the output's entries. */
-  records: readonly Uint8Array[];
   /** As the journal has it behind this; null when nothing was journaled. */
   hardState: HardState | null;
 }
@@ -175,7 +175,7 @@ export class Filing {
     return this.folder.remove();
   }
 
-  private file({ output, cut, records, hardState }: Filed): number {
+  private file({ output, cut, hardState }: Filed): number {
     if (cut !== null) return this.folder.cut(cut.index, cut.term);
     if (output === null) return 0;
     const { reset, entries } = output;
@@ -185,13 +185,12 @@ export class Filing {
       this.lastIndex = reset.index;
     }
     if (entries.length === 0) return 0;
-    const metas = entries.map(({ index, term }, at) => ({
-      index,
-      term,
-      recordBytes: records[at]!.byteLength,
+    const told = entries.map(({ index, term, data }) => ({
+      ...{ index, term },
+      recordBytes: entryRecordBytes(data.byteLength),
     }));
     this.lastIndex = Math.min(this.lastIndex, entries[0]!.index - 1);
-    const errno = this.folder.append(entries[0]!.index, metas, records);
+    const errno = this.folder.append(entries[0]!.index, told, new EntryRecords(entries));
     if (errno >= 0) this.lastIndex = entries.at(-1)!.index;
     return errno;
   }

@@ -12,7 +12,7 @@ import type { Disk } from '../storage/io.js';
 import { FOLDER_META_BYTES, FOLDER_META_NAME, type FolderMeta, writeFolderMeta } from './folderMeta.js';
 import type { FolderSync } from './folderSync.js';
 import { LogFile } from './logFile.js';
-import { RecordSource } from './recordSource.js';
+import type { RecordSource } from './recordSource.js';
 import type { SharedFd } from './sharedFd.js';
 import type { TermRun, TermRuns } from './termRuns.js';
 import type { WhenDurable } from './types.js';
@@ -109,17 +109,16 @@ export class GroupFolder {
   }
 
   /**
-   * Appends whole records, those of `entries` in their order and cut into `records` anywhere. Entries from `firstIndex` on are removed before. A file that is not empty and has
+   * Appends the records of `entries`, which are those of `source`. Entries from `firstIndex` on are removed before. A file that is not empty and has
    * no room for a record is sealed. 0 or a negated errno.
    */
-  append(firstIndex: number, entries: readonly AppendedEntry[], records: readonly Uint8Array[]): number {
+  append(firstIndex: number, entries: readonly AppendedEntry[], source: RecordSource): number {
     assert(entries.length > 0 && entries[0]!.index === firstIndex, 'the first entry is the one that is told');
     assert(firstIndex > this.cutIndex && firstIndex <= this.lastIndex + 1, 'entries follow the log');
     const bytes = entries.reduce((sum, { recordBytes }) => sum + recordBytes, 0);
-    assert(bytes === records.reduce((sum, { byteLength }) => sum + byteLength, 0), 'records are whole');
+    assert(bytes === source.byteLength, 'records are whole');
     const cut = this.#resetUnderWay ? this.#startOver() : this.#truncateBack(firstIndex);
     if (cut < 0) return cut;
-    const source = new RecordSource(records);
     for (let next = 0; next < entries.length; ) {
       const room = this.#roomFor(entries[next]!.recordBytes);
       if (room < 0) return room;

@@ -17,6 +17,7 @@ import type { AppendedEntry, GroupFolder } from './groupFolder.js';
 import type { FoundEntries } from './journalFrame.js';
 import type { GroupPlan, GroupSummary, LogPoint, RecordPlace } from './journalReplay.js';
 import { parseLogFileName } from './logFile.js';
+import { RecordPieces } from './recordSource.js';
 import { decodeEntryRecord, RECORD_HEAD_BYTES, RECORD_OVERHEAD_BYTES, viewOf } from './records.js';
 
 /** What came of a group's records. */
@@ -155,7 +156,7 @@ export class GroupCompletion {
   #flush(): void {
     const first = this.#entries[0];
     if (first === undefined) return;
-    const appended = this.#folder!.append(first.index, this.#entries, this.#records);
+    const appended = this.#folder!.append(first.index, this.#entries, new RecordPieces(this.#records));
     if (appended < 0) throw this.#failure('write', appended);
     if (this.recovery.entries === 0) this.recovery.firstIndex = first.index;
     this.recovery.entries += this.#entries.length;

@@ -7,7 +7,7 @@
  * but for want of room.
  */
 import assert from 'node:assert';
-import type { HardState } from '../protocol/raftStructs.js';
+import type { HardState, RaftEntry } from '../protocol/raftStructs.js';
 import type { Disk } from '../storage/io.js';
 import { MiB } from '../storage/layout.js';
 import { type BufferPlace, FrameBuffer } from './frameBuffer.js';
@@ -22,6 +22,7 @@ import {
 import { type JournalFiles, openJournalFiles } from './journalOpen.js';
 import { JournalQueue, type PlannedFrame } from './journalQueue.js';
 import { JournalSegments } from './journalSegments.js';
+import { entryRecordBytes } from './records.js';
 import { SegmentMaker } from './segmentMaker.js';
 
 /** The place: where frames are built. */
@@ -158,18 +159,11 @@ export class Journal {
 
   // Each returns the number of the frame that will hold the record, or the last part of it.
 
-  /** Log records in Go's format, one an entry. */
-  entries(
-    group: number,
-    firstIndex: number,
-    lastIndex: number,
-    lastTerm: number,
-    records: readonly Uint8Array[],
-  ): number {
-    for (const { byteLength } of records) {
-      assert(byteLength <= this.logRecordBytesMax, 'a log record fits into a frame');
-    }
-    return this.#add({ kind: 'entries', group, firstIndex, lastIndex, lastTerm, records });
+  /** Entries without a gap, at least one, as log records in Go's format. They are encoded when their frame is built. */
+  entries(group: number, entries: readonly RaftEntry[]): number {
+    for (const { data } of entries)
+      assert(entryRecordBytes(data.byteLength) <= this.logRecordBytesMax, 'a log record fits into a frame');
+    return this.#add({ kind: 'entries', group, entries });
   }
 
   hardState(group: number, hardState: HardState): number {

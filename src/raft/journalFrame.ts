@@ -15,8 +15,9 @@
  * | 40 | payload | | | |
  */
 import assert from 'node:assert';
-import type { HardState } from '../protocol/raftStructs.js';
+import type { HardState, RaftEntry } from '../protocol/raftStructs.js';
 import { KiB, MiB } from '../storage/layout.js';
+import { ENTRY_RECORD_BYTES_MIN, recordsBytes, writeEntryRecord } from './records.js';
 
 export const FRAME_ALIGN_BYTES = 4 * KiB;
 export const FRAME_HEADER_BYTES = 40;
@@ -35,14 +36,11 @@ export interface FrameHeader {
   records: number;
 }
 
-/** Log records of one group, as its folder will hold them; its log is cut before `firstIndex`. */
+/** Entries of one group, at least one, without a gap: log records as its folder will hold them. Its log is cut before the first. */
 export interface EntriesRecord {
   kind: 'entries';
   group: number;
-  firstIndex: number;
-  lastIndex: number;
-  lastTerm: number;
-  records: readonly Uint8Array[];
+  entries: readonly RaftEntry[];
 }
 
 /** Everything else that a group may say. */
@@ -81,8 +79,6 @@ const BODY_BYTES = {
   ...{ entries: ENTRIES_HEAD_BYTES, hardState: 24, cut: 16, reset: 16, checkpoint: 48, end: 0, state: 40 },
 };
 const SAFE_MAX = BigInt(Number.MAX_SAFE_INTEGER);
-/** The smallest log record: 13 bytes around an entry without data. */
-const LOG_RECORD_BYTES_MIN = 30;
 
 /** Bytes of a frame of so much payload on disk: whole pages. */
 export function frameBytes(payloadBytes: number): number {
@@ -92,19 +88,13 @@ export function frameBytes(payloadBytes: number): number {
 /** Bytes that a record takes in a payload. */
 export function recordBytes(record: JournalRecord): number {
   let body = RECORD_HEADER_BYTES + BODY_BYTES[record.kind];
-  if (record.kind === 'entries') for (const { byteLength } of record.records) body += byteLength;
+  if (record.kind === 'entries') body += recordsBytes(record.entries);
   return roundUp(body);
 }
 
 /** Bytes that an entries record takes which holds so many bytes of log records. */
 export function entriesBytes(logBytes: number): number {
   return roundUp(RECORD_HEADER_BYTES + ENTRIES_HEAD_BYTES + logBytes);
-}
-
-/** Term of the entry in a log record. */
-export function termOfLogRecord(record: Uint8Array): number {
-  assert(record.byteLength >= LOG_RECORD_BYTES_MIN, 'a log record holds an entry');
-  return readUint64(viewOf(record), 10);
 }
 
 /** Writes a record at `at`, a multiple of 8, of `into`; returns where the next one goes. */
@@ -139,15 +129,13 @@ function putBody(into: Uint8Array, view: DataView, at: number, record: JournalRe
 }
 
 function putEntries(into: Uint8Array, view: DataView, at: number, record: EntriesRecord): number {
-  const count = record.lastIndex - record.firstIndex + 1;
-  assert(count > 0 && count === record.records.length, 'entries are told by their first and last index');
-  putUint64(view, at, record.firstIndex);
-  putPair(view, at + 8, count, record.lastTerm);
+  const { entries } = record;
+  const [first, last] = [entries[0]!, entries.at(-1)!];
+  assert(last.index - first.index + 1 === entries.length, 'entries are told by their first index and number');
+  putUint64(view, at, first.index);
+  putPair(view, at + 8, entries.length, last.term);
   let to = at + ENTRIES_HEAD_BYTES;
-  for (const bytes of record.records) {
-    into.set(bytes, to);
-    to += bytes.byteLength;
-  }
+  for (const entry of entries) to = writeEntryRecord(entry, into, to, view);
   return to;
 }
 
@@ -230,7 +218,7 @@ function readRecord(view: DataView, at: number, bodyBytes: number): FoundRecord 
   switch (kind) {
     case 'entries': {
       const byteLength = bodyBytes - ENTRIES_HEAD_BYTES;
-      if (first < 1 || second < 1 || second > byteLength / LOG_RECORD_BYTES_MIN) return null;
+      if (first < 1 || second < 1 || second > byteLength / ENTRY_RECORD_BYTES_MIN) return null;
       if (!Number.isSafeInteger(first + second)) return null;
       const range = { firstIndex: first, lastIndex: first + second - 1, lastTerm: third };
       return { kind, group, ...range, at: at + RECORD_HEADER_BYTES + ENTRIES_HEAD_BYTES, byteLength };

@@ -5,13 +5,9 @@
  * has room for are divided between two entries; a single one must fit into a frame (`Journal` says how large that is).
  */
 import assert from 'node:assert';
-import {
-  type EntriesRecord,
-  entriesBytes,
-  type JournalRecord,
-  recordBytes,
-  termOfLogRecord,
-} from './journalFrame.js';
+import type { RaftEntry } from '../protocol/raftStructs.js';
+import { type EntriesRecord, entriesBytes, type JournalRecord, recordBytes } from './journalFrame.js';
+import { entryRecordBytes } from './records.js';
 
 export interface PlannedFrame {
   readonly number: number;
@@ -59,15 +55,10 @@ export class JournalQueue {
   addEntries(record: EntriesRecord): number {
     if (recordBytes(record) <= this.#payloadMax) return this.add(record);
     let number = 0;
-    for (let from = 0; from < record.records.length; ) {
-      const to = this.#fitting(record.records, from);
-      const records = record.records.slice(from, to);
-      number = this.add({
-        ...{ kind: 'entries', group: record.group, records },
-        firstIndex: record.firstIndex + from,
-        lastIndex: record.firstIndex + to - 1,
-        lastTerm: to === record.records.length ? record.lastTerm : termOfLogRecord(records.at(-1)!),
-      });
+    const { kind, group, entries } = record;
+    for (let from = 0; from < entries.length; ) {
+      const to = this.#fitting(entries, from);
+      number = this.add({ kind, group, entries: entries.slice(from, to) });
       from = to;
     }
     return number;
@@ -80,12 +71,12 @@ export class JournalQueue {
     return frame;
   }
 
-  /** End of the records from `from` on that fit into one frame: at least one. */
-  #fitting(records: readonly Uint8Array[], from: number): number {
+  /** End of the entries from `from` on that fit into one frame: at least one. */
+  #fitting(entries: readonly RaftEntry[], from: number): number {
     let bytes = 0;
     let to = from;
-    while (to < records.length) {
-      bytes += records[to]!.byteLength;
+    while (to < entries.length) {
+      bytes += entryRecordBytes(entries[to]!.data.byteLength);
       if (to > from && entriesBytes(bytes) > this.#payloadMax) break;
       to += 1;
     }

@@ -12,7 +12,6 @@ import { type Filed, Filing, type FilingHost } from './filing.js';
 import type { GroupFolder } from './groupFolder.js';
 import type { HostLimits } from './hostOptions.js';
 import { Readers } from './readers.js';
-import { encodeEntryRecord } from './records.js';
 import type { ApplyOutcome, CoreOutput, SnapshotVerdict, StateMachine } from './types.js';
 import { Waiters } from './waiters.js';
 
@@ -264,14 +263,12 @@ export class RaftGroup {
       return;
     }
     const { journal } = this.host;
-    const records = entries.map((entry) => encodeEntryRecord(entry));
     if (reset !== null) journal.reset(this.id, reset.index, reset.term);
-    const last = entries.at(-1);
-    if (last !== undefined) {
-      journal.entries(this.id, entries[0]!.index, last.index, last.term, records);
+    if (entries.length > 0) {
+      journal.entries(this.id, entries);
       this.host.pin(bytesOf(entries));
     }
-    this.hold({ ...this.journalHardState(), output, records });
+    this.hold({ ...this.journalHardState(), output });
   }
 
   /** What promises something of this disk may leave. */
@@ -290,7 +287,7 @@ export class RaftGroup {
   }
 
   private nothingAt(frame: number): Pending {
-    return { frame, sinceTick: this.ticks, output: null, cut: null, records: NO_RECORDS, hardState: null };
+    return { frame, sinceTick: this.ticks, output: null, cut: null, hardState: null };
   }
 
   private hold(pending: Pending): void {
@@ -369,7 +366,6 @@ export class RaftGroup {
   }
 }
 
-const NO_RECORDS: readonly Uint8Array[] = [];
 /** What an entry costs in memory beside its data, roughly. */
 const ENTRY_OVERHEAD_BYTES = 64;
 

@@ -1,7 +1,7 @@
 /**
  * Records of the raft log (`raft.md` 6.3): type, length, data, masked CRC-32C. Bytes only; what lies where in a file is the business of `logFile.ts`.
  *
- * An entry is encoded and checksummed once. The same bytes go into the journal and into the group's folder.
+ * The same bytes go into the journal and into the group's folder. They are encoded where they leave from, once for each: a checksum costs less than memory that is kept for both.
  */
 import assert from 'node:assert';
 import { readUint64, writeInt64 } from '../protocol/header.js';
@@ -41,10 +41,21 @@ export function indexRecordBytes(count: number): number {
   return RECORD_OVERHEAD_BYTES + INDEX_COUNT_BYTES + count * INDEX_ITEM_BYTES;
 }
 
-/** Writes the record of `entry` at `offset` of `into`, which has room for it; returns the offset behind it. */
-export function writeEntryRecord(entry: RaftEntry, into: Uint8Array, offset: number): number {
+/** Bytes of the records of entries. */
+export function recordsBytes(entries: readonly RaftEntry[]): number {
+  let bytes = 0;
+  for (const { data } of entries) bytes += entryRecordBytes(data.byteLength);
+  return bytes;
+}
+
+/** Writes the record of `entry` at `offset` of `into`, which has room for it and which `view` shows; returns the offset behind it. */
+export function writeEntryRecord(
+  entry: RaftEntry,
+  into: Uint8Array,
+  offset: number,
+  view: DataView = viewOf(into),
+): number {
   const dataBytes = ENTRY_HEAD_BYTES + entry.data.byteLength;
-  const view = viewOf(into);
   const at = writeHead(view, offset, RECORD_TYPE.entry, dataBytes);
   writeEntry(view, at, entry);
   return writeCrc(into, view, at, dataBytes);

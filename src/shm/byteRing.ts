@@ -58,6 +58,8 @@ export class ByteRingProducer {
   private readonly bytes: Uint8Array;
   private readonly units: number;
   private written: number;
+  /** The write index when the frame begun last is visible. */
+  private reservedTo: number;
   private readSeen: number;
 
   constructor(memory: ByteRingMemory) {
@@ -68,6 +70,7 @@ export class ByteRingProducer {
     this.units = memory.sizeBytes / UNIT_BYTES;
     this.payloadBytesMax = memory.sizeBytes / 4;
     this.written = Atomics.load(this.control, WRITE_INDEX);
+    this.reservedTo = this.written;
     this.readSeen = Atomics.load(this.control, READ_INDEX);
   }
 
@@ -76,7 +79,27 @@ export class ByteRingProducer {
    * (else an AssertionError); it is copied. Returns false, with nothing written, when there is no room now: keep the frame and try again.
    */
   tryWrite(kind: number, a: number, b: number, payload: Uint8Array): boolean {
-    const length = payload.length;
+    const at = this.begin(kind, a, b, payload.length);
+    if (at < 0) return false;
+    this.bytes.set(payload, at);
+    this.commit();
+    return true;
+  }
+
+  /** Room for one frame with `length` bytes of payload, to be filled and then made visible by `commit`; else as `tryWrite`, with null for false. */
+  tryReserve(kind: number, a: number, b: number, length: number): Uint8Array | null {
+    const at = this.begin(kind, a, b, length);
+    return at < 0 ? null : this.bytes.subarray(at, at + length);
+  }
+
+  /** Makes the frame visible for which room was reserved last. */
+  commit(): void {
+    this.written = this.reservedTo;
+    Atomics.store(this.control, WRITE_INDEX, this.written);
+  }
+
+  /** Writes the head of a frame. Where its payload goes, bytes; below zero: there is no room. */
+  private begin(kind: number, a: number, b: number, length: number): number {
     assert(
       length <= this.payloadBytesMax,
       `byte ring: payload of ${length} bytes, at most ${this.payloadBytesMax}`,
@@ -87,7 +110,7 @@ export class ByteRingProducer {
     const skipUnits = frameUnits > untilEnd ? untilEnd : 0;
     if (!this.hasRoom(skipUnits + frameUnits)) {
       this.refusals++;
-      return false;
+      return -1;
     }
     if (skipUnits > 0) {
       this.u32[unit * 2] = SKIP;
@@ -97,10 +120,8 @@ export class ByteRingProducer {
     this.u32[unit * 2 + 1] = kind;
     this.f64[unit + 1] = a;
     this.f64[unit + 2] = b;
-    this.bytes.set(payload, (unit + HEADER_UNITS) * UNIT_BYTES);
-    this.written = (this.written + skipUnits + frameUnits) | 0;
-    Atomics.store(this.control, WRITE_INDEX, this.written);
-    return true;
+    this.reservedTo = (this.written + skipUnits + frameUnits) | 0;
+    return (unit + HEADER_UNITS) * UNIT_BYTES;
   }
 
   /** Whether frames with so many bytes of payload together fit now, in pieces of `payloadBytesMax`. */

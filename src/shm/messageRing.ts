@@ -50,6 +50,17 @@ export class MessageRingProducer {
     return false;
   }
 
+  /** Room for a message of `length` bytes, to be filled and then made visible by `commit`; null: it has to be written, or waits. */
+  reserve(kind: number, a: number, length: number): Uint8Array | null {
+    if (this.rest !== null || length > this.ring.payloadBytesMax) return null;
+    return this.ring.tryReserve(kind, a, 0, length);
+  }
+
+  /** The message for which there was room last is complete. */
+  commit(): void {
+    this.ring.commit();
+  }
+
   /** Goes on with a message whose rest waits; whether anything of it was written. */
   flush(): boolean {
     const { rest } = this;

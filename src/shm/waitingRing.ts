@@ -48,6 +48,17 @@ export class WaitingRing {
     return true;
   }
 
+  /** Room in the ring for a message of `length` bytes, to be filled and then made visible by `commit`; null: use `write`. */
+  reserve(kind: number, a: number, length: number): Uint8Array | null {
+    return this.waits ? null : this.#ring.reserve(kind, a, length);
+  }
+
+  /** The message for which there was room last is complete. */
+  commit(): void {
+    this.#ring.commit();
+    this.dirty = true;
+  }
+
   /** Says something that is never dropped. For what is short, and whose number something else bounds. */
   keep(kind: number, a: number, bytes: Uint8Array): void {
     if (!this.#writeNow(kind, a, bytes)) this.#wait({ kind, a, bytes: bytes.slice() });

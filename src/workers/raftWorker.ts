@@ -9,7 +9,13 @@ import { TRANSPORT_LIMITS } from '../config/limits.js';
 import { native } from '../native/addon.js';
 import type { Partition } from '../partition/partition.js';
 import type { StoreGroup } from '../partition/storeGroup.js';
-import { decodeMessage, encodeMessage, type RaftMessage } from '../protocol/raftMessage.js';
+import {
+  decodeMessage,
+  encodeMessage,
+  messageBytes,
+  type RaftMessage,
+  writeMessage,
+} from '../protocol/raftMessage.js';
 import { RaftHost } from '../raft/host.js';
 import { Journal } from '../raft/journal.js';
 import { readNoVotes } from '../raft/noVote.js';
@@ -299,6 +305,12 @@ export class RaftWorker {
 
   /** What main does not take for long is dropped, as if the network had lost it. */
   #send(message: RaftMessage): void {
-    this.#out.write(RAFT_OUT.message, message.to, encodeMessage(message));
+    const into = this.#out.reserve(RAFT_OUT.message, message.to, messageBytes(message));
+    if (into === null) {
+      this.#out.write(RAFT_OUT.message, message.to, encodeMessage(message));
+    } else {
+      writeMessage(message, into);
+      this.#out.commit();
+    }
   }
 }

@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import type { HardState, RaftEntry } from '../../src/protocol/raftStructs.js';
 import { type FolderOptions, type FolderState, openGroupFolder } from '../../src/raft/folderOpen.js';
 import type { GroupFolder } from '../../src/raft/groupFolder.js';
-import { encodeEntryRecord } from '../../src/raft/records.js';
+import { EntryRecords } from '../../src/raft/recordSource.js';
+import { entryRecordBytes } from '../../src/raft/records.js';
 import type { Disk } from '../../src/storage/io.js';
 import { packageRoot } from '../packageRoot.js';
 import { SimDisk } from '../sim/simDisk.js';
@@ -93,9 +94,11 @@ export function entry(index: number, term: number, data: Uint8Array | string = '
 
 /** Appends entries as the host does. */
 export function append(folder: GroupFolder, entries: readonly RaftEntry[]): number {
-  const records = entries.map(encodeEntryRecord);
-  const told = entries.map(({ index, term }, at) => ({ index, term, recordBytes: records[at]!.byteLength }));
-  return folder.append(entries[0]!.index, told, records);
+  const told = entries.map(({ index, term, data }) => ({
+    ...{ index, term },
+    recordBytes: entryRecordBytes(data.byteLength),
+  }));
+  return folder.append(entries[0]!.index, told, new EntryRecords(entries));
 }
 
 /** All entries behind the cut. */

@@ -8,7 +8,7 @@ import {
   framesOn,
   JournalRig,
   joined,
-  logRecords,
+  logEntries,
   NEW,
   openJournal,
   RIG_FOLDER,
@@ -83,8 +83,7 @@ t.test('what does not fit goes into the frames behind, in order and complete', a
 t.test('the part of a record that is divided tells the term of its own last entry', async (t) => {
   const rig = new JournalRig();
   const journal = joined(rig, 1);
-  const records = [...logRecords(1, 6, 1, 4096), ...logRecords(7, 8, 2, 4096)];
-  journal.entries(1, 1, 8, 2, records);
+  journal.entries(1, [...logEntries(1, 6, 1, 4096), ...logEntries(7, 8, 2, 4096)]);
   rig.run();
   const terms = framesOn(rig.disk).flatMap(({ found }) =>
     found.flatMap((each) => (each.kind === 'entries' ? [[each.lastIndex, each.lastTerm]] : [])),

@@ -4,10 +4,11 @@
  */
 import assert from 'node:assert';
 import { native } from '../../src/native/addon.js';
-import type { HardState } from '../../src/protocol/raftStructs.js';
+import type { HardState, RaftEntry } from '../../src/protocol/raftStructs.js';
 import { createGroupFolder, openGroupFolder } from '../../src/raft/folderOpen.js';
 import type { GroupFolder } from '../../src/raft/groupFolder.js';
 import { Journal } from '../../src/raft/journal.js';
+import { RecordPieces } from '../../src/raft/recordSource.js';
 import { WatchedDisk } from '../crash/watchedDisk.js';
 import type { Random } from '../sim/random.js';
 import { logRecord } from './journalRig.js';
@@ -191,19 +192,20 @@ export class JournalLife {
     const first = last + 1 - back;
     const term = truth.hardState.term;
     const entries = new Map([...truth.entries].filter(([index]) => index < first));
-    const records: Uint8Array[] = [];
+    const [records, added]: [Uint8Array[], RaftEntry[]] = [[], []];
     for (let index = first; index <= first + this.#random.below(4); index += 1) {
       const data = new Uint8Array(this.#random.below(150)).fill(this.#random.below(256));
       const record = logRecord(index, term, data);
       records.push(record);
+      added.push({ type: 0, term, index, data });
       entries.set(index, { term, record });
     }
     this.counts.appends += 1;
     if (back > 0) this.counts.conflicts += 1;
     group.truth = { ...truth, entries };
-    const frame = this.journal.entries(group.id, first, first + records.length - 1, term, records);
+    const frame = this.journal.entries(group.id, added);
     const metas = records.map(({ byteLength }, at) => ({ index: first + at, term, recordBytes: byteLength }));
-    this.#noted(group, frame, (folder) => folder.append(first, metas, records));
+    this.#noted(group, frame, (folder) => folder.append(first, metas, new RecordPieces(records)));
   }
 
   #vote(group: LivingGroup): void {

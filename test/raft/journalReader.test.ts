@@ -9,6 +9,7 @@ import type { SimDisk } from '../sim/simDisk.js';
 import {
   framesOn,
   JournalRig,
+  logEntries,
   logRecords,
   openJournal,
   plannedOf,
@@ -31,7 +32,7 @@ function written(count: number): JournalRig {
   const rig = new JournalRig();
   rig.journal.join(1, NEW, 0, 0);
   for (let index = 1; index <= count; index += 1) {
-    rig.journal.entries(1, index, index, 1, logRecords(index, index, 1, 8200));
+    rig.journal.entries(1, logEntries(index, index, 1, 8200));
     rig.run();
   }
   return rig;
@@ -167,7 +168,7 @@ t.test(
     let index = 1;
     let torn = 0;
     for (let round = 0; round < 80; round += 1) {
-      rig.journal.entries(1, index, index, 1, logRecords(index, index, 1, 8200));
+      rig.journal.entries(1, logEntries(index, index, 1, 8200));
       index += 1;
       rig.run();
       if (rig.journal.dueForCheckpoint() === 1) rig.journal.checkpoint(1, rig.journal.durableFrame);

@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert';
 import { native } from '../../src/native/addon.js';
+import type { RaftEntry } from '../../src/protocol/raftStructs.js';
 import { Journal, type JournalOptions } from '../../src/raft/journal.js';
 import {
   type FoundRecord,
@@ -99,10 +100,21 @@ export function logRecord(index: number, term: number, data: Uint8Array): Uint8A
 export function logRecords(first: number, last: number, term: number, dataBytes = 20): Uint8Array[] {
   const records: Uint8Array[] = [];
   for (let index = first; index <= last; index += 1) {
-    const data = new Uint8Array(dataBytes).fill((index * 7 + term) & 0xff);
-    records.push(logRecord(index, term, data));
+    records.push(logRecord(index, term, dataOf(index, term, dataBytes)));
   }
   return records;
+}
+
+/** The entries of `logRecords`. */
+export function logEntries(first: number, last: number, term: number, dataBytes = 20): RaftEntry[] {
+  return Array.from({ length: last - first + 1 }, (_, at) => {
+    const index = first + at;
+    return { type: 0, term, index, data: dataOf(index, term, dataBytes) };
+  });
+}
+
+function dataOf(index: number, term: number, dataBytes: number): Uint8Array {
+  return new Uint8Array(dataBytes).fill((index * 7 + term) & 0xff);
 }
 
 /** A frame as it lies on the disk. */
@@ -172,5 +184,5 @@ export function append(
   dataBytes = 20,
 ): number {
   const last = first + count - 1;
-  return journal.entries(group, first, last, 1, logRecords(first, last, 1, dataBytes));
+  return journal.entries(group, logEntries(first, last, 1, dataBytes));
 }

@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { OffsetTable } from '../../src/raft/offsetTable.js';
 import { RecordReader } from '../../src/raft/recordReader.js';
-import { RecordSource } from '../../src/raft/recordSource.js';
+import { EntryRecords, RecordPieces } from '../../src/raft/recordSource.js';
 import {
   decodeEntryRecord,
   encodeEntryRecord,
@@ -105,7 +105,7 @@ t.test('a source gives its bytes in order, in steps of any size', async (t) => {
       (lengths, step) => {
         const pieces = lengths.map((length, at) => Buffer.alloc(length, at + 1));
         const all = Buffer.concat(pieces);
-        const source = new RecordSource(pieces);
+        const source = new RecordPieces(pieces);
         const given: Buffer[] = [];
         for (let left = all.byteLength; left > 0; left -= given.at(-1)!.byteLength) {
           const next = source.next(Math.min(step, left));
@@ -117,9 +117,32 @@ t.test('a source gives its bytes in order, in steps of any size', async (t) => {
     ),
     { numRuns: 50 },
   );
-  const source = new RecordSource([Buffer.alloc(3)]);
+  const source = new RecordPieces([Buffer.alloc(3)]);
   t.equal(source.next(3).byteLength, 3);
   t.throws(() => source.next(1), /as many bytes as their entries tell/);
+});
+
+t.test('the records of entries come whole, as one write where they are short', async (t) => {
+  const sizes = [0, 40_000, 20_000, 10_000, 70_000, 3, 65_536 - 30, 65_536 - 29, 1];
+  const entries = sizes.map((size, at) => entry(at + 1, 2, Buffer.alloc(size, at)));
+  const records = entries.map((each) => Buffer.from(encodeEntryRecord(each)));
+  const source = new EntryRecords(entries);
+  const all = Buffer.concat(records);
+  t.equal(source.byteLength, all.byteLength);
+  const steps: Buffer[] = [];
+  for (let left = all.byteLength; left > 0; left -= steps.at(-1)!.byteLength)
+    steps.push(Buffer.from(source.next(left)));
+  t.ok(Buffer.concat(steps).equals(all));
+  const lengths = records.map(({ byteLength }) => byteLength);
+  t.same(
+    steps.map(({ byteLength }) => byteLength),
+    [lengths[0]! + lengths[1]! + lengths[2]!, ...lengths.slice(3)],
+    'as many as there is room for',
+  );
+  t.throws(() => source.next(1), /as many bytes as their entries tell/);
+  const parts = new EntryRecords(entries);
+  t.equal(parts.next(lengths[0]! + lengths[1]!).byteLength, lengths[0]! + lengths[1]!, 'where a file ends');
+  t.throws(() => new EntryRecords(entries).next(29), /asked for as a whole/);
 });
 
 t.test('runs of terms and a list of terms say the same', async (t) => {

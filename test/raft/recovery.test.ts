@@ -4,6 +4,7 @@
 import t from 'tap';
 import { createGroupFolder } from '../../src/raft/folderOpen.js';
 import type { GroupFolder } from '../../src/raft/groupFolder.js';
+import { RecordPieces } from '../../src/raft/recordSource.js';
 import { WatchedDisk } from '../crash/watchedDisk.js';
 import { imageHash, wholeImage } from '../sim/crashImages.js';
 import { Random } from '../sim/random.js';
@@ -72,7 +73,7 @@ t.test('a folder that another node has written to is not undone', async (t) => {
           term,
           recordBytes: byteLength,
         }));
-        const errno = folder.append(lastIndex + 1, entries, records);
+        const errno = folder.append(lastIndex + 1, entries, new RecordPieces(records));
         return errno < 0 ? errno : folder.setHardState({ ...hardState, commit: lastIndex + 2 });
       },
     ],

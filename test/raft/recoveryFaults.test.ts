@@ -8,7 +8,7 @@ import { wholeImage } from '../sim/crashImages.js';
 import { Random } from '../sim/random.js';
 import type { SimCall } from '../sim/simFiles.js';
 import { difference, groupPath, JournalLife, LIFE_ROOT } from './journalLife.js';
-import { framesOn, logRecords, openJournal, RIG_BUFFER_BYTES } from './journalRig.js';
+import { framesOn, logEntries, openJournal, RIG_BUFFER_BYTES } from './journalRig.js';
 import { folderOf, JOURNAL, killed, life, outcomes, recover, same } from './recoveryRig.js';
 
 /** Paths of a group's log files, in order. */
@@ -235,8 +235,8 @@ t.test('a frame that is whole and has no log records where it says costs one vot
   const lived = settledLife();
   const { truth } = lived.groups[1]!;
   const next = truth.cutIndex + truth.entries.size + 1;
-  const records = [...logRecords(next, next, 1), ...logRecords(next + 7, next + 7, 1)];
-  lived.journal.entries(2, next, next + 1, 1, records);
+  const entries = [next, next + 7, next + 2].flatMap((index) => logEntries(index, index, 1));
+  lived.journal.entries(2, entries);
   lived.settle();
   const disk = killed(lived);
   const report = recover(disk);

@@ -53,7 +53,9 @@ t.test(
           }
           const bytes = new Uint8Array(step.bytes);
           const before = ring.dropped;
-          const isTaken = step.isKept || ring.write(1, at, bytes);
+          const into = step.isKept || at % 2 === 0 ? null : ring.reserve(1, at, bytes.length);
+          if (into !== null) ring.commit();
+          const isTaken = step.isKept || into !== null || ring.write(1, at, bytes);
           if (step.isKept) ring.keep(1, at, bytes);
           assert.equal(ring.dropped, before + (isTaken ? 0 : 1), 'what is dropped is counted');
           if (isTaken) sent.push(`1 ${at} ${step.bytes}`);

@@ -11,7 +11,7 @@ import { NativeDisk } from '../../src/storage/nativeDisk.js';
 import { readRaftLog } from '../../src/tools/raftLog.js';
 import { ReadOnlyDisk } from '../../src/tools/readOnlyDisk.js';
 import { runTool, type ToolRun } from '../../src/tools/runTool.js';
-import { logRecords } from '../raft/journalRig.js';
+import { logEntries } from '../raft/journalRig.js';
 import { scratchFolder, treeState } from '../support/folderState.js';
 import { textStreams } from '../support/textStreams.js';
 
@@ -49,7 +49,7 @@ function killedDisk(t: Test): string {
     if (!made.ok) throw new Error(made.reason);
     made.folder.close();
     journal.join(group, { term: 0, vote: 0, commit: 0 }, 0, 0);
-    journal.entries(group, 1, 6, 3, logRecords(1, 6, 3, 5000));
+    journal.entries(group, logEntries(1, 6, 3, 5000));
     journal.hardState(group, { term: 3, vote: group, commit: 4 });
   }
   journal.flush();
