@@ -43,7 +43,7 @@ export class RaftTransport {
   readonly #snapshots: RunningSnapshots<SnapshotDelivery>;
   readonly #outHead = emptyHead();
   #ports: RaftPorts;
-  #flushing: NodeJS.Immediate | null = null;
+  #flushes = false;
   #retrying: NodeJS.Timeout | null = null;
   #retryMs = RETRY_MS_MIN;
   #isClosed = false;
@@ -105,7 +105,6 @@ export class RaftTransport {
   /** Closes ports and connections. Nothing is taken or told any more. */
   close(): void {
     this.#isClosed = true;
-    if (this.#flushing !== null) clearImmediate(this.#flushing);
     clearTimeout(this.#retrying ?? undefined);
     this.#peers.close();
     for (const delivery of this.#snapshots.clear()) delivery.abort();
@@ -157,12 +156,13 @@ export class RaftTransport {
     for (let worker = 0; worker < this.#rings.length; worker++) this.#tell(worker, kind, a, bytes);
   }
 
-  /** Once a turn of the event loop: bells are rung for all that the turn has brought. */
+  /** Bells are rung once for all that a read of a socket has brought. */
   #flushSoon(): void {
-    if (this.#isClosed) return;
-    this.#flushing ??= setImmediate(() => {
-      this.#flushing = null;
-      this.#flushRings();
+    if (this.#flushes) return;
+    this.#flushes = true;
+    queueMicrotask(() => {
+      this.#flushes = false;
+      if (!this.#isClosed) this.#flushRings();
     });
   }
 
