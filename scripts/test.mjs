@@ -12,8 +12,8 @@ import { newerNode } from './newerNode.mjs';
 import { checkNode, filesBelow, findCargo, install, root, run, runs } from './prepare.mjs';
 import { endTestFiles, runTestFile } from './testFile.mjs';
 
-/** Two at a time: some start several threads of their own. */
-const JOBS = 2;
+/** Two files at a time, as some start several threads of their own: one of these, which wait for each other a good part of the time, beside one of the others, which compute. */
+const OF_REAL_NODES = 'test/integration/';
 
 /** Test files that run on a newer Node line as well, in CI. */
 const ON_NEWER_NODE = [
@@ -118,13 +118,18 @@ async function runTestFiles(words, node = process.execPath, suffix = '') {
     process.exit(1);
   };
   process.once('SIGINT', interrupted).once('SIGTERM', interrupted);
-  const queue = wanted.values();
-  const job = async () => {
-    for (const name of queue) {
-      count(name + suffix, await runTestFile(join(compiled, name), temporaryFolder, node));
-    }
-  };
-  await Promise.all(Array.from({ length: JOBS }, job));
+  const run = async (name) =>
+    count(name + suffix, await runTestFile(join(compiled, name), temporaryFolder, node));
+  const nodes = wanted.filter((name) => name.startsWith(OF_REAL_NODES)).values();
+  const others = wanted.filter((name) => !name.startsWith(OF_REAL_NODES)).values();
+  await Promise.all(
+    [
+      [nodes, others],
+      [others, nodes],
+    ].map(async (queues) => {
+      for (const queue of queues) for (const name of queue) await run(name);
+    }),
+  );
   rmSync(temporaryFolder, { recursive: true, force: true });
 }
 
