@@ -86,7 +86,7 @@ export class OutputQueue {
     }
     const bytes = run.bytes + frameBytes;
     if (bytes <= run.buffer.byteLength) return run;
-    const larger = this.#buffers.take(Math.max(bytes, 2 * run.buffer.byteLength));
+    const larger = this.#buffers.take(Math.max(bytes, Math.min(2 * run.buffer.byteLength, this.#bytesMax)));
     larger.set(run.buffer.subarray(0, run.bytes));
     this.#buffers.give(run.buffer);
     run.buffer = larger;
