@@ -157,13 +157,16 @@ t.test('the slot given back last is the next one given out', async (t) => {
   t.equal(slab.acquire(10, 0, SLOT_KIND.leaf), handles[0]);
 });
 
+/** Takes slots of 64 bytes until none is left for this kind of work; how many. */
+function takeAll(slab: Slab, kind: SlotKind): number {
+  let count = 0;
+  while (slab.acquire(64, 0, kind) >= 0) count++;
+  return count;
+}
+
 t.test('primary work gets half, and leaf work and replies never wait for it', async (t) => {
   const slab = new Slab(createSlab({ classes: [{ bytes: 64, slots: 16 }] }));
-  const take = (kind: SlotKind): number => {
-    let count = 0;
-    while (slab.acquire(64, 0, kind) >= 0) count++;
-    return count;
-  };
+  const take = (kind: SlotKind): number => takeAll(slab, kind);
   t.equal(take(SLOT_KIND.primary), 8);
   t.equal(take(SLOT_KIND.reply), 4, 'replies leave the reserve of leaf work');
   t.equal(take(SLOT_KIND.leaf), 4);
@@ -173,11 +176,7 @@ t.test('primary work gets half, and leaf work and replies never wait for it', as
 
 t.test('what slow peers do not fetch leaves each other kind of work its quarter', async (t) => {
   const slab = new Slab(createSlab({ classes: [{ bytes: 64, slots: 16 }] }));
-  const take = (kind: SlotKind): number => {
-    let count = 0;
-    while (slab.acquire(64, 0, kind) >= 0) count++;
-    return count;
-  };
+  const take = (kind: SlotKind): number => takeAll(slab, kind);
   t.equal(take(SLOT_KIND.background), 4, 'repair reads have no more than a quarter');
   t.equal(take(SLOT_KIND.reply), 4);
   t.equal(take(SLOT_KIND.primary), 4);
